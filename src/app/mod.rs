@@ -1,0 +1,1 @@
+//! The only room that sees the whole: build, wiring, run, signals, systemd, telemetry.

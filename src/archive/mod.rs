@@ -1,0 +1,1 @@
+//! Segments at rest and their index: layout, range queries, retention, recovery, reindex.

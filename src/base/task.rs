@@ -1,0 +1,120 @@
+//! The only place that spawns. Every task has a name, belongs to a group, and is waited for when the group stops.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+
+/// A set of tasks that stop together. Cheap to clone; children are groups whose stop does not stop the parent.
+#[derive(Clone)]
+pub struct TaskGroup {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+    panics: Arc<AtomicU64>,
+}
+
+/// How a task of a group came to an end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End<T> {
+    /// It returned.
+    Done(T),
+    /// It panicked with this message; the panic was logged and counted.
+    Panicked(String),
+}
+
+impl Default for TaskGroup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TaskGroup {
+    /// An empty group.
+    pub fn new() -> Self {
+        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), panics: Arc::default() }
+    }
+
+    /// A group that stops when this one does, or alone.
+    pub fn child(&self) -> Self {
+        Self { tracker: TaskTracker::new(), stop: self.stop.child_token(), panics: self.panics.clone() }
+    }
+
+    /// The token that tells the group's tasks to end.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Spawns `task` under `name`. A panic is logged and counted and reaches nobody else; await the handle to see it.
+    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<End<T>> {
+        let panics = self.panics.clone();
+        let caught = async move {
+            match AssertUnwindSafe(task).catch_unwind().await {
+                Ok(value) => End::Done(value),
+                Err(payload) => {
+                    let message = panic_message(payload.as_ref());
+                    panics.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(task = name, message, "task panicked");
+                    End::Panicked(message)
+                }
+            }
+        };
+        tokio::spawn(self.tracker.track_future(caught.instrument(tracing::Span::current())))
+    }
+
+    /// Panics caught so far, in this group, its children and its parents.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Tells all tasks to end, without waiting.
+    pub fn cancel(&self) {
+        self.stop.cancel();
+    }
+
+    /// Tells all tasks to end and waits for them, `deadline` at most. True where all ended in time.
+    pub async fn stop(&self, deadline: Duration) -> bool {
+        self.stop.cancel();
+        self.tracker.close();
+        tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
+    }
+}
+
+/// The text of a panic payload.
+pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_counted_and_harms_no_neighbour() {
+        let group = TaskGroup::new();
+        let stop = group.stop_token();
+        let neighbour = group.spawn("neighbour", async move { stop.cancelled().await });
+        let bad = group.child().spawn("bad", async { panic!("camera 3") });
+        assert_eq!(bad.await.unwrap(), End::Panicked("camera 3".into()));
+        assert_eq!(group.panics(), 1);
+        assert!(!neighbour.is_finished());
+        assert!(group.stop(Duration::from_secs(5)).await);
+    }
+}

@@ -1,0 +1,1 @@
+//! Policy of cameras: presence, one supervised child per device, retina sessions, frames out.

@@ -1,0 +1,1 @@
+//! The ISAPI wire: digest, XML by local name, bounded bodies. No policy.

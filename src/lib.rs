@@ -1,0 +1,26 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod admin;
+pub mod app;
+pub mod archive;
+pub mod base;
+pub mod camera;
+pub mod cli;
+pub mod config;
+pub mod disk;
+pub mod events;
+pub mod hikvision;
+pub mod live;
+pub mod media;
+pub mod model;
+pub mod outbound;
+pub mod playback;
+pub mod recorder;
+pub mod rtsp;
+pub mod serve;
+pub mod sim;
+pub mod store;
+pub mod upkeep;
+
+#[cfg(test)]
+mod tests;

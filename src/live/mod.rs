@@ -1,0 +1,1 @@
+//! Frames in flight: one publisher, many readers, bounded rings.

@@ -1,0 +1,15 @@
+//! Shared nouns as plain data: keys, presence, frames, segments, events. No I/O, no async, no policy.
+
+pub mod event;
+pub mod frame;
+pub mod key;
+pub mod presence;
+pub mod segment;
+pub mod span;
+
+pub use event::{Event, EventKind};
+pub use frame::{AudioFormat, Frame, SessionId, StreamFormat, TrackKind, VideoCodec, VideoFormat};
+pub use key::{DeviceId, Profile, StreamKey};
+pub use presence::{Presence, StreamState};
+pub use segment::{SampleTable, Segment, TrackSamples};
+pub use span::{Range, Span};

@@ -1,0 +1,1 @@
+//! Our own HTTP requests to others: bounded in time, bytes and redirects (none).

@@ -1,0 +1,1 @@
+//! Segments to players: MP4 ranges, HLS.

@@ -1,0 +1,1 @@
+//! A simulated Hikvision: ISAPI, RTSP, a picture, faults.

@@ -1,0 +1,1 @@
+//! Reconcilers: periodic and poked, idempotent, without input. Rooms say what; upkeep says when.
