@@ -1,0 +1,104 @@
+//! What the room shows of itself: plain values, in the words of the API.
+
+use super::DeviceKind;
+use crate::{
+    base::Wall,
+    model::{DeviceId, Presence, StreamKey, StreamState, VideoCodec},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// Everything that is known of all cameras at one moment. Each list is sorted by its key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Snapshot {
+    /// Every configured device.
+    pub devices: Vec<DeviceView>,
+    /// Every stream that is wanted of a channel that is known.
+    pub streams: Vec<StreamView>,
+    /// The table of media URLs.
+    pub media_urls: Vec<MediaUrl>,
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct DeviceView {
+    /// Its name in the config.
+    pub id: DeviceId,
+    /// Camera or recorder.
+    pub kind: DeviceKind,
+    /// `host:port` of its ISAPI.
+    pub address: String,
+    /// Is it there?
+    pub presence: Presence,
+    /// Since when it is so.
+    pub since: Wall,
+    /// What is wrong, where something is.
+    pub error: Option<String>,
+    /// As the device names it, for example `DS-7608NXI-K2`.
+    pub model: Option<String>,
+    /// Serial number.
+    pub serial: Option<String>,
+    /// Firmware version.
+    pub firmware: Option<String>,
+    /// Its channels, by number.
+    pub channels: Vec<ChannelView>,
+}
+
+/// One video input of a device.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct ChannelView {
+    /// Numbered from 1, as the device numbers it.
+    pub channel: u32,
+    /// The name that people gave it on the device.
+    pub name: Option<String>,
+    /// Is it there?
+    pub presence: Presence,
+    /// Since when it is so.
+    pub since: Wall,
+    /// Why it is so, where the device says why.
+    pub reason: Option<String>,
+}
+
+/// One stream.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct StreamView {
+    /// `<device>/<channel>/<main|sub>`
+    pub key: StreamKey,
+    /// What it is doing.
+    pub state: StreamState,
+    /// Why, where it does not run.
+    pub reason: Option<String>,
+    /// Null before the first session was set up.
+    pub codec: Option<VideoCodec>,
+    /// Pixels.
+    pub width: Option<u16>,
+    /// Pixels.
+    pub height: Option<u16>,
+    /// Pictures per second of the last seconds.
+    pub fps: f64,
+    /// Bits per second of the last seconds, sound included.
+    pub bitrate: u64,
+    /// When the last frame was taken; null before the first.
+    pub last_frame: Option<Wall>,
+    /// Sessions that were lost and begun anew.
+    pub reconnects: u64,
+    /// How far the camera's clock is ahead of ours; null where the camera does not say.
+    pub clock_skew_ms: Option<i64>,
+}
+
+/// One row of the table of media URLs: a channel's main stream.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct MediaUrl {
+    /// The device's id.
+    pub device_index: String,
+    /// The channel's number.
+    pub channel: u32,
+    /// Where its main stream is fetched, without credentials.
+    pub media_url: String,
+    /// Is the channel there?
+    pub presence: Presence,
+    /// The supervised task that fetches it: its stream's key, or empty where none does.
+    pub task: String,
+    /// When this row last changed.
+    pub updated: Wall,
+}
