@@ -1,0 +1,261 @@
+//! The ring of one stream.
+
+use crate::model::{Frame, TrackKind};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::Notify;
+
+/// Most frames that wait for the slowest reader of one stream: about 20 s of 25 pictures and 25 sounds a second.
+pub const RING_FRAMES_MAX: usize = 1024;
+/// Most bytes that wait for the slowest reader of one stream: 16 s at 16 Mb/s.
+pub const RING_BYTES_MAX: usize = 32 << 20;
+
+/// What a reader is given.
+#[derive(Debug)]
+pub enum Delivery {
+    /// The next frame.
+    Frame(Frame),
+    /// This reader was too slow, or frames were missing at the source: so many frames were left out. The next frame
+    /// is a key frame.
+    Skipped {
+        /// How many.
+        frames: u64,
+    },
+    /// The session with the camera ended for this reason; ticks start anew.
+    Break(Arc<str>),
+}
+
+#[derive(Clone)]
+enum Item {
+    Frame(Frame),
+    Break(Arc<str>),
+}
+
+#[derive(Default)]
+pub(super) struct Ring {
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    items: VecDeque<Item>,
+    bytes: usize,
+    /// Number of the first item in `items`; numbers never repeat within a ring.
+    first: u64,
+    /// Next item of each reader.
+    readers: BTreeMap<u64, u64>,
+    next_reader: u64,
+    ended: bool,
+}
+
+/// The one writer of a stream. Dropping it ends the stream for all readers, once they have read what is left.
+pub struct Publisher {
+    ring: Arc<Ring>,
+    on_drop: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+/// One of many readers of a stream.
+pub struct Reader {
+    ring: Arc<Ring>,
+    id: u64,
+    /// Video is worthless until the next key frame: at the start, and after a skip.
+    wants_key: bool,
+    skipped: u64,
+    /// The reader has been told of a frame, so that what it misses from now on is a loss and not a late start.
+    begun: bool,
+}
+
+impl Ring {
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn end(&self) {
+        self.with(|s| s.ended = true);
+        self.wake.notify_waiters();
+    }
+
+    pub(super) fn readers(&self) -> usize {
+        self.with(|s| s.readers.len())
+    }
+
+    fn push(&self, item: Item) {
+        self.with(|s| {
+            if s.ended {
+                return;
+            }
+            s.bytes += item.bytes();
+            s.items.push_back(item);
+            s.trim();
+        });
+        self.wake.notify_waiters();
+    }
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        match self {
+            Item::Frame(f) => f.data.len(),
+            Item::Break(_) => 0,
+        }
+    }
+}
+
+impl State {
+    fn end_number(&self) -> u64 {
+        self.first + self.items.len() as u64
+    }
+
+    /// Drops what every reader has, and the oldest over the limits.
+    fn trim(&mut self) {
+        let needed_from = self.readers.values().copied().min().unwrap_or_else(|| self.end_number());
+        while self.first < needed_from || self.items.len() > RING_FRAMES_MAX || self.bytes > RING_BYTES_MAX {
+            let Some(item) = self.items.pop_front() else { break };
+            self.bytes -= item.bytes();
+            self.first += 1;
+        }
+    }
+}
+
+impl Publisher {
+    pub(super) fn new(ring: Arc<Ring>, on_drop: Box<dyn FnOnce() + Send + Sync>) -> Self {
+        Self { ring, on_drop: Some(on_drop) }
+    }
+
+    /// Hands a frame to all readers. Never waits.
+    pub fn publish(&self, frame: Frame) {
+        self.ring.push(Item::Frame(frame));
+    }
+
+    /// Tells readers that the session ended: what comes next does not follow what came before.
+    pub fn break_session(&self, reason: &str) {
+        self.ring.push(Item::Break(reason.into()));
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.ring.end();
+        if let Some(remove) = self.on_drop.take() {
+            remove();
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(ring: Arc<Ring>) -> Self {
+        let id = ring.with(|s| {
+            let id = s.next_reader;
+            s.next_reader += 1;
+            let end = s.end_number();
+            s.readers.insert(id, end);
+            id
+        });
+        Self { ring, id, wants_key: true, skipped: 0, begun: false }
+    }
+
+    /// The next frame, skip or break; None once the publisher is gone and all was read. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        let ring = self.ring.clone();
+        loop {
+            let woken = ring.wake.notified();
+            tokio::pin!(woken);
+            // Registered before looking, so that a frame published in between still wakes us.
+            woken.as_mut().enable();
+            match self.try_next() {
+                Take::Item(delivery) => return Some(delivery),
+                Take::Ended => return None,
+                Take::Empty => woken.await,
+            }
+        }
+    }
+
+    /// What is there now without waiting; None where there is nothing yet or nothing more.
+    pub fn try_read(&mut self) -> Option<Delivery> {
+        match self.try_next() {
+            Take::Item(delivery) => Some(delivery),
+            Take::Ended | Take::Empty => None,
+        }
+    }
+
+    fn try_next(&mut self) -> Take {
+        loop {
+            let (item, lost) = match self.ring.clone().with(|s| s.take(self.id)) {
+                Ok(taken) => taken,
+                Err(end) => return end,
+            };
+            if lost > 0 {
+                self.wants_key = true;
+                self.skipped += lost;
+            }
+            match item {
+                Item::Break(reason) => {
+                    self.wants_key = true;
+                    self.skipped = 0;
+                    return Take::Item(Delivery::Break(reason));
+                }
+                Item::Frame(frame) if self.wants_key && !(frame.key && frame.track == TrackKind::Video) => {
+                    self.skipped += 1;
+                }
+                Item::Frame(frame) => {
+                    let missed = std::mem::take(&mut self.skipped);
+                    self.wants_key = false;
+                    if missed > 0 && std::mem::replace(&mut self.begun, true) {
+                        self.ring.with(|s| s.put_back(self.id, frame));
+                        return Take::Item(Delivery::Skipped { frames: missed });
+                    }
+                    self.begun = true;
+                    return Take::Item(Delivery::Frame(frame));
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// The reader's next item and how many were dropped before it.
+    fn take(&mut self, reader: u64) -> Result<(Item, u64), Take> {
+        let first = self.first;
+        let end = self.end_number();
+        let next = self.readers.entry(reader).or_insert(end);
+        let lost = first.saturating_sub(*next);
+        let at = *next + lost;
+        if at >= end {
+            *next = at;
+            return Err(if self.ended { Take::Ended } else { Take::Empty });
+        }
+        *next = at + 1;
+        let item = self.items[(at - first) as usize].clone();
+        self.trim();
+        Ok((item, lost))
+    }
+
+    /// Undoes the last `take` of a reader, even where the item has just been dropped as read by all.
+    fn put_back(&mut self, reader: u64, frame: Frame) {
+        let Some(next) = self.readers.get_mut(&reader) else { return };
+        *next -= 1;
+        if *next < self.first {
+            self.first = *next;
+            self.bytes += frame.data.len();
+            self.items.push_front(Item::Frame(frame));
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.ring.with(|s| {
+            s.readers.remove(&self.id);
+            s.trim();
+        });
+    }
+}
+
+enum Take {
+    Item(Delivery),
+    Empty,
+    Ended,
+}

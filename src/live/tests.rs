@@ -1,0 +1,129 @@
+use super::*;
+use crate::{
+    base::Wall,
+    model::{Frame, SessionId, StreamFormat, TrackKind, VideoCodec, VideoFormat},
+};
+use bytes::Bytes;
+
+fn frame(n: i64, key: bool, bytes: usize) -> Frame {
+    let video = VideoFormat {
+        codec: VideoCodec::H264,
+        rfc6381: "avc1".into(),
+        width: 16,
+        height: 16,
+        sample_entry: Bytes::new(),
+    };
+    Frame {
+        session: SessionId(1),
+        track: TrackKind::Video,
+        ticks: n,
+        wall: Wall::from_micros(n),
+        key,
+        data: Bytes::from(vec![0; bytes]),
+        format: Arc::new(StreamFormat { video, audio: None }),
+    }
+}
+
+fn key() -> StreamKey {
+    "nvr1/1/main".parse().unwrap()
+}
+
+/// Reads all that is there: frame numbers as they are, skips as negative counts.
+fn drain(reader: &mut Reader) -> Vec<i64> {
+    std::iter::from_fn(|| reader.try_read())
+        .map(|d| match d {
+            Delivery::Frame(f) => f.ticks,
+            Delivery::Skipped { frames } => -(frames as i64),
+            Delivery::Break(_) => i64::MAX,
+        })
+        .collect()
+}
+
+#[test]
+fn a_reader_begins_at_a_key_frame_and_then_gets_every_frame() {
+    let hub = Hub::default();
+    let publisher = hub.publisher(&key());
+    let mut reader = hub.reader(&key()).unwrap();
+    for n in 0..10 {
+        publisher.publish(frame(n, n % 4 == 3, 10));
+    }
+    assert_eq!(drain(&mut reader), [3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_slow_reader_skips_to_a_key_frame_and_is_told_while_a_quick_one_loses_nothing() {
+    let hub = Hub::default();
+    let publisher = hub.publisher(&key());
+    let (mut slow, mut quick) = (hub.reader(&key()).unwrap(), hub.reader(&key()).unwrap());
+    let mut quick_got = Vec::new();
+    let all = RING_FRAMES_MAX as i64 + 150;
+    for n in 0..all {
+        publisher.publish(frame(n, n % 100 == 0, 10));
+        quick_got.extend(drain(&mut quick));
+        if n == 0 {
+            assert_eq!(drain(&mut slow), [0]);
+        }
+    }
+    assert_eq!(quick_got, (0..all).collect::<Vec<_>>());
+    let slow_got = drain(&mut slow);
+    // Frames 1 to 199 are gone for it: 149 dropped by the ring, the rest up to the key frame by the reader.
+    assert_eq!(slow_got[..2], [-199, 200]);
+    assert_eq!(*slow_got.last().unwrap(), all - 1);
+}
+
+#[test]
+fn bytes_are_bounded_and_nothing_is_kept_without_a_reader() {
+    let hub = Hub::default();
+    let publisher = hub.publisher(&key());
+    publisher.publish(frame(0, true, 1000));
+    let mut reader = hub.reader(&key()).unwrap();
+    assert!(reader.try_read().is_none(), "published before the reader came");
+    let big = RING_BYTES_MAX / 4;
+    for n in 1..=12 {
+        publisher.publish(frame(n, true, big));
+    }
+    assert_eq!(drain(&mut reader), [9, 10, 11, 12], "never begun, so nothing was lost to it");
+}
+
+#[tokio::test]
+async fn a_break_is_delivered_and_the_end_comes_after_the_last_frame() {
+    let hub = Hub::default();
+    let publisher = hub.publisher(&key());
+    let mut reader = hub.reader(&key()).unwrap();
+    publisher.publish(frame(0, true, 1));
+    publisher.break_session("camera closed the connection");
+    publisher.publish(frame(1, false, 1));
+    publisher.publish(frame(2, true, 1));
+    assert!(hub.streams().borrow().contains(&key()));
+    drop(publisher);
+    assert!(hub.streams().borrow().is_empty());
+    assert_eq!(drain(&mut reader), [0, i64::MAX, -1, 2]);
+    assert!(reader.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_waiting_reader_is_woken() {
+    let hub = Hub::default();
+    let publisher = hub.publisher(&key());
+    let mut reader = hub.reader(&key()).unwrap();
+    let (got, ()) = tokio::join!(reader.next(), async {
+        tokio::task::yield_now().await;
+        publisher.publish(frame(7, true, 1));
+    });
+    assert!(matches!(got, Some(Delivery::Frame(f)) if f.ticks == 7));
+}
+
+#[test]
+fn a_new_publisher_of_the_same_key_ends_the_readers_of_the_old_one_and_outlives_it() {
+    let hub = Hub::default();
+    let old = hub.publisher(&key());
+    let mut reader = hub.reader(&key()).unwrap();
+    let new = hub.publisher(&key());
+    drop(old);
+    assert!(hub.streams().borrow().contains(&key()));
+    assert!(reader.try_read().is_none());
+    let mut second = hub.reader(&key()).unwrap();
+    new.publish(frame(1, true, 1));
+    assert_eq!(drain(&mut second), [1]);
+    assert_eq!(hub.readers(&key()), 1);
+}
