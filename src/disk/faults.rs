@@ -1,0 +1,155 @@
+//! Failures on purpose. Every disk operation asks here first; without rules the question costs one relaxed load.
+
+use super::{Error, Op};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// How an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// EIO: the medium failed.
+    Io,
+    /// ENOSPC: the file system is full.
+    NoSpace,
+    /// EROFS: the file system went read-only.
+    ReadOnly,
+    /// An append writes this many bytes and then fails with ENOSPC. Any other operation just fails with ENOSPC.
+    Short(usize),
+}
+
+/// When to fail: the nth matching operation, once or from then on.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    op: Option<Op>,
+    path_part: Option<String>,
+    skip: u64,
+    failure: Failure,
+    persistent: bool,
+}
+
+impl Rule {
+    /// The next operation of kind `op` fails, once.
+    pub fn new(op: Op, failure: Failure) -> Self {
+        Self { op: Some(op), path_part: None, skip: 0, failure, persistent: false }
+    }
+
+    /// The next operation of any kind fails, once: for loops that fail each operation of a whole run in turn.
+    pub fn any(failure: Failure) -> Self {
+        Self { op: None, path_part: None, skip: 0, failure, persistent: false }
+    }
+
+    /// The nth matching operation from now, counted from 1.
+    pub fn nth(mut self, nth: u64) -> Self {
+        self.skip = nth.saturating_sub(1);
+        self
+    }
+
+    /// Only operations on paths that contain `part`.
+    pub fn on(mut self, part: impl Into<String>) -> Self {
+        self.path_part = Some(part.into());
+        self
+    }
+
+    /// All matching operations from that one on.
+    pub fn persistent(mut self) -> Self {
+        self.persistent = true;
+        self
+    }
+
+    fn matches(&self, op: Op, path: &Path) -> bool {
+        self.op.is_none_or(|o| o == op)
+            && self.path_part.as_ref().is_none_or(|part| path.to_string_lossy().contains(part.as_str()))
+    }
+}
+
+/// The gate. Clones share rules and counts.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Gate>);
+
+#[derive(Debug, Default)]
+struct Gate {
+    /// False on a real disk, which then neither counts nor locks.
+    active: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rules: Vec<Rule>,
+    counts: BTreeMap<Op, u64>,
+    hits: u64,
+}
+
+impl Faults {
+    /// A gate that counts operations and has no rule yet.
+    pub fn new() -> Self {
+        let faults = Self::default();
+        faults.0.active.store(true, Ordering::Relaxed);
+        faults
+    }
+
+    /// The gate of a real disk: never fails, never counts.
+    pub(super) fn none() -> Self {
+        Self::default()
+    }
+
+    /// Adds a rule.
+    pub fn inject(&self, rule: Rule) {
+        self.lock().rules.push(rule);
+    }
+
+    /// Removes all rules: the disk is well again.
+    pub fn heal(&self) {
+        self.lock().rules.clear();
+    }
+
+    /// Operations of kind `op` so far, failed ones included.
+    pub fn count(&self, op: Op) -> u64 {
+        self.lock().counts.get(&op).copied().unwrap_or(0)
+    }
+
+    /// How many operations were made to fail.
+    pub fn hits(&self) -> u64 {
+        self.lock().hits
+    }
+
+    /// Passes or fails one operation. `Ok(Some(n))` lets an append write `n` bytes before it fails.
+    pub(super) fn pass(&self, op: Op, path: &Path) -> Result<Option<usize>, Error> {
+        if !self.0.active.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let mut state = self.lock();
+        *state.counts.entry(op).or_default() += 1;
+        let mut failure = None;
+        state.rules.retain_mut(|rule| {
+            if failure.is_some() || !rule.matches(op, path) {
+                return true;
+            }
+            if rule.skip > 0 {
+                rule.skip -= 1;
+                return true;
+            }
+            failure = Some(rule.failure);
+            rule.persistent
+        });
+        let Some(failure) = failure else { return Ok(None) };
+        state.hits += 1;
+        match failure {
+            Failure::Short(bytes) if op == Op::Append => Ok(Some(bytes)),
+            Failure::Short(_) | Failure::NoSpace => Err(Error::io(op, path, io::ErrorKind::StorageFull)),
+            Failure::ReadOnly => Err(Error::io(op, path, io::ErrorKind::ReadOnlyFilesystem)),
+            Failure::Io => Err(Error::io(op, path, rustix::io::Errno::IO)),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
