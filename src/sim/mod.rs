@@ -1,1 +1,19 @@
-//! A simulated Hikvision: ISAPI, RTSP, a picture, faults.
+//! A simulated Hikvision camera or NVR: ISAPI with digest and lockout, RTSP over TCP with a picture that shows the
+//! channel's number and the running time, and faults on demand.
+//!
+//! Never does: anything that the daemon needs. It imitates the wire as devices in the field speak it, so that tests
+//! meet the same oddities (a profile that lies, no `qop` in RTSP, one element per line in events).
+//!
+//! Flow: `Simulator::start` binds → `http` + `isapi` and `rtsp` serve what `state` says → `source` encodes each
+//! stream once and fans it out. Faults change `state`, by the methods of [`Running`] or over HTTP (see `control`).
+
+mod error;
+mod login;
+mod options;
+mod running;
+mod state;
+
+pub use error::Error;
+pub use options::{DeviceKind, Options};
+pub use running::{Running, Simulator};
+pub use state::{ChannelFault, DeviceFault};

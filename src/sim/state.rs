@@ -1,0 +1,275 @@
+//! What a simulated device is at the moment: its channels, the faults that are on, and what has been counted.
+//! Connections watch it and behave accordingly.
+
+use super::{DeviceKind, Error, Options, login::Logins};
+use crate::{
+    base::{Secret, Wall},
+    model::Profile,
+};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+
+/// A fault of one channel, or the end of one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ChannelFault {
+    /// Back after `Offline`.
+    Online,
+    /// The NVR has lost this camera: `online` is false, RTSP answers 404, open sessions are closed.
+    Offline,
+    /// The channel leaves every list; RTSP answers 404, open sessions are closed.
+    Delete,
+    /// Back after `Delete`.
+    Restore,
+    /// Open sessions' connections are closed, once, without a goodbye.
+    Drop,
+    /// Connections stay open, but nothing is read or written any more, on new ones neither.
+    Stall,
+    /// RTSP answers, but no RTP is sent.
+    Silence,
+    /// The end of `Stall`, `Silence` and `NoVideo`.
+    Resume,
+    /// DESCRIBE answers with an SDP that has no video.
+    NoVideo,
+    /// RTP timestamps jump by this many milliseconds, back where negative.
+    Jump(i64),
+    /// The main picture's size changes within the running stream; H.264 only. Each side a multiple of 32.
+    Resize(u16, u16),
+}
+
+/// A fault of the whole device, or the end of one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DeviceFault {
+    /// Back after `Offline`.
+    Online,
+    /// Every connection is closed, and every new one as soon as it is accepted.
+    Offline,
+    /// Offline for this long, then back with an uptime of nothing and no remembered nonce.
+    Reboot(Duration),
+    /// Somebody changed the password. Sessions that are open stay so.
+    Password(Secret),
+    /// ISAPI answers garbage in place of XML.
+    Garbage,
+    /// ISAPI answers 10 MB in place of what was asked for.
+    Huge,
+    /// The end of `Garbage` and `Huge`.
+    Sane,
+    /// All lockouts and counted wrong logins are forgotten.
+    Unlock,
+}
+
+/// What ISAPI answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    Sane,
+    Garbage,
+    Huge,
+}
+
+/// The faults of one channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ChannelState {
+    pub online: bool,
+    pub deleted: bool,
+    pub stalled: bool,
+    pub silent: bool,
+    pub no_video: bool,
+    /// Raised by each drop; a connection that began under an older number closes.
+    pub drops: u64,
+    pub jump_ms: i64,
+    pub size: (u16, u16),
+}
+
+impl ChannelState {
+    /// The channel can be seen by RTSP.
+    pub fn reachable(&self) -> bool {
+        self.online && !self.deleted
+    }
+}
+
+/// The faults of the whole device.
+#[derive(Clone, Debug)]
+pub(super) struct DeviceState {
+    pub online: bool,
+    pub answers: Answers,
+    pub password: Secret,
+    pub booted: Instant,
+    pub reboots: u64,
+}
+
+/// One channel: its faults and its counts.
+pub(super) struct Channel {
+    pub number: u32,
+    pub state: watch::Sender<ChannelState>,
+    /// Video frames handed to the network, by profile: main, sub.
+    frames_sent: [AtomicU64; 2],
+    pub sessions_open: AtomicU64,
+    pub sessions_played: AtomicU64,
+    pub teardowns: AtomicU64,
+}
+
+impl Channel {
+    pub fn frames_sent(&self, profile: Profile) -> &AtomicU64 {
+        &self.frames_sent[(profile.number() - 1) as usize]
+    }
+}
+
+/// The whole device, shared by everything that serves it.
+pub(super) struct Device {
+    pub options: Options,
+    /// When the simulator started: stream time zero of every stream.
+    pub epoch: Instant,
+    pub channels: Vec<Channel>,
+    pub state: watch::Sender<DeviceState>,
+    pub logins: Mutex<Logins>,
+}
+
+impl Device {
+    pub fn new(options: Options) -> Self {
+        let now = options.clock.now();
+        let fresh = ChannelState {
+            online: true,
+            deleted: false,
+            stalled: false,
+            silent: false,
+            no_video: false,
+            drops: 0,
+            jump_ms: 0,
+            size: options.size,
+        };
+        let channel = |number| Channel {
+            number,
+            state: watch::Sender::new(fresh),
+            frames_sent: Default::default(),
+            sessions_open: AtomicU64::new(0),
+            sessions_played: AtomicU64::new(0),
+            teardowns: AtomicU64::new(0),
+        };
+        let state = DeviceState {
+            online: true,
+            answers: Answers::Sane,
+            password: options.password.clone(),
+            booted: now,
+            reboots: 0,
+        };
+        Self {
+            epoch: now,
+            channels: (1..=options.channels).map(channel).collect(),
+            state: watch::Sender::new(state),
+            logins: Mutex::new(Logins::new(options.wrong_logins_max, options.lock)),
+            options,
+        }
+    }
+
+    /// The channel of that number, deleted or not.
+    pub fn channel(&self, number: u32) -> Option<&Channel> {
+        self.channels.get(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    /// Channels that were not deleted.
+    pub fn listed(&self) -> impl Iterator<Item = (&Channel, ChannelState)> {
+        self.channels.iter().map(|c| (c, *c.state.borrow())).filter(|(_, s)| !s.deleted)
+    }
+
+    /// Wall time by the device's own clock.
+    pub fn wall(&self) -> Wall {
+        self.options.clock.wall().plus_micros(self.options.clock_skew_ms.saturating_mul(1000))
+    }
+
+    /// The name that ISAPI and the digest realm show.
+    pub fn model(&self) -> &'static str {
+        match self.options.kind {
+            DeviceKind::Camera => "DS-2CD2043G2-I",
+            DeviceKind::Nvr => "DS-7732NI-M4",
+        }
+    }
+
+    /// Sets or ends a fault of one channel.
+    pub fn fault_channel(&self, number: u32, fault: ChannelFault) -> Result<(), Error> {
+        let channel = self.channel(number).ok_or(Error::NoChannel(number))?;
+        if let ChannelFault::Resize(width, height) = fault {
+            Options { size: (width, height), ..self.options.clone() }.check().map_err(Error::Options)?;
+        }
+        channel.state.send_modify(|s| match fault {
+            ChannelFault::Online => s.online = true,
+            ChannelFault::Offline => s.online = false,
+            ChannelFault::Delete => s.deleted = true,
+            ChannelFault::Restore => s.deleted = false,
+            ChannelFault::Drop => s.drops += 1,
+            ChannelFault::Stall => s.stalled = true,
+            ChannelFault::Silence => s.silent = true,
+            ChannelFault::Resume => (s.stalled, s.silent, s.no_video) = (false, false, false),
+            ChannelFault::NoVideo => s.no_video = true,
+            ChannelFault::Jump(ms) => s.jump_ms = s.jump_ms.saturating_add(ms),
+            ChannelFault::Resize(width, height) => s.size = (width, height),
+        });
+        Ok(())
+    }
+
+    /// Sets or ends a fault of the device. A reboot's end is the caller's to bring about, by `Online`.
+    pub fn fault_device(&self, fault: &DeviceFault) {
+        let now = self.options.clock.now();
+        match fault {
+            DeviceFault::Unlock | DeviceFault::Reboot(_) => self.with_logins(Logins::forget),
+            _ => {}
+        }
+        self.state.send_modify(|s| match fault {
+            DeviceFault::Online => s.online = true,
+            DeviceFault::Offline => s.online = false,
+            DeviceFault::Reboot(down) => {
+                s.online = false;
+                s.booted = now + *down;
+                s.reboots += 1;
+            }
+            DeviceFault::Password(new) => s.password = new.clone(),
+            DeviceFault::Garbage => s.answers = Answers::Garbage,
+            DeviceFault::Huge => s.answers = Answers::Huge,
+            DeviceFault::Sane => s.answers = Answers::Sane,
+            DeviceFault::Unlock => {}
+        });
+    }
+
+    /// Asks or changes who logged in wrongly.
+    pub fn with_logins<T>(&self, f: impl FnOnce(&mut Logins) -> T) -> T {
+        f(&mut self.logins.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Everything as JSON, for `GET /` on the control port and for tests.
+    pub fn to_json(&self) -> serde_json::Value {
+        let device = self.state.borrow().clone();
+        let count = |a: &AtomicU64| a.load(Ordering::Relaxed);
+        let channels = self.channels.iter().map(|c| {
+            let s = *c.state.borrow();
+            serde_json::json!({
+                "channel": c.number,
+                "online": s.online,
+                "deleted": s.deleted,
+                "stalled": s.stalled,
+                "silent": s.silent,
+                "no_video": s.no_video,
+                "width": s.size.0,
+                "height": s.size.1,
+                "frames_sent": count(c.frames_sent(Profile::Main)),
+                "frames_sent_sub": count(c.frames_sent(Profile::Sub)),
+                "sessions_open": count(&c.sessions_open),
+                "sessions_played": count(&c.sessions_played),
+                "teardowns": count(&c.teardowns),
+            })
+        });
+        let sum = |f: fn(&Channel) -> &AtomicU64| self.channels.iter().map(|c| count(f(c))).sum::<u64>();
+        serde_json::json!({
+            "model": self.model(),
+            "online": device.online,
+            "reboots": device.reboots,
+            "sessions_open": sum(|c| &c.sessions_open),
+            "teardowns": sum(|c| &c.teardowns),
+            "logins_failed": self.with_logins(|l| l.failed()),
+            "channels": channels.collect::<Vec<_>>(),
+        })
+    }
+}
