@@ -1,1 +1,39 @@
-//! HTTP ground shared by admin and playback: Request, Response, Body, Handler; ranges, problems, limits, drain. No hyper type crosses it.
+//! HTTP ground shared by admin, playback and the simulator: requests, responses, bodies, handlers, ranges, problems,
+//! limits and drain.
+//!
+//! Never does: knows a skyvis noun or a route, or lets a type of the HTTP library that it stands on cross its door.
+//!
+//! Flow: [`Listener`] accepts → one task a connection reads heads within [`Limits`], refuses ambiguous ones and calls
+//! the [`Handler`] → its [`Response`] is written, [`Body`] by [`Body`], until the client or the stop token ends it.
+
+mod body;
+mod conditional;
+mod connection;
+mod error;
+mod framing;
+mod limits;
+mod listener;
+mod message;
+mod problem;
+mod query;
+mod range;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use body::Body;
+pub use conditional::{ETag, Precondition, if_range_holds, not_modified};
+pub use error::Error;
+pub use limits::Limits;
+pub use listener::{Listener, ListenerKind};
+pub use message::{Handler, HandlerFn, Peer, Request, Response};
+pub use problem::{Problem, problem};
+pub use query::{decode_component, encode_component, parse_query};
+pub use range::{ByteRange, RangeOutcome};
+pub use server::Server;
+
+/// A future in a box, as [`Handler`] gives it back.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A stream of a body's pieces.
+pub type ByteStream = std::pin::Pin<Box<dyn futures_util::Stream<Item = std::io::Result<bytes::Bytes>> + Send>>;

@@ -1,0 +1,149 @@
+//! Where connections come from: a TCP port or a unix socket.
+
+use super::Error;
+use std::{
+    io,
+    net::SocketAddr,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// Which of the daemon's doors a request came by: it decides who needs a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ListenerKind {
+    /// Console and API.
+    Admin,
+    /// Routes and media for the outside.
+    Proxy,
+    /// A simulated device.
+    Simulator,
+}
+
+/// A bound socket that [`super::Server`] accepts from.
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) kind: ListenerKind,
+    pub(super) socket: Socket,
+}
+
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpListener),
+    /// The file is held for its end alone.
+    Unix(UnixListener, #[expect(dead_code, reason = "held so that it is removed on drop")] SocketFile),
+}
+
+/// The socket's file, removed when the listener goes.
+#[derive(Debug)]
+pub(super) struct SocketFile(Option<PathBuf>);
+
+/// An accepted connection.
+pub(super) enum Connection {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    /// Binds a TCP port; port 0 takes a free one, see [`Listener::local_addr`].
+    pub async fn tcp(address: SocketAddr, kind: ListenerKind) -> Result<Self, Error> {
+        let socket =
+            TcpListener::bind(address).await.map_err(|error| Error::Listen { address: address.to_string(), error })?;
+        Ok(Self { kind, socket: Socket::Tcp(socket) })
+    }
+
+    /// Takes over a TCP socket that someone else bound, systemd for one.
+    pub fn from_std_tcp(socket: std::net::TcpListener, kind: ListenerKind) -> Result<Self, Error> {
+        let tokio = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
+        let socket = tokio.map_err(|error| Error::Listen { address: "the socket handed down".into(), error })?;
+        Ok(Self { kind, socket: Socket::Tcp(socket) })
+    }
+
+    /// Takes over a unix socket that someone else bound; its file stays theirs.
+    pub fn from_std_unix(socket: std::os::unix::net::UnixListener, kind: ListenerKind) -> Result<Self, Error> {
+        let tokio = socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket));
+        let socket = tokio.map_err(|error| Error::Listen { address: "the socket handed down".into(), error })?;
+        Ok(Self { kind, socket: Socket::Unix(socket, SocketFile(None)) })
+    }
+
+    /// Binds a unix socket with the file mode given (`0o600`, `0o660`). A socket file that a dead process left is
+    /// removed; one where somebody answers, or a file that is no socket, is an error.
+    pub fn unix(path: &Path, mode: u32, kind: ListenerKind) -> Result<Self, Error> {
+        let failed = |error| Error::Listen { address: format!("unix:{}", path.display()), error };
+        remove_stale(path)?;
+        let socket = UnixListener::bind(path).map_err(failed)?;
+        let file = SocketFile(Some(path.to_owned()));
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
+        Ok(Self { kind, socket: Socket::Unix(socket, file) })
+    }
+
+    /// The TCP address that was bound; none for a unix socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(l) => l.local_addr().ok(),
+            Socket::Unix(..) => None,
+        }
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<Connection> {
+        match &self.socket {
+            Socket::Tcp(l) => {
+                let (stream, peer) = l.accept().await?;
+                // Answers are small and written whole; waiting to fill a packet only delays them. A connection
+                // that is gone already fails here and at its first read, so the failure needs no care.
+                let _ = stream.set_nodelay(true);
+                Ok(Connection::Tcp(stream, peer))
+            }
+            Socket::Unix(l, _) => Ok(Connection::Unix(l.accept().await?.0)),
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // A file that somebody removed before us is as good.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn remove_stale(path: &Path) -> Result<(), Error> {
+    let failed = |error| Error::Listen { address: format!("unix:{}", path.display()), error };
+    let kind = match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(failed)?.file_type(),
+    };
+    if !kind.is_socket() {
+        return Err(failed(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the path is taken by a file that is no socket",
+        )));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(failed),
+        Err(e) => Err(failed(e)),
+        Ok(_) => Err(Error::SocketInUse { path: path.display().to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let live = Listener::unix(&path, 0o600, ListenerKind::Admin).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(Listener::unix(&path, 0o600, ListenerKind::Admin), Err(Error::SocketInUse { .. })));
+        drop(live);
+        assert!(!path.exists(), "the file goes with the listener");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(matches!(Listener::unix(&path, 0o600, ListenerKind::Admin), Err(Error::Listen { .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+}

@@ -1,0 +1,145 @@
+//! Requests, responses and the trait that turns one into the other.
+
+use super::{Body, BoxFuture, Error, ListenerKind, query};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use http_body_util::BodyExt;
+use std::{net::SocketAddr, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// An answer.
+pub type Response = http::Response<Body>;
+
+/// Answers requests. One value serves all connections at once.
+pub trait Handler: Send + Sync + 'static {
+    /// The answer to one request. A panic in here is caught: the client gets a 500 and its connection lives on.
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response>;
+}
+
+/// A [`Handler`] out of an async closure.
+pub struct HandlerFn<F>(pub F);
+
+impl<F, R> Handler for HandlerFn<F>
+where
+    F: Fn(Request) -> R + Send + Sync + 'static,
+    R: Future<Output = Response> + Send + 'static,
+{
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin((self.0)(request))
+    }
+}
+
+/// Who sent a request, and by which door it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The other end of the TCP connection; none on a unix socket.
+    pub address: Option<SocketAddr>,
+    /// The door.
+    pub listener: ListenerKind,
+}
+
+impl Peer {
+    /// True where the peer is on this host: a unix socket or a loopback address.
+    pub fn is_local(&self) -> bool {
+        self.address.is_none_or(|a| a.ip().to_canonical().is_loopback())
+    }
+}
+
+/// One request, head read, body not yet.
+#[derive(Debug)]
+pub struct Request {
+    /// Never HEAD: that comes as GET with [`Request::head_only`] set, and the server withholds the body.
+    pub method: Method,
+    /// Path and query, as sent.
+    pub uri: Uri,
+    /// Header fields.
+    pub headers: HeaderMap,
+    /// Who asks.
+    pub peer: Peer,
+    /// The client asked with HEAD and gets the head alone; a handler may spare itself work.
+    pub head_only: bool,
+    /// Fires when the server stops: an answer without end ends then.
+    pub stopping: CancellationToken,
+    body: Incoming,
+}
+
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Bytes(Bytes),
+    Wire(hyper::body::Incoming, Duration),
+}
+
+impl Request {
+    /// A request made inside the process, for tests and for one handler that asks another.
+    pub fn local(method: Method, uri: Uri, body: impl Into<Bytes>) -> Self {
+        let peer = Peer { address: None, listener: ListenerKind::Admin };
+        let stopping = CancellationToken::new();
+        let body = Incoming::Bytes(body.into());
+        Self { method, uri, headers: HeaderMap::new(), peer, head_only: false, stopping, body }
+    }
+
+    pub(super) fn from_wire(
+        request: http::Request<hyper::body::Incoming>,
+        peer: Peer,
+        body_timeout: Duration,
+        stopping: CancellationToken,
+    ) -> Self {
+        let (head, body) = request.into_parts();
+        let head_only = head.method == Method::HEAD;
+        Self {
+            method: if head_only { Method::GET } else { head.method },
+            uri: head.uri,
+            headers: head.headers,
+            peer,
+            head_only,
+            stopping,
+            body: Incoming::Wire(body, body_timeout),
+        }
+    }
+
+    /// The path, as sent: still percent-encoded.
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// The first query parameter of this name, decoded.
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.query_pairs().into_iter().find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    /// All query parameters in order, decoded.
+    pub fn query_pairs(&self) -> Vec<(String, String)> {
+        query::parse_query(self.uri.query().unwrap_or(""))
+    }
+
+    /// A header field's text, where it is there and is text.
+    pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The whole body, `limit_bytes` at most.
+    pub async fn body(self, limit_bytes: usize) -> Result<Bytes, Error> {
+        let too_long = Error::BodyTooLong { limit_bytes };
+        match self.body {
+            Incoming::Bytes(b) if b.len() > limit_bytes => Err(too_long),
+            Incoming::Bytes(b) => Ok(b),
+            Incoming::Wire(body, patience) => {
+                let limited = http_body_util::Limited::new(body, limit_bytes);
+                match tokio::time::timeout(patience, limited.collect()).await {
+                    Err(_) => Err(Error::BodyTooSlow(patience)),
+                    Ok(Ok(whole)) => Ok(whole.to_bytes()),
+                    Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => Err(too_long),
+                    Ok(Err(e)) => Err(Error::BodyBroken(e.to_string())),
+                }
+            }
+        }
+    }
+}
+
+/// Puts the usual response together.
+pub(super) fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,199 @@
+//! Accepts connections and runs the handler over them until it is told to stop.
+
+use super::{
+    Body, Handler, Limits, Listener, Peer, Request, Response,
+    connection::{SharedFraming, Watched},
+    listener::Connection,
+    problem,
+};
+use crate::base::{TaskGroup, task::panic_message};
+use futures_util::FutureExt;
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, io, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long accepting rests after the host refused a new descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Between two requests to idle connections to make room.
+const CROWDED_PAUSE: Duration = Duration::from_millis(50);
+/// What connections that outstayed the drain are given to notice that they are cut.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// An HTTP/1 server.
+pub struct Server;
+
+/// What every connection of a server shares.
+struct Shared {
+    handler: Arc<dyn Handler>,
+    limits: Limits,
+    /// Fires when the server stops: finish what is in flight, take nothing new.
+    stop: CancellationToken,
+    /// Fires when the drain's time is up.
+    cut: CancellationToken,
+    /// Told when all places are taken: connections give up keep-alive, so that idle ones make room.
+    crowded: Notify,
+}
+
+impl Server {
+    /// Serves `listener` until `stop` fires, then lets requests in flight finish within `limits.drain_timeout`.
+    /// Returns when no connection is left.
+    pub async fn run(listener: Listener, handler: Arc<dyn Handler>, limits: Limits, stop: CancellationToken) {
+        let group = TaskGroup::new();
+        let places = Arc::new(Semaphore::new(limits.connections_max));
+        let shared = Arc::new(Shared { handler, limits, stop, cut: CancellationToken::new(), crowded: Notify::new() });
+        loop {
+            let place = tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => break,
+                place = shared.place(&places) => place,
+            };
+            let accepted = tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok(connection) => {
+                    let shared = shared.clone();
+                    let kind = listener.kind;
+                    group.spawn("http-connection", async move {
+                        match connection {
+                            Connection::Tcp(s, a) => shared.serve(s, Peer { address: Some(a), listener: kind }).await,
+                            Connection::Unix(s) => shared.serve(s, Peer { address: None, listener: kind }).await,
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => rest_after(&error).await,
+            }
+        }
+        drop(listener);
+        if !group.stop(shared.limits.drain_timeout).await {
+            tracing::warn!("requests still in flight at the end of the drain were cut");
+            shared.cut.cancel();
+            group.stop(CUT_TIMEOUT).await;
+        }
+    }
+}
+
+/// A client that is gone already needs no rest; a host without descriptors or memory does, or the loop would spin.
+async fn rest_after(error: &io::Error) {
+    let gone = matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
+    if !gone {
+        tracing::warn!(%error, "cannot accept a connection");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+impl Shared {
+    /// A place for one more connection; while there is none, idle ones are asked to leave, again and again, since
+    /// one that is busy now may be idle next.
+    async fn place(&self, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if places.available_permits() == 0 {
+                self.crowded.notify_waiters();
+            }
+            tokio::select! {
+                // None only of a closed semaphore, and nobody closes this one.
+                place = places.clone().acquire_owned() => return place.ok(),
+                () = tokio::time::sleep(CROWDED_PAUSE) => {}
+            }
+        }
+    }
+
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: Arc<Self>, socket: S, peer: Peer) {
+        let framing = SharedFraming::new(&self.limits);
+        let watched = Watched::new(socket, framing.clone(), &self.limits);
+        let service = {
+            let shared = self.clone();
+            hyper::service::service_fn(move |request| {
+                let verdict = framing.lock().next_verdict();
+                shared.clone().answer(request, peer, verdict)
+            })
+        };
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            // The library's timer starts when the last answer ended, so it is our idle timer. `Watched` times heads.
+            .header_read_timeout(self.limits.idle_timeout)
+            .max_headers(self.limits.headers_max)
+            .max_header_size(self.limits.head_bytes_max)
+            .half_close(true)
+            .serve_connection(TokioIo::new(watched), service);
+        let mut connection = pin!(connection);
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = self.cut.cancelled() => return,
+                () = self.leave() => connection.as_mut().graceful_shutdown(),
+            }
+            // Told once, the connection ends by itself, or is cut.
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = self.cut.cancelled() => return,
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, ?peer, "connection ended early");
+        }
+    }
+
+    async fn leave(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.crowded.notified() => {}
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: http::Request<hyper::body::Incoming>,
+        peer: Peer,
+        verdict: Option<&'static str>,
+    ) -> Result<Response, Infallible> {
+        if let Some(reason) = verdict {
+            return Ok(closing(problem(StatusCode::BAD_REQUEST, "bad-request", "Bad request", reason)));
+        }
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            let detail = format!("{} is not served here", request.method());
+            return Ok(closing(problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "Method not allowed",
+                detail,
+            )));
+        }
+        let request = Request::from_wire(request, peer, self.limits.body_timeout, self.stop.clone());
+        let head_only = request.head_only;
+        let path = request.path().to_owned();
+        let caught = AssertUnwindSafe(async { self.handler.handle(request).await }).catch_unwind().await;
+        let response = caught.unwrap_or_else(|payload| {
+            tracing::error!(path, message = panic_message(payload.as_ref()), "handler panicked");
+            let detail = "skyvis failed on this request; its log says more";
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+        });
+        Ok(if head_only { without_body(response) } else { response })
+    }
+}
+
+/// The answer to HEAD: the head that GET would have, its length included.
+fn without_body(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    if let Some(len) = body.len().filter(|_| !head.headers.contains_key(CONTENT_LENGTH)) {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    Response::from_parts(head, Body::empty())
+}
+
+/// An answer after which nothing more of this connection is believed.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
