@@ -1,0 +1,87 @@
+//! Where requests go and how patiently.
+
+use super::{Connection, Download, Error};
+use bytes::Bytes;
+use std::{fmt, path::PathBuf, time::Duration};
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A host name or address (IPv6 without brackets) and a port.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What one request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To get a connection.
+    pub connect: Duration,
+    /// From the request's first byte to the answer's last; for a download, to the end of the answer's head.
+    pub total: Duration,
+    /// Between two pieces of a download.
+    pub idle: Duration,
+    /// Length of an answer's body that is read as a whole.
+    pub body_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            total: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            body_bytes_max: 16 << 20,
+        }
+    }
+}
+
+/// A server that requests go to. Cheap to clone; each request has its own connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    address: Address,
+    limits: Limits,
+}
+
+impl Client {
+    /// A client of the server at `address`.
+    pub fn new(address: Address, limits: Limits) -> Self {
+        Self { address, limits }
+    }
+
+    /// Where it sends to.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Opens a connection that several requests can use, one after the other.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        Connection::open(&self.address, self.limits).await
+    }
+
+    /// Sends one request and reads the whole answer. The URI is a path with its query; `Host` is set where missing.
+    pub async fn request(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, Error> {
+        self.connect().await?.request(request).await
+    }
+
+    /// Sends one request and gives the answer's body piece by piece.
+    pub async fn download(&self, request: http::Request<Bytes>) -> Result<http::Response<Download>, Error> {
+        self.connect().await?.download(request).await
+    }
+}
