@@ -1,1 +1,13 @@
 //! Formats as pure functions: fragmented MP4, HLS text, parameter sets. No I/O, no clock, no async.
+//!
+//! Owns: every byte of an MP4 box that skyvis writes or reads. Never does: opening a file, knowing what a camera is,
+//! deciding what is kept.
+//!
+//! The flow: frames become fragments (`fmp4::write`), a file becomes its sample table again (`fmp4::read`), and sample
+//! tables become virtual files that players understand (`vod`, `hls`).
+
+pub mod avc;
+pub mod error;
+pub mod fmp4;
+
+pub use error::Error;

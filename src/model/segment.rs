@@ -49,7 +49,7 @@ pub fn ticks_to_micros(ticks: u64, timescale: u32) -> i64 {
 /// Where the samples of one segment lie in its file: all that playback needs without opening the file.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SampleTable {
-    /// Length of the `ftyp` and `moov` at the file's start, in bytes.
+    /// Length of what is in front of the first fragment (`ftyp`, `moov`, the origin box), in bytes.
     pub init_bytes: u32,
     /// The `stsd` entry (`avc1`, `hvc1`) of the video track.
     #[serde(with = "serde_bytes_vec")]
