@@ -1,0 +1,53 @@
+//! What systemd is told: READY, RELOADING, STOPPING, WATCHDOG. Outside systemd all of it does nothing.
+
+use crate::base::Clock;
+use sd_notify::NotifyState;
+use std::{future::Future, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// The daemon serves.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The config is being read again; [`ready`] follows.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(_) => tell(&[NotifyState::Reloading]),
+    }
+}
+
+/// The daemon stops in order.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+/// Sends a keep-alive each half of the watchdog's time, but only while `alive` answers: a ping from a timer alone would
+/// keep a daemon up whose disk threads or store hang.
+pub async fn watchdog<F>(clock: Clock, stop: CancellationToken, alive: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return stop.cancelled().await;
+    };
+    let period = limit / 2;
+    loop {
+        match tokio::time::timeout(period, alive()).await {
+            Ok(Ok(())) => tell(&[NotifyState::Watchdog]),
+            Ok(Err(why)) => tracing::error!(why, "not alive, the watchdog is not fed"),
+            Err(_) => tracing::error!(waited_s = period.as_secs_f64(), "no progress, the watchdog is not fed"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep(period.min(Duration::from_secs(10))) => {}
+        }
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}
