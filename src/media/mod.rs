@@ -11,3 +11,9 @@ pub mod error;
 pub mod fmp4;
 
 pub use error::Error;
+
+#[cfg(test)]
+#[allow(dead_code, reason = "rooms take from it what their tests need")]
+pub(crate) mod fixture;
+#[cfg(test)]
+pub(crate) mod tests;
