@@ -1,1 +1,31 @@
-//! The only room that names sled: typed keyspaces, schema version, durable group commit, backup.
+//! The only room that names sled: typed keyspaces, schema version, durable group commit, backup and restore.
+//!
+//! Owns one directory with one sled tree. An answered commit is durable: sled's own `flush` makes no fsync, so the
+//! commit thread makes one on sled's file before it answers. Never does: begin anew over a store that was there, answer
+//! success after a failed sync, know what a row means.
+//!
+//! The flow: [`Batch`] → queue → the commit thread joins all waiting batches into one sled batch with a row of counts
+//! and checksums ([`sums`]) → flush, fdatasync → all callers are answered. Readers go to the tree directly.
+
+mod batch;
+mod commit;
+mod engine;
+mod error;
+mod handle;
+mod home;
+mod keyspace;
+mod raw;
+mod rows;
+mod sums;
+mod verify;
+mod walk;
+
+pub use batch::Batch;
+pub use error::Error;
+pub use handle::{Health, Options, Store, Verification};
+pub use home::{EXPORT_SUFFIX, EXPORTS_DIR};
+pub use keyspace::{Codec, Keyspace};
+pub use rows::Rows;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! The commit thread: joins what waits, writes it once, makes it durable, and only then answers.
+
+use super::{
+    Batch, Error,
+    handle::Inner,
+    raw::{self, Overlay},
+    sums::{META_KEY, Meta},
+};
+use crate::base::{Clock, task::panic_message};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::JoinHandle,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Batches that may wait for the disk; a caller beyond them waits for a place.
+pub(super) const QUEUE_MAX: usize = 1024;
+/// Batches of one group, and about how many bytes: what waits longer is the next group.
+const GROUP_BATCHES_MAX: usize = 512;
+const GROUP_BYTES_MAX: u64 = 16 << 20;
+/// Space that must be left before rows are added: sled fails for good once a write of its log does not fit.
+const RESERVE_BYTES: u64 = 4 << 20;
+/// Space that must be left before rows are only deleted, which is how a full disk becomes less full. The ballast is more.
+const RESERVE_DELETES_BYTES: u64 = 768 << 10;
+
+pub(super) type Answer = oneshot::Sender<Result<u64, Error>>;
+
+pub(super) enum Message {
+    Commit { batch: Batch, done: Answer },
+    Close { done: oneshot::Sender<()> },
+}
+
+/// A group on its way: what to write, and who waits.
+struct Group {
+    overlay: Overlay,
+    waiting: Vec<Answer>,
+}
+
+/// Runs until closed or until every handle is gone. `verifier` is waited for, so that nothing holds the tree afterwards.
+pub(super) fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Message>, mut verifier: Option<JoinHandle<()>>) {
+    let mut closing = None;
+    while closing.is_none() {
+        let Some(first) = queue.blocking_recv() else { break };
+        let mut commits = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(message) = next.take() {
+            match message {
+                Message::Commit { batch, done } => {
+                    bytes += batch.bytes();
+                    commits.push((batch, done));
+                }
+                Message::Close { done } => {
+                    closing = Some(done);
+                    break;
+                }
+            }
+            if commits.len() < GROUP_BATCHES_MAX && bytes < GROUP_BYTES_MAX {
+                next = queue.try_recv().ok();
+            }
+        }
+        commit(&inner, commits);
+    }
+    drop(queue);
+    inner.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    if let Some(verifier) = verifier.take() {
+        // A verifier that panicked has been logged by its own thread; there is nothing left to do for it here.
+        let _ = verifier.join();
+    }
+    drop(inner);
+    if let Some(done) = closing {
+        let _ = done.send(());
+    }
+}
+
+/// Writes one group and answers everyone in it.
+fn commit(inner: &Inner, commits: Vec<(Batch, Answer)>) {
+    let clock = Clock::real();
+    let begun = clock.now();
+    let Some(group) = admit(inner, commits) else { return };
+    let batches = group.waiting.len();
+    let result = catch_unwind(AssertUnwindSafe(|| write(inner, &group.overlay)))
+        .unwrap_or_else(|payload| Err(Error::Storage(panic_message(payload.as_ref()))));
+    let result = result.map_err(|e| {
+        // Whatever failed, what is on disk is not known any more: a second try could succeed over the loss.
+        inner.fail(&e);
+        Error::Failed(e.to_string())
+    });
+    if let Ok(number) = &result {
+        inner.metrics.commits.inc();
+        inner.metrics.commit_seconds.observe((clock.now() - begun).as_secs_f64());
+        inner.metrics.commit_batches.observe(batches as f64);
+        if let Err(error) = inner.home().note_commit(*number) {
+            tracing::warn!(%error, commit = number, "cannot note the last commit");
+        }
+    }
+    for done in group.waiting {
+        // The caller may have gone away; what it asked for is durable all the same.
+        let _ = done.send(result.clone());
+    }
+}
+
+/// Stages what may be written; answers the others at once. `None` where nothing is left.
+fn admit(inner: &Inner, commits: Vec<(Batch, Answer)>) -> Option<Group> {
+    let mut group = Group { overlay: Overlay::new(), waiting: Vec::new() };
+    let bytes: u64 = commits.iter().map(|(batch, _)| batch.bytes()).sum();
+    let space = Space::look(inner, bytes, commits.iter().any(|(batch, _)| batch.only_deletes()));
+    for (batch, done) in commits {
+        let result = match inner.health().failed {
+            Some(why) => Err(Error::Failed(why)),
+            None => space.allows(&batch).and_then(|()| stage(inner, &mut group.overlay, &batch)),
+        };
+        match result {
+            Ok(()) => group.waiting.push(done),
+            Err(e) => drop(done.send(Err(e))),
+        }
+    }
+    (!group.waiting.is_empty()).then_some(group)
+}
+
+/// What the file system has room for.
+enum Space {
+    Enough,
+    Deletes(u64),
+    None(u64),
+}
+
+impl Space {
+    fn look(inner: &Inner, bytes: u64, deletes: bool) -> Self {
+        let home = inner.home();
+        let free = || home.files.free_space(&home.dir).map(|s| s.free_bytes);
+        // A file system that cannot be asked is left to answer for itself when it is written to.
+        let Ok(mut free_bytes) = free() else { return Self::Enough };
+        if free_bytes >= RESERVE_BYTES.saturating_add(bytes.saturating_mul(2)) {
+            return Self::Enough;
+        }
+        if free_bytes < RESERVE_DELETES_BYTES && deletes && matches!(home.release_ballast(), Ok(true)) {
+            free_bytes = free().unwrap_or(free_bytes);
+        }
+        if free_bytes >= RESERVE_DELETES_BYTES { Self::Deletes(free_bytes) } else { Self::None(free_bytes) }
+    }
+
+    fn allows(&self, batch: &Batch) -> Result<(), Error> {
+        match self {
+            Self::Enough => Ok(()),
+            Self::Deletes(_) if batch.only_deletes() => Ok(()),
+            Self::Deletes(free) | Self::None(free) => Err(Error::NoSpace(format!("{free} bytes are free"))),
+        }
+    }
+}
+
+/// Puts one batch on top of the group, wholly or not at all.
+fn stage(inner: &Inner, overlay: &mut Overlay, batch: &Batch) -> Result<(), Error> {
+    inner.claim_names(batch)?;
+    let mut staged = Overlay::new();
+    for write in &batch.writes {
+        raw::stage(&mut staged, write.prefix, &write.key, write.value.as_deref(), |key| match overlay.get(key) {
+            Some(earlier) => Ok(earlier.clone()),
+            None => Ok(inner.db.get(key)?.map(|v| v.to_vec())),
+        })?;
+    }
+    overlay.extend(staged);
+    Ok(())
+}
+
+/// Applies the group with its new sums and makes it durable.
+fn write(inner: &Inner, overlay: &Overlay) -> Result<u64, Error> {
+    let number = {
+        let mut state = inner.state();
+        let mut meta = Meta { commit: state.meta.commit + 1, sums: state.meta.sums.clone() };
+        let mut batch = sled::Batch::default();
+        let mut changes = Vec::with_capacity(overlay.len());
+        for (key, new) in overlay {
+            let old = inner.db.get(key)?;
+            if old.as_deref() == new.as_deref() {
+                continue;
+            }
+            meta.change(key, old.as_deref(), new.as_deref(), |prefix| inner.name_of(prefix));
+            match new {
+                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                None => batch.remove(key.as_slice()),
+            }
+            changes.push((key, old, new));
+        }
+        batch.insert(META_KEY, meta.encode());
+        inner.db.apply_batch(batch)?;
+        for (key, old, new) in changes {
+            state.walks.note(key, old.as_deref(), new.as_deref());
+        }
+        state.meta = meta;
+        state.meta.commit
+    };
+    inner.make_durable()?;
+    inner.publish_counts();
+    Ok(number)
+}
