@@ -1,0 +1,19 @@
+//! Which keys a running daemon cannot change.
+
+use super::Config;
+
+/// The keys that differ and need a restart, in the order of the file. Empty: `new` can be taken over as it is.
+pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
+    let changed = [
+        ("data_dir", old.data_dir != new.data_dir),
+        ("node", old.node != new.node),
+        ("log.format", old.log.format != new.log.format),
+        ("log.level", old.log.level != new.log.level),
+        ("admin.listen", old.admin.listen != new.admin.listen),
+        ("admin.token", old.admin.token != new.admin.token),
+        ("proxy.listen", old.proxy.listen != new.proxy.listen),
+        ("recording.dir", old.recording_dir != new.recording_dir),
+        ("playback.token", old.playback.token != new.playback.token && old.admin.token == new.admin.token),
+    ];
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()
+}

@@ -1,0 +1,82 @@
+//! What each room is told, out of the checked values.
+
+use super::{Config, Device, Recording};
+use crate::{archive, camera, recorder};
+
+impl Config {
+    /// What the camera room runs on. Two configurations with equal ones need nothing restarted there.
+    pub fn cameras(&self) -> camera::Config {
+        camera::Config {
+            devices: self.devices.iter().map(Device::camera).collect(),
+            poll_interval: self.hikvision.poll_interval,
+            age_out: self.hikvision.age_out,
+            timeout: self.hikvision.timeout,
+        }
+    }
+
+    /// What the recorder runs on.
+    pub fn recorder(&self) -> recorder::Config {
+        recorder::Config {
+            defaults: self.recording.settings(),
+            devices: self.devices.iter().map(|d| (d.id.clone(), d.recording.settings())).collect(),
+        }
+    }
+
+    /// What the archive runs on.
+    pub fn archive(&self) -> archive::Config {
+        let of_device = |d: &Device| archive::DeviceLimits {
+            limits: d.recording.limits(),
+            retain_bytes: limit(d.recording.retain_bytes),
+        };
+        archive::Config {
+            dir: self.recording_dir.clone(),
+            retain_bytes: limit(self.recording.retain_bytes),
+            defaults: self.recording.limits(),
+            devices: self.devices.iter().map(|d| (d.id.clone(), of_device(d))).collect(),
+        }
+    }
+}
+
+impl Device {
+    fn camera(&self) -> camera::DeviceConfig {
+        camera::DeviceConfig {
+            id: self.id.clone(),
+            kind: self.kind,
+            host: self.host.clone(),
+            http_port: self.http_port,
+            rtsp_port: self.rtsp_port,
+            user: self.user.clone(),
+            password: self.password.clone(),
+            channels: self.channels.clone(),
+            profiles: self.streams.clone(),
+            audio: self.recording.audio,
+            enabled: self.enabled,
+        }
+    }
+
+    /// `host:port` of its ISAPI.
+    pub fn address(&self) -> String {
+        self.camera().address()
+    }
+}
+
+impl Recording {
+    fn settings(&self) -> recorder::Settings {
+        recorder::Settings {
+            enabled: self.enabled,
+            segment: self.segment,
+            fragment: self.fragment,
+            sync: self.sync,
+            audio: self.audio,
+        }
+    }
+
+    fn limits(&self) -> archive::Limits {
+        archive::Limits { retain_days: Some(self.retain_days).filter(|d| *d != 0), min_free: self.min_free }
+    }
+}
+
+/// In the file, 0 says that there is no limit.
+fn limit(bytes: u64) -> Option<u64> {
+    (bytes != 0).then_some(bytes)
+}

@@ -1,0 +1,106 @@
+//! `[recording]`, and `[device.recording]`, which changes it for one device.
+
+use super::{Origin, duration, unbuilt};
+use crate::{
+    archive::MinFree,
+    base::units::{format_duration, parse_duration, parse_size},
+    config::{
+        Recording,
+        reader::{Scope, as_flag, as_integer, as_size, as_text, clip, within},
+        tree::{Node, Value},
+    },
+    recorder::Sync,
+};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+
+/// Shorter files than this cost more index than footage; longer ones are lost whole when one is damaged.
+const SEGMENT: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(3_600);
+const SEGMENT_DEFAULT: Duration = Duration::from_secs(30);
+const FRAGMENT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+const FRAGMENT_DEFAULT: Duration = Duration::from_millis(500);
+const SYNC: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+const SYNC_DEFAULT: Duration = Duration::from_millis(500);
+const RETAIN_DAYS: RangeInclusive<i64> = 0..=36_500;
+const RETAIN_DAYS_DEFAULT: u32 = 30;
+const MIN_FREE_DEFAULT: MinFree = MinFree::Percent(5.0);
+/// Keeping more than this free leaves no room to record in.
+const MIN_FREE_PERCENT_MAX: f64 = 95.0;
+
+/// `[recording]`, and the directory that it names.
+pub(super) fn global(scope: &Scope<'_>, origin: &Origin<'_>) -> (Recording, Option<PathBuf>) {
+    let defaults = Recording {
+        enabled: true,
+        segment: SEGMENT_DEFAULT,
+        fragment: FRAGMENT_DEFAULT,
+        sync: Sync::Every(SYNC_DEFAULT),
+        audio: true,
+        retain_days: RETAIN_DAYS_DEFAULT,
+        retain_bytes: 0,
+        min_free: MIN_FREE_DEFAULT,
+    };
+    let dir = scope.optional("dir", as_text).filter(|d| !d.is_empty()).map(|d| origin.path(&d));
+    (changed(scope, &defaults), dir)
+}
+
+/// `[device.recording]`: what it does not say is as in `all`, save that `retain_bytes` of all is no limit of one.
+pub(super) fn of_device(scope: &Scope<'_>, all: &Recording) -> Recording {
+    unbuilt::device_recording(scope);
+    changed(scope, &Recording { retain_bytes: 0, ..all.clone() })
+}
+
+fn changed(scope: &Scope<'_>, base: &Recording) -> Recording {
+    unbuilt::recording(scope);
+    let changed = Recording {
+        enabled: scope.value("enabled", base.enabled, as_flag),
+        segment: duration(scope, "segment", base.segment, &SEGMENT),
+        fragment: duration(scope, "fragment", base.fragment, &FRAGMENT),
+        sync: scope.value("sync", base.sync, sync),
+        audio: scope.value("audio", base.audio, as_flag),
+        retain_days: scope.value("retain_days", base.retain_days, retain_days),
+        retain_bytes: scope.value("retain_bytes", base.retain_bytes, as_size),
+        min_free: scope.value("min_free", base.min_free, min_free),
+    };
+    if changed.fragment > changed.segment {
+        let (fragment, segment) = (format_duration(changed.fragment), format_duration(changed.segment));
+        let key = if scope.has("fragment") { "fragment" } else { "segment" };
+        scope.fault(
+            key,
+            format!("fragment = {fragment} is longer than segment = {segment}; make segment the longer one"),
+        );
+    }
+    changed
+}
+
+fn retain_days(node: &Node) -> Result<u32, String> {
+    let days = within(as_integer(node)?, &RETAIN_DAYS, |n| *n)?;
+    u32::try_from(days).map_err(|e| e.to_string())
+}
+
+fn sync(node: &Node) -> Result<Sync, String> {
+    let right = "write a duration such as \"500ms\", or \"segment\", or \"off\"";
+    match as_text(node).map_err(|e| format!("{e}, {right}"))?.as_str() {
+        "segment" => Ok(Sync::Segment),
+        "off" => Ok(Sync::Off),
+        text => {
+            let every = parse_duration(text).map_err(|_| format!("`{}` is not understood; {right}", clip(text)))?;
+            within(every, &SYNC, |d| format_duration(*d)).map(Sync::Every)
+        }
+    }
+}
+
+fn min_free(node: &Node) -> Result<MinFree, String> {
+    let right = "write a part of the file system such as \"5%\", a size such as \"20GiB\", or \"0\"";
+    if let Value::Integer(0) = node.value {
+        return Ok(MinFree::Bytes(0));
+    }
+    let text = as_text(node).map_err(|_| format!("is {}; {right}", node.value.kind()))?;
+    let wrong = || format!("`{}` is neither a part nor a size; {right}", clip(&text));
+    let Some(percent) = text.trim().strip_suffix('%') else {
+        return parse_size(&text).map(MinFree::Bytes).map_err(|_| wrong());
+    };
+    let percent: f64 = percent.trim_end().parse().map_err(|_| wrong())?;
+    match (0.0..=MIN_FREE_PERCENT_MAX).contains(&percent) {
+        true => Ok(MinFree::Percent(percent)),
+        false => Err(format!("must lie between 0% and {MIN_FREE_PERCENT_MAX}%, not {percent}%")),
+    }
+}

@@ -1,0 +1,78 @@
+//! Keys of the contract that are not built yet: anything but their default is refused by name, never ignored.
+
+use crate::config::reader::{
+    Scope,
+    Unbuilt::{Duration, Empty, Flag, Integer, Text},
+};
+
+/// Sections that no other reader enters.
+pub(super) fn sections(scope: &Scope<'_>) {
+    scope.section("registry", |s| {
+        s.not_built("backend", Text("embedded"));
+        s.not_built("consul_listen", Text(""));
+        s.not_built("etcd_listen", Text(""));
+        s.not_built("etcd_endpoints", Empty);
+        s.not_built("service_prefix", Text("/bmi/skyvis/services/web/"));
+        s.not_built("service", Empty);
+    });
+    scope.section("archive", |s| {
+        for key in ["url", "endpoint", "access_key_file", "secret_key_file", "storage_class"] {
+            s.not_built(key, Text(""));
+        }
+        s.not_built("region", Text("us-east-1"));
+        s.not_built("after_days", Integer(7));
+        s.not_built("keep_local_days", Integer(30));
+    });
+    scope.section("jobs", |s| {
+        s.not_built("lease", Duration("60s"));
+        s.not_built("ttl", Duration("24h"));
+        s.not_built("retries", Integer(5));
+    });
+}
+
+/// `[proxy]`
+pub(super) fn proxy(scope: &Scope<'_>) {
+    scope.not_built("trusted_proxies", Empty);
+    scope.not_built("proxy_protocol", Flag(false));
+    scope.not_built("access_log", Text("off"));
+    scope.not_built("max_connections", Integer(20_000));
+    scope.not_built("max_connections_per_address", Integer(0));
+    scope.not_built("workers", Integer(0));
+    scope.not_built("header_timeout", Duration("10s"));
+    scope.not_built("idle_timeout", Duration("75s"));
+    for key in ["tls", "route", "tcp"] {
+        scope.not_built(key, Empty);
+    }
+}
+
+/// `[[device]]`
+pub(super) fn device(scope: &Scope<'_>) {
+    scope.not_built("transport", Text("tcp"));
+    scope.not_built("tls_fingerprint", Text(""));
+    scope.not_built("transcode", Empty);
+    scope.not_built("provision", Empty);
+}
+
+/// `[recording]` and `[device.recording]`
+pub(super) fn recording(scope: &Scope<'_>) {
+    scope.not_built("mode", Text("video"));
+    scope.not_built("schedule", Text(""));
+}
+
+/// `[device.recording]`
+pub(super) fn device_recording(scope: &Scope<'_>) {
+    scope.not_built("dir", Text(""));
+    scope.not_built("per_channel", Empty);
+}
+
+/// `[playback]`
+pub(super) fn playback(scope: &Scope<'_>) {
+    scope.not_built("play_expiry_default", Duration("24h"));
+    scope.not_built("rtsp_listen", Text(""));
+    scope.not_built("authorize", Text(""));
+}
+
+/// `[notify]`
+pub(super) fn notify(scope: &Scope<'_>) {
+    scope.not_built("webhook", Empty);
+}

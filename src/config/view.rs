@@ -1,0 +1,160 @@
+//! The effective configuration as others may see it: secrets are `***`.
+
+use super::{Config, Device, Recording};
+use crate::{
+    archive::MinFree,
+    base::{
+        Secret,
+        units::{format_duration, format_size},
+    },
+    camera::DeviceKind,
+    recorder::Sync,
+};
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+
+/// One section: its keys in the order of the contract.
+type Keys = Vec<(&'static str, Value)>;
+
+impl Config {
+    /// The effective configuration as JSON, in the shape of the file.
+    pub fn to_view(&self) -> Value {
+        let mut all = object(self.top());
+        for (name, keys) in self.sections() {
+            all.insert(name.into(), Value::Object(object(keys)));
+        }
+        let device = |d: &Device| {
+            let mut view = object(device_keys(d));
+            view.insert("recording".into(), Value::Object(object(recording_keys(&d.recording))));
+            Value::Object(view)
+        };
+        all.insert("device".into(), self.devices.iter().map(device).collect());
+        Value::Object(all)
+    }
+
+    /// The effective configuration as the text of a file that would give it again, but for the secrets.
+    pub fn to_toml(&self) -> String {
+        let mut out = String::new();
+        put(&mut out, None, self.top());
+        for (name, keys) in self.sections() {
+            put(&mut out, Some(format!("[{name}]")), keys);
+        }
+        for device in &self.devices {
+            put(&mut out, Some("[[device]]".into()), device_keys(device));
+            put(&mut out, Some("[device.recording]".into()), changed_keys(&device.recording, &self.recording));
+        }
+        out
+    }
+
+    fn top(&self) -> Keys {
+        vec![("data_dir", json!(self.data_dir.to_string_lossy())), ("node", json!(self.node))]
+    }
+
+    fn sections(&self) -> [(&'static str, Keys); 7] {
+        let mut recording = recording_keys(&self.recording);
+        recording.insert(1, ("dir", json!(self.recording_dir.to_string_lossy())));
+        let listen: Vec<String> = self.proxy.listen.iter().map(ToString::to_string).collect();
+        let hikvision = &self.hikvision;
+        [
+            ("log", vec![("format", json!(self.log.format.as_str())), ("level", json!(self.log.level))]),
+            (
+                "admin",
+                vec![("listen", json!(self.admin.listen.to_string())), ("token", blank(self.admin.token.as_ref()))],
+            ),
+            (
+                "proxy",
+                vec![
+                    ("listen", json!(listen)),
+                    ("wan_endpoint", json!(self.proxy.wan_endpoint.as_deref().unwrap_or(""))),
+                ],
+            ),
+            (
+                "hikvision",
+                vec![
+                    ("poll_interval", json!(format_duration(hikvision.poll_interval))),
+                    ("age_out", json!(format_duration(hikvision.age_out))),
+                    ("timeout", json!(format_duration(hikvision.timeout))),
+                ],
+            ),
+            ("recording", recording),
+            ("playback", vec![("token", blank(self.playback.token.as_ref()))]),
+            ("notify", vec![("prefix", json!(self.notify_prefix))]),
+        ]
+    }
+}
+
+fn device_keys(device: &Device) -> Keys {
+    let streams: Vec<&str> = device.streams.iter().map(|p| p.as_str()).collect();
+    vec![
+        ("id", json!(device.id)),
+        ("kind", json!(kind(device.kind))),
+        ("address", json!(device.address())),
+        ("rtsp_port", json!(device.rtsp_port.unwrap_or(0))),
+        ("user", json!(device.user)),
+        ("password", blank(Some(&device.password))),
+        ("channels", json!(device.channels)),
+        ("streams", json!(streams)),
+        ("enabled", json!(device.enabled)),
+    ]
+}
+
+fn recording_keys(recording: &Recording) -> Keys {
+    let sync = match recording.sync {
+        Sync::Every(d) => format_duration(d),
+        Sync::Segment => "segment".into(),
+        Sync::Off => "off".into(),
+    };
+    vec![
+        ("enabled", json!(recording.enabled)),
+        ("segment", json!(format_duration(recording.segment))),
+        ("fragment", json!(format_duration(recording.fragment))),
+        ("sync", json!(sync)),
+        ("audio", json!(recording.audio)),
+        ("retain_days", json!(recording.retain_days)),
+        ("retain_bytes", json!(format_size(recording.retain_bytes))),
+        ("min_free", json!(min_free(recording.min_free))),
+    ]
+}
+
+/// The keys of one device that differ from those of all.
+fn changed_keys(own: &Recording, all: &Recording) -> Keys {
+    let all = recording_keys(all);
+    recording_keys(own).into_iter().filter(|pair| !all.contains(pair)).collect()
+}
+
+/// The word of the file.
+pub(super) const fn kind(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Camera => "camera",
+        DeviceKind::Nvr => "nvr",
+    }
+}
+
+fn min_free(min_free: MinFree) -> String {
+    match min_free {
+        MinFree::Percent(percent) => format!("{percent}%"),
+        MinFree::Bytes(bytes) => format_size(bytes),
+    }
+}
+
+fn blank(secret: Option<&Secret>) -> Value {
+    json!(secret.map_or(String::new(), Secret::to_string))
+}
+
+fn object(keys: Keys) -> Map<String, Value> {
+    keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Writes one section. JSON's text, numbers and lists are TOML's too, save for `\/`, which serde_json never writes.
+fn put(out: &mut String, header: Option<String>, keys: Keys) {
+    if keys.is_empty() {
+        return;
+    }
+    if let Some(header) = header {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "\n{header}");
+    }
+    for (key, value) in keys {
+        let _ = writeln!(out, "{key} = {value}");
+    }
+}
