@@ -4,13 +4,14 @@ mod device;
 mod network;
 mod recording;
 mod secret;
+mod small;
 mod unbuilt;
 
 use super::{
-    Config, Env, Hikvision, Log, LogFormat, Playback,
-    reader::{Scope, as_choice, as_duration, as_text, clip, within},
+    Config, Env,
+    reader::{Scope, as_duration, as_text, within},
 };
-use crate::base::{nearest::nearest, units::format_duration};
+use crate::base::units::format_duration;
 use std::{
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -18,17 +19,6 @@ use std::{
 };
 
 const DATA_DIR_DEFAULT: &str = "/var/lib/skyvis";
-const LOG_LEVEL_DEFAULT: &str = "info";
-const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-const NODE_LEN_BYTES_MAX: usize = 253;
-
-/// Below, a recorder has no time to answer; above, a camera that is back stays unseen too long.
-const POLL_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
-const POLL_INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
-const AGE_OUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
-const AGE_OUT_DEFAULT: Duration = Duration::from_secs(300);
-const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
 /// What is read beside the file.
 pub(super) struct Origin<'a> {
@@ -50,15 +40,15 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
         "" => Err(format!("is empty; write a directory, for example \"{DATA_DIR_DEFAULT}\"")),
         text => Ok(origin.path(text)),
     });
-    let node = scope.value("node", String::new(), |n| node_name(as_text(n)?));
-    let log = scope.section("log", log);
+    let node = scope.value("node", String::new(), |n| small::node_name(as_text(n)?));
+    let log = scope.section("log", small::log);
     let admin = scope.section("admin", |s| network::admin(s, origin));
     let proxy = scope.section("proxy", |s| network::proxy(s, origin, &admin.listen));
-    let hikvision = scope.section("hikvision", hikvision);
+    let hikvision = scope.section("hikvision", small::hikvision);
     let (recording, recording_dir) = scope.section("recording", |s| recording::global(s, origin));
     let devices = device::all(scope, origin, &recording);
-    let playback = scope.section("playback", |s| playback(s, origin, admin.token.as_ref()));
-    let notify_prefix = scope.section("notify", notify);
+    let playback = scope.section("playback", |s| small::playback(s, origin, admin.token.as_ref()));
+    let notify_prefix = scope.section("notify", small::notify);
     unbuilt::sections(scope);
     Some(Config {
         recording_dir: recording_dir.unwrap_or_else(|| data_dir.join("recordings")),
@@ -73,58 +63,6 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
         playback,
         notify_prefix,
     })
-}
-
-fn node_name(name: String) -> Result<String, String> {
-    let fits = name.len() <= NODE_LEN_BYTES_MAX && !name.chars().any(|c| c.is_control() || c.is_whitespace());
-    match fits {
-        true => Ok(name),
-        false => Err(format!("`{}` is not a host's name; leave it empty to take this host's", clip(&name))),
-    }
-}
-
-fn log(scope: &Scope<'_>) -> Log {
-    let formats = [LogFormat::Text, LogFormat::Json, LogFormat::Journald].map(|f| (f.as_str(), f));
-    Log {
-        format: scope.value("format", LogFormat::Text, |n| as_choice(n, &formats)),
-        level: scope.value("level", LOG_LEVEL_DEFAULT.to_owned(), |n| log_filter(as_text(n)?)),
-    }
-}
-
-/// A tracing filter takes any bare word for the name of a module, so a mistyped level has to be looked for.
-fn log_filter(text: String) -> Result<String, String> {
-    let right = "write off, error, warn, info, debug or trace, or a filter such as \"info,skyvis::camera=debug\"";
-    let word = text.trim();
-    let bare = !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic());
-    if bare
-        && !LOG_LEVELS.iter().any(|l| l.eq_ignore_ascii_case(word))
-        && let Some(near) = nearest(word, LOG_LEVELS)
-    {
-        return Err(format!("`{}` is not a level; did you mean \"{near}\"?", clip(word)));
-    }
-    match tracing_subscriber::EnvFilter::builder().parse(&text) {
-        Ok(_) if !word.is_empty() => Ok(text),
-        _ => Err(format!("`{}` is not a log filter; {right}", clip(&text))),
-    }
-}
-
-fn hikvision(scope: &Scope<'_>) -> Hikvision {
-    Hikvision {
-        poll_interval: duration(scope, "poll_interval", POLL_INTERVAL_DEFAULT, &POLL_INTERVAL),
-        age_out: duration(scope, "age_out", AGE_OUT_DEFAULT, &AGE_OUT),
-        timeout: duration(scope, "timeout", TIMEOUT_DEFAULT, &TIMEOUT),
-    }
-}
-
-fn playback(scope: &Scope<'_>, origin: &Origin<'_>, admin: Option<&crate::base::Secret>) -> Playback {
-    unbuilt::playback(scope);
-    let own = secret::read(scope, "token", "token_file", origin);
-    Playback { token: own.or_else(|| admin.cloned()) }
-}
-
-fn notify(scope: &Scope<'_>) -> String {
-    unbuilt::notify(scope);
-    scope.value("prefix", String::new(), |n| network::base_url(&as_text(n)?)).trim_end_matches('/').to_owned()
 }
 
 /// A duration within bounds.
