@@ -1,1 +1,22 @@
-//! The ISAPI wire: digest, XML by local name, bounded bodies. No policy.
+//! The wire of Hikvision devices: ISAPI requests, digest, lock state, XML.
+//!
+//! Never does: policy. It does not decide when to ask, when to try a password again or what an answer means for a
+//! stream; it says precisely what happened.
+//!
+//! Flow: [`Client`] sends one request at a time (`auth` answers challenges) → `status` tells refusals from faults →
+//! `xml` reads a bounded tree by local names → `answers` turn the tree into values.
+
+mod answers;
+mod auth;
+mod client;
+mod error;
+mod status;
+mod xml;
+
+pub use answers::{ChannelState, Identity, ProxyChannel, StreamInfo, VideoInput};
+pub use client::{BODY_BYTES_MAX, Client, Target};
+pub use error::Error;
+pub use status::LockState;
+
+#[cfg(test)]
+mod tests;

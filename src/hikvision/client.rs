@@ -1,0 +1,238 @@
+//! One device's ISAPI: one request at a time, over a connection that is kept.
+
+use super::{
+    Error, LockState,
+    answers::{self, ChannelState, Identity, ProxyChannel, StreamInfo, VideoInput},
+    auth::Challenge,
+    status::{judge, lock_state_of},
+    xml::Node,
+};
+use crate::{
+    base::Secret,
+    outbound::{self, Address, Connection, Limits},
+};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// The longest answer that is read. 256 channels of three streams are about 1.2 MB.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// Channels whose state is asked for one by one, where the device has no list of states.
+const SINGLE_STATES_MAX: usize = 64;
+/// A device on the local net takes a connection at once or not at all; waiting longer only delays the next try.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// Where a device is and how to log in.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Host name or address.
+    pub host: String,
+    /// Port of its ISAPI.
+    pub port: u16,
+    /// Account.
+    pub user: String,
+    /// Password; any character may stand in it.
+    pub password: Secret,
+    /// The most that one request may take.
+    pub timeout: Duration,
+}
+
+/// One device. Small devices answer busy to two requests at once, so requests queue here.
+pub struct Client {
+    target: Target,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    connection: Option<Connection>,
+    challenge: Option<Challenge>,
+    /// The device serves the same tree without `/ISAPI` in front.
+    bare: bool,
+}
+
+/// An answer as it came.
+struct Raw {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Client {
+    /// A client of one device; nothing is sent yet.
+    pub fn new(target: Target) -> Self {
+        Self { target, inner: Mutex::default() }
+    }
+
+    /// Model, serial number, firmware.
+    pub async fn identity(&self) -> Result<Identity, Error> {
+        answers::identity(&self.get("/ISAPI/System/deviceInfo").await?)
+    }
+
+    /// The streams that the device lists.
+    pub async fn streams(&self) -> Result<Vec<StreamInfo>, Error> {
+        answers::streams(&self.get("/ISAPI/Streaming/channels").await?)
+    }
+
+    /// A camera's own inputs, with the names that people gave them.
+    pub async fn inputs(&self) -> Result<Vec<VideoInput>, Error> {
+        answers::inputs(&self.get("/ISAPI/System/Video/inputs/channels").await?)
+    }
+
+    /// The cameras that a recorder has been given.
+    pub async fn proxied(&self) -> Result<Vec<ProxyChannel>, Error> {
+        answers::proxied(&self.get("/ISAPI/ContentMgmt/InputProxy/channels").await?)
+    }
+
+    /// Which of a recorder's cameras are there. Where the list of states is missing, `known` channels are asked for
+    /// one by one.
+    pub async fn proxied_states(&self, known: &[u32]) -> Result<Vec<ChannelState>, Error> {
+        match self.get("/ISAPI/ContentMgmt/InputProxy/channels/status").await {
+            Ok(root) => answers::states(&root),
+            Err(Error::Unsupported { .. }) if !known.is_empty() => self.single_states(known).await,
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn single_states(&self, known: &[u32]) -> Result<Vec<ChannelState>, Error> {
+        let mut states = Vec::new();
+        for id in known.iter().take(SINGLE_STATES_MAX) {
+            match self.get(&format!("/ISAPI/ContentMgmt/InputProxy/channels/{id}/status")).await {
+                Ok(root) => states.extend(answers::state(&root)),
+                // A slot without a camera; the others still count.
+                Err(Error::Unsupported { .. } | Error::Device { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(states)
+    }
+
+    /// The port of its RTSP, where the device tells.
+    pub async fn rtsp_port(&self) -> Result<Option<u16>, Error> {
+        Ok(answers::rtsp_port(&self.get("/ISAPI/Security/adminAccesses").await?))
+    }
+
+    /// Whether the account is locked, asked without logging in: it spends no try. None where the device does not say.
+    pub async fn lock_state(&self) -> Result<Option<LockState>, Error> {
+        let mut inner = self.inner.lock().await;
+        let raw = self.exchange(&mut inner, "/ISAPI/Security/userCheck", None).await?;
+        Ok(lock_state_of(&raw.body))
+    }
+
+    /// Drops the challenge in force, so that the next request spends one login answer at most.
+    pub async fn forget_challenge(&self) {
+        self.inner.lock().await.challenge = None;
+    }
+
+    async fn get(&self, path: &str) -> Result<Node, Error> {
+        let mut inner = self.inner.lock().await;
+        let raw = self.authorized(&mut inner, path).await?;
+        if raw.status != StatusCode::NOT_FOUND || inner.bare {
+            return judge(path, raw.status.as_u16(), &raw.body);
+        }
+        // Firmware of the first years serves the same tree without the prefix.
+        inner.bare = true;
+        let bare = self.authorized(&mut inner, path).await;
+        let fine = bare.as_ref().is_ok_and(|r| r.status.is_success());
+        inner.bare = fine;
+        judge(path, raw.status.as_u16(), &raw.body).or_else(|e| match bare {
+            Ok(bare) if fine => judge(path, bare.status.as_u16(), &bare.body),
+            Ok(_) => Err(e),
+            Err(refused) => Err(refused),
+        })
+    }
+
+    /// Sends, and answers a challenge. At most one answer to a challenge kept from an earlier request and one to a
+    /// fresh one; a second to a fresh one only where the device says that nothing but the nonce was wrong.
+    async fn authorized(&self, inner: &mut Inner, path: &str) -> Result<Raw, Error> {
+        let mut spent = 0;
+        let mut challenge = inner.challenge.take();
+        let mut kept = challenge.is_some();
+        let mut renewed = false;
+        loop {
+            let answered = challenge.is_some();
+            let authorization = challenge.as_mut().map(|c| self.answer(c, inner.bare, path)).transpose()?;
+            let sent = self.exchange(inner, path, authorization).await;
+            let raw = match sent {
+                Ok(raw) if raw.status == StatusCode::UNAUTHORIZED => raw,
+                // The password was not refused: the challenge is as good as before.
+                other => {
+                    inner.challenge = challenge;
+                    return other;
+                }
+            };
+            let lock = lock_state_of(&raw.body);
+            let fresh = Challenge::read(&raw.headers);
+            let stale = fresh.as_ref().is_ok_and(Challenge::stale);
+            spent += u32::from(answered && !stale);
+            if let Some(LockState { locked: true, unlock_s, .. }) = lock {
+                return Err(Error::Locked { answers: spent, unlock_s });
+            }
+            let fresh = match (fresh, &challenge) {
+                (Ok(fresh), None) => fresh,
+                (Ok(fresh), Some(old)) if !renewed && fresh.differs(old) && (stale || kept) => fresh,
+                (Err(detail), None) => return Err(Error::Nonsense { path: path.into(), detail }),
+                _ => {
+                    let retries_left = lock.and_then(|l| l.retries_left);
+                    return Err(Error::AuthRefused { answers: spent, retries_left });
+                }
+            };
+            renewed |= answered;
+            kept = false;
+            challenge = Some(fresh);
+        }
+    }
+
+    fn answer(&self, challenge: &mut Challenge, bare: bool, path: &str) -> Result<String, Error> {
+        let Target { user, password, .. } = &self.target;
+        challenge
+            .answer(user, password.expose(), "GET", on_the_wire(bare, path))
+            .map_err(|detail| Error::Nonsense { path: path.into(), detail })
+    }
+
+    async fn exchange(&self, inner: &mut Inner, path: &str, authorization: Option<String>) -> Result<Raw, Error> {
+        let uri = on_the_wire(inner.bare, path);
+        let request = || {
+            let mut request = http::Request::get(uri).header(header::ACCEPT, "application/xml, text/xml, */*");
+            if let Some(authorization) = &authorization {
+                request = request.header(header::AUTHORIZATION, authorization);
+            }
+            request.body(Bytes::new()).map_err(|e| outbound::Error::Invalid(e.to_string()))
+        };
+        let kept = inner.connection.take().filter(Connection::is_open);
+        if let Some(mut connection) = kept {
+            match connection.request(request()?).await {
+                // The device closed the kept connection meanwhile; these are all reads and may be sent again.
+                Err(outbound::Error::Protocol(_)) => {}
+                Err(e) => return Err(e.into()),
+                Ok(response) => return Ok(self.keep(inner, connection, response)),
+            }
+        }
+        let mut connection = self.outbound().connect().await?;
+        let response = connection.request(request()?).await?;
+        Ok(self.keep(inner, connection, response))
+    }
+
+    fn keep(&self, inner: &mut Inner, connection: Connection, response: http::Response<Bytes>) -> Raw {
+        inner.connection = Some(connection);
+        let (head, body) = response.into_parts();
+        Raw { status: head.status, headers: head.headers, body }
+    }
+
+    fn outbound(&self) -> outbound::Client {
+        let Target { host, port, timeout, .. } = &self.target;
+        let limits = Limits {
+            connect: (*timeout).min(CONNECT_MAX),
+            total: *timeout,
+            idle: *timeout,
+            body_bytes_max: BODY_BYTES_MAX,
+        };
+        outbound::Client::new(Address::Tcp { host: host.clone(), port: *port }, limits)
+    }
+}
+
+/// The path as this device wants it.
+fn on_the_wire(bare: bool, path: &str) -> &str {
+    if bare { path.strip_prefix("/ISAPI").unwrap_or(path) } else { path }
+}
