@@ -1,1 +1,90 @@
-//! The admin endpoint, the only room that speaks JSON: API, auth, OpenAPI, console assets.
+//! The admin endpoint, the only room that speaks JSON: API, who may ask, its description, the console.
+//!
+//! Never does: keep state of its own, decide anything about cameras or footage.
+//!
+//! Flow: request → [`auth`](self) weighs peer, Host, Origin and token → the table of routes finds the line →
+//! its function asks the rooms' handles → JSON, or a problem document. The router and `/api/v1/openapi.json` are both
+//! made from that one table, so they cannot differ.
+
+mod api;
+mod auth;
+mod call;
+mod failure;
+mod handlers;
+mod openapi;
+mod paging;
+mod route;
+mod table;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use crate::{
+    base::{Clock, Metrics, Secret},
+    camera::Cameras,
+    live::Hub,
+    serve::{BoxFuture, Handler},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What the endpoint is told.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The operator's token; none (or an empty one): only this host may ask.
+    pub token: Option<Secret>,
+    /// Name of this host.
+    pub node: String,
+}
+
+/// What the endpoint shows and steers.
+pub struct Deps {
+    /// Devices and streams.
+    pub cameras: Cameras,
+    /// Who watches what.
+    pub hub: Hub,
+    /// Answers `/media/…`.
+    pub playback: Arc<dyn Handler>,
+    /// For `/metrics`.
+    pub metrics: Metrics,
+    /// For uptime.
+    pub clock: Clock,
+    /// What the process is doing.
+    pub phase: watch::Receiver<Phase>,
+    /// Reads the config file again.
+    pub reloader: Arc<dyn Reloader>,
+    /// The effective config, secrets blanked.
+    pub config: watch::Receiver<Arc<serde_json::Value>>,
+}
+
+/// What the process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Store and index are being opened.
+    Starting,
+    /// Listeners, store and index are open.
+    Ready,
+    /// On its way out.
+    Stopping,
+}
+
+/// Reads the config file again; `app` is one.
+pub trait Reloader: Send + Sync + 'static {
+    /// All or nothing: what changed, or every fault and nothing changed.
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, ReloadRefused>>;
+}
+
+/// The new config was refused; the one before stays in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadRefused {
+    /// Every fault, a line each.
+    pub faults: Vec<String>,
+}
+
+/// The handler of the admin listener.
+pub fn build(config: Config, deps: Deps) -> Arc<dyn Handler> {
+    Arc::new(api::Endpoint::new(config, deps, table::ROUTES))
+}

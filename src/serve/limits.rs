@@ -38,7 +38,7 @@ pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default of [`Limits::connections_max`].
 pub const CONNECTIONS_MAX: usize = 1024;
 /// Default of [`Limits::drain_timeout`].
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Default for Limits {
     fn default() -> Self {

@@ -25,7 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two requests to idle connections to make room.
 const CROWDED_PAUSE: Duration = Duration::from_millis(50);
 /// What connections that outstayed the drain are given to notice that they are cut.
-const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// An HTTP/1 server.
 pub struct Server;
@@ -128,16 +128,20 @@ impl Shared {
             .half_close(true)
             .serve_connection(TokioIo::new(watched), service);
         let mut connection = pin!(connection);
-        let ended = loop {
-            tokio::select! {
-                ended = connection.as_mut() => break ended,
-                () = self.cut.cancelled() => return,
-                () = self.leave() => connection.as_mut().graceful_shutdown(),
-            }
-            // Told once, the connection ends by itself, or is cut.
-            tokio::select! {
-                ended = connection.as_mut() => break ended,
-                () = self.cut.cancelled() => return,
+        let early = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = self.cut.cancelled() => return,
+            () = self.leave() => None,
+        };
+        let ended = match early {
+            Some(ended) => ended,
+            None => {
+                // Told once, the connection ends by itself, or is cut.
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = self.cut.cancelled() => return,
+                }
             }
         };
         if let Err(error) = ended {

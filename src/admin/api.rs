@@ -1,0 +1,130 @@
+//! A request's way through the endpoint.
+
+use super::{
+    Config, Deps,
+    auth::{Access, Guard},
+    call::Call,
+    failure::Failure,
+    openapi,
+    route::{self, Found, Route},
+    table,
+};
+use crate::{
+    base::metrics::{Counter, Family, Gauge},
+    serve::{BoxFuture, Handler, Request, Response},
+};
+use bytes::Bytes;
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+};
+use serde::Serialize;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Event streams at once. Each is a person's browser or a program of the site; more is a client gone wild.
+const EVENT_STREAMS_MAX: usize = 128;
+
+/// What the routes' functions work with.
+pub(super) struct Api {
+    pub config: Config,
+    pub deps: Deps,
+    /// When the process began, for its uptime.
+    pub began: Instant,
+    /// The API's description.
+    pub openapi: Bytes,
+    /// One permit an event stream.
+    #[expect(dead_code, reason = "taken by the route of events")]
+    pub event_streams: Arc<Semaphore>,
+}
+
+/// The admin listener's handler.
+pub(super) struct Endpoint {
+    guard: Guard,
+    routes: &'static [Route],
+    api: Arc<Api>,
+    requests: Counter,
+    refused: Counter,
+}
+
+impl Endpoint {
+    pub(super) fn new(config: Config, deps: Deps, routes: &'static [Route]) -> Self {
+        let build: Family<Vec<(String, String)>, Gauge> = Family::default();
+        build.get_or_create(&vec![("version".into(), env!("CARGO_PKG_VERSION").into())]).set(1);
+        deps.metrics.register("build_info", "What this binary is", build);
+        let counter = |name, help| deps.metrics.register(name, help, Counter::default());
+        Self {
+            guard: Guard::new(config.token.clone()),
+            routes,
+            requests: counter("admin_requests", "Requests to the admin endpoint"),
+            refused: counter("admin_refused", "Requests to the admin endpoint that were answered 401 or 403"),
+            api: Arc::new(Api {
+                began: deps.clock.now(),
+                openapi: serde_json::to_vec(&openapi::describe(routes)).unwrap_or_default().into(),
+                event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+                config,
+                deps,
+            }),
+        }
+    }
+
+    async fn answer(&self, request: Request) -> Result<Response, Failure> {
+        let (method, path) = (request.method.clone(), request.path().to_owned());
+        match route::find(self.routes, &method, &path) {
+            Found::Route(route, arguments) => {
+                self.guard.check(&request, route.access)?;
+                let known = route.query.map(|q| q.iter().map(|p| p.name).collect());
+                let call = Call::new(request, arguments, known)?;
+                (route.run)(self.api.clone(), call).await
+            }
+            // Whoever may not ask is not told what there is.
+            Found::OtherMethod(allow) => {
+                self.guard.check(&request, Access::Operator)?;
+                Err(not_built(&method, &path).unwrap_or_else(|| Failure::method(&method, &allow)))
+            }
+            Found::Nothing => {
+                self.guard.check(&request, Access::Operator)?;
+                Err(not_built(&method, &path).unwrap_or_else(|| Failure::no_path(&path)))
+            }
+        }
+    }
+}
+
+impl Handler for Endpoint {
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(async move {
+            self.requests.inc();
+            let mut response = self.answer(request).await.unwrap_or_else(Response::from);
+            if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                self.refused.inc();
+            }
+            let headers = response.headers_mut();
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+            headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+            response
+        })
+    }
+}
+
+/// Parts of the API that other versions have: an error that says so, not a 404 that reads like a slip.
+fn not_built(method: &http::Method, path: &str) -> Option<Failure> {
+    let known = |(methods, pattern): &&(&str, &'static str)| {
+        methods.split(' ').any(|m| m == method.as_str()) && route::matches(pattern, path).is_some()
+    };
+    table::NOT_BUILT.iter().find(known).map(|(_, pattern)| Failure::not_built(method, pattern))
+}
+
+/// A 200 with this value as JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<Response, Failure> {
+    let bytes = serde_json::to_vec(value).map_err(|e| Failure::of_kind(crate::base::Kind::Internal, e))?;
+    Ok(body("application/json", bytes))
+}
+
+/// A 200 with this body.
+pub(super) fn body(content_type: &'static str, body: impl Into<crate::serve::Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

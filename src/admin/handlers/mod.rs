@@ -1,0 +1,6 @@
+//! What the routes do, one file a subject.
+
+pub(super) mod console;
+pub(super) mod devices;
+pub(super) mod streams;
+pub(super) mod system;

@@ -1,0 +1,52 @@
+//! Streams: what the camera says, what the recorder says, and who watches, in one view.
+
+use crate::{
+    admin::{
+        api::{Api, json},
+        call::Call,
+        failure::Failure,
+        paging::page,
+        views::StreamView,
+    },
+    camera,
+    model::StreamKey,
+    serve::Response,
+};
+use std::sync::Arc;
+
+pub(in crate::admin) async fn list(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
+    let snapshot = api.deps.cameras.watch().borrow().clone();
+    let chosen = page(&snapshot.streams, |s| s.key.clone(), call.cursor()?, call.limit()?);
+    let items = chosen.items.iter().map(|s| view(&api, &snapshot, s)).collect();
+    json(&crate::admin::paging::Page { items, next: chosen.next })
+}
+
+pub(in crate::admin) async fn one(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
+    let key: StreamKey =
+        call.argument("key").parse().map_err(|e: crate::model::key::BadKey| Failure::not_found(e.to_string()))?;
+    let snapshot = api.deps.cameras.watch().borrow().clone();
+    let stream = snapshot.streams.iter().find(|s| s.key == key);
+    let stream = stream.ok_or_else(|| Failure::not_found(format!("there is no stream `{key}`")))?;
+    json(&view(&api, &snapshot, stream))
+}
+
+fn view(api: &Api, snapshot: &camera::Snapshot, stream: &camera::StreamView) -> StreamView {
+    let key = stream.key.clone();
+    let device = snapshot.devices.iter().find(|d| d.id == key.device);
+    let channel = device.and_then(|d| d.channels.iter().find(|c| c.channel == key.channel));
+    StreamView {
+        state: stream.state,
+        reason: stream.reason.clone(),
+        name: channel.and_then(|c| c.name.clone()),
+        codec: stream.codec,
+        width: stream.width,
+        height: stream.height,
+        fps: stream.fps,
+        bitrate: stream.bitrate,
+        last_frame: stream.last_frame,
+        reconnects: stream.reconnects,
+        clock_skew_ms: stream.clock_skew_ms,
+        readers: api.deps.hub.readers(&key),
+        key,
+    }
+}

@@ -1,0 +1,65 @@
+//! The daemon itself: health, metrics, status, config.
+
+use crate::{
+    admin::{
+        Phase,
+        api::{Api, body, json},
+        call::Call,
+        failure::Failure,
+        views::{CountsView, ReloadView, StatusView},
+    },
+    serve::Response,
+};
+use std::sync::Arc;
+
+/// What Prometheus knows as its own text format since OpenMetrics.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(in crate::admin) async fn healthz(_: Arc<Api>, _: Call) -> Result<Response, Failure> {
+    Ok(body("text/plain; charset=utf-8", "ok\n"))
+}
+
+pub(in crate::admin) async fn readyz(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
+    let phase = *api.deps.phase.borrow();
+    match phase {
+        Phase::Ready => Ok(body("text/plain; charset=utf-8", "ready\n")),
+        Phase::Starting => Err(Failure::not_ready("store and index are being opened")),
+        Phase::Stopping => Err(Failure::not_ready("skyvis is stopping")),
+    }
+}
+
+pub(in crate::admin) async fn metrics(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
+    Ok(body(METRICS_TYPE, api.deps.metrics.render()))
+}
+
+pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
+    let snapshot = api.deps.cameras.watch().borrow().clone();
+    let readers = snapshot.streams.iter().map(|s| api.deps.hub.readers(&s.key)).sum();
+    let phase = *api.deps.phase.borrow();
+    json(&StatusView {
+        version: env!("CARGO_PKG_VERSION"),
+        node: api.config.node.clone(),
+        phase,
+        time: api.deps.clock.wall(),
+        uptime_seconds: (api.deps.clock.now() - api.began).as_secs(),
+        counts: CountsView::of(&snapshot, readers),
+        catalog_version: None,
+        route_table_version: None,
+    })
+}
+
+pub(in crate::admin) async fn config(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
+    let view = api.deps.config.borrow().clone();
+    json(&*view)
+}
+
+pub(in crate::admin) async fn reload(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
+    match api.deps.reloader.reload().await {
+        Ok(changed) => json(&ReloadView { changed }),
+        Err(refused) => Err(Failure::config_refused(&refused.faults)),
+    }
+}
+
+pub(in crate::admin) async fn openapi(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
+    Ok(body("application/json", api.openapi.clone()))
+}

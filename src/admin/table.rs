@@ -1,0 +1,233 @@
+//! The table of routes: the one place where the API is written down. The router reads it, and so does the API's
+//! description.
+
+use super::{
+    auth::Access::{Operator, Probe, Shell},
+    handlers::{console, devices, streams, system},
+    paging::Page,
+    route::{
+        Answer::{Json, Media},
+        Parameter, Route,
+    },
+    views,
+};
+use crate::camera;
+use http::Method;
+use schemars::json_schema;
+
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    required: false,
+    summary: "How many items at most",
+    schema: |_| json_schema!({ "type": "integer", "minimum": 1, "maximum": super::call::LIMIT_MAX, "default": super::call::LIMIT_DEFAULT }),
+};
+const CURSOR: Parameter = Parameter {
+    name: "cursor",
+    required: false,
+    summary: "The `next` of a former answer: go on behind it",
+    schema: |_| json_schema!({ "type": "string" }),
+};
+
+const LIST: &[Parameter] = &[LIMIT, CURSOR];
+const NONE: Option<&[Parameter]> = Some(&[]);
+
+/// A route's function as the table holds it.
+macro_rules! run {
+    ($function:path) => {
+        |api, call| Box::pin($function(api, call))
+    };
+}
+
+/// The schema of a serialised type.
+macro_rules! schema {
+    ($type:ty) => {
+        Json(|g| g.subschema_for::<$type>())
+    };
+}
+
+/// Every route; the first that fits wins.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        pattern: "/healthz",
+        summary: "The process is alive",
+        query: None,
+        access: Probe,
+        answer: Media("text/plain"),
+        run: run!(system::healthz),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/readyz",
+        summary: "Listeners, store and index are open; cameras never hold it back",
+        query: None,
+        access: Probe,
+        answer: Media("text/plain"),
+        run: run!(system::readyz),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/metrics",
+        summary: "Metrics for Prometheus",
+        query: None,
+        access: Operator,
+        answer: Media("application/openmetrics-text"),
+        run: run!(system::metrics),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/openapi.json",
+        summary: "This description",
+        query: NONE,
+        access: Operator,
+        answer: Json(|_| json_schema!({ "type": "object" })),
+        run: run!(system::openapi),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/status",
+        summary: "Version, uptime, phase, counts, disk",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::StatusView),
+        run: run!(system::status),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/devices",
+        summary: "Every configured device",
+        query: Some(LIST),
+        access: Operator,
+        answer: schema!(Page<camera::DeviceView>),
+        run: run!(devices::list),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/devices/{id}",
+        summary: "One device",
+        query: NONE,
+        access: Operator,
+        answer: schema!(camera::DeviceView),
+        run: run!(devices::one),
+    },
+    Route {
+        method: Method::POST,
+        pattern: "/api/v1/devices/{id}/reconnect",
+        summary: "Forget that the password was refused and begin the device's sessions anew",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::DoneView),
+        run: run!(devices::reconnect),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/media-urls",
+        summary: "The table of media URLs, one row a channel",
+        query: Some(LIST),
+        access: Operator,
+        answer: schema!(Page<camera::MediaUrl>),
+        run: run!(devices::media_urls),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/streams",
+        summary: "Every stream",
+        query: Some(LIST),
+        access: Operator,
+        answer: schema!(Page<views::StreamView>),
+        run: run!(streams::list),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/streams/{key}",
+        summary: "One stream",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::StreamView),
+        run: run!(streams::one),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/config",
+        summary: "The effective config, secrets blanked",
+        query: NONE,
+        access: Operator,
+        answer: Json(|_| json_schema!({ "type": "object" })),
+        run: run!(system::config),
+    },
+    Route {
+        method: Method::POST,
+        pattern: "/api/v1/reload",
+        summary: "Read the config file again, all or nothing",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::ReloadView),
+        run: run!(system::reload),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/media/{stream}/vod.mp4",
+        summary: "Footage from `from` to `to` as one MP4 file, ranges and entity tags included",
+        query: None,
+        access: Shell,
+        answer: Media("video/mp4"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/media/{stream}/vod.m3u8",
+        summary: "Footage from `from` to `to` as HLS; without `to` it goes on with what is recorded now",
+        query: None,
+        access: Shell,
+        answer: Media("application/vnd.apple.mpegurl"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/media/{rest}",
+        summary: "What the playlists point to",
+        query: None,
+        access: Shell,
+        answer: Media("video/mp4"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/",
+        summary: "The console",
+        query: None,
+        access: Shell,
+        answer: Media("text/html"),
+        run: run!(console::asset),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/console/{file}",
+        summary: "The console's files",
+        query: None,
+        access: Shell,
+        answer: Media("text/plain"),
+        run: run!(console::asset),
+    },
+];
+
+/// Methods and paths of the API that this version does not have.
+pub(super) const NOT_BUILT: &[(&str, &str)] = &[
+    ("POST", "/api/v1/devices"),
+    ("POST PUT DELETE", "/api/v1/devices/{id}"),
+    ("POST", "/api/v1/devices/{id}/reboot"),
+    ("POST", "/api/v1/streams/{key}/pause"),
+    ("POST", "/api/v1/streams/{key}/resume"),
+    ("GET", "/api/v1/gaps"),
+    ("GET POST DELETE", "/api/v1/plays"),
+    ("GET POST DELETE", "/api/v1/plays/{id}"),
+    ("GET PUT DELETE", "/api/v1/services"),
+    ("GET PUT POST DELETE", "/api/v1/services/{rest}"),
+    ("GET PUT DELETE", "/api/v1/kv/{rest}"),
+    ("GET", "/api/v1/routes"),
+    ("GET POST DELETE", "/api/v1/jobs"),
+    ("GET POST DELETE", "/api/v1/jobs/{rest}"),
+    ("POST", "/api/v1/queues/{rest}"),
+    ("GET POST DELETE", "/api/v1/webhooks"),
+    ("GET POST DELETE", "/api/v1/webhooks/{rest}"),
+];
