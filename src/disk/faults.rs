@@ -1,6 +1,6 @@
 //! Failures on purpose. Every disk operation asks here first; without rules the question costs one relaxed load.
 
-use super::{Error, Op};
+use super::{Error, Op, Space};
 use std::{
     collections::BTreeMap,
     io,
@@ -85,6 +85,7 @@ struct State {
     rules: Vec<Rule>,
     counts: BTreeMap<Op, u64>,
     hits: u64,
+    space: Option<Space>,
 }
 
 impl Faults {
@@ -108,6 +109,11 @@ impl Faults {
     /// Removes all rules: the disk is well again.
     pub fn heal(&self) {
         self.lock().rules.clear();
+    }
+
+    /// Pretends that file systems have this much space, without filling them; `None` ends it.
+    pub fn pretend_space(&self, space: Option<Space>) {
+        self.lock().space = space;
     }
 
     /// Operations of kind `op` so far, failed ones included.
@@ -147,6 +153,12 @@ impl Faults {
             Failure::ReadOnly => Err(Error::io(op, path, io::ErrorKind::ReadOnlyFilesystem)),
             Failure::Io => Err(Error::io(op, path, rustix::io::Errno::IO)),
         }
+    }
+
+    /// [`Faults::pass`] for the question of free space, which can also be answered wrongly.
+    pub(super) fn pass_space(&self, path: &Path) -> Result<Option<Space>, Error> {
+        self.pass(Op::FreeSpace, path)?;
+        Ok(if self.0.active.load(Ordering::Relaxed) { self.lock().space } else { None })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

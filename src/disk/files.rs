@@ -125,6 +125,15 @@ impl Files {
         fs::rename(from, to).map_err(|e| Error::io(Op::Rename, from, e))
     }
 
+    /// Swaps two entries in one step, so that there is no moment at which either name is missing; not durable until the
+    /// directory is synced. `Kind::Storage` where the file system cannot.
+    pub fn exchange(&self, one: &Path, other: &Path) -> Result<(), Error> {
+        self.faults.pass(Op::Rename, one)?;
+        let cwd = rustix::fs::CWD;
+        rustix::fs::renameat_with(cwd, one, cwd, other, rustix::fs::RenameFlags::EXCHANGE)
+            .map_err(|e| Error::io(Op::Rename, one, e))
+    }
+
     /// Removes a file; one that is not there is fine.
     pub fn remove_file(&self, path: &Path) -> Result<(), Error> {
         self.faults.pass(Op::Remove, path)?;
@@ -183,7 +192,9 @@ impl Files {
 
     /// Space of the file system that holds `path`.
     pub fn free_space(&self, path: &Path) -> Result<Space, Error> {
-        self.faults.pass(Op::FreeSpace, path)?;
+        if let Some(space) = self.faults.pass_space(path)? {
+            return Ok(space);
+        }
         let v = rustix::fs::statvfs(path).map_err(|e| Error::io(Op::FreeSpace, path, e))?;
         Ok(Space {
             total_bytes: v.f_blocks.saturating_mul(v.f_frsize),

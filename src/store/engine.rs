@@ -62,6 +62,14 @@ pub(super) fn open_with(home: &Home, open: impl Fn() -> sled::Result<sled::Db>) 
     }
 }
 
+/// Runs a read of the tree, which panics on some kinds of damage.
+pub(super) fn guarded<T>(read: impl FnOnce() -> sled::Result<T>) -> Result<T, Error> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(result) => Ok(result?),
+        Err(payload) => Err(Error::Storage(format!("reading panicked: {}", panic_message(payload.as_ref())))),
+    }
+}
+
 fn attempt(open: &impl Fn() -> sled::Result<sled::Db>) -> Result<sled::Db, Failed> {
     match catch_unwind(AssertUnwindSafe(open)) {
         Ok(Ok(db)) => Ok(db),

@@ -1,7 +1,7 @@
 //! The handle that rooms hold, and what it shares with the commit thread.
 
 use super::{
-    Batch, Error, Keyspace, Rows,
+    Backup, Batch, Error, Keyspace, Rows, backup,
     commit::{self, Message},
     engine,
     home::{Home, damaged},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     base::{
-        Metrics,
+        Metrics, Wall,
         metrics::{Counter, Histogram, exponential_buckets},
     },
     disk::{self, Files},
@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use std::{
     collections::BTreeMap,
     ops::{Bound, RangeBounds},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -202,18 +202,31 @@ impl Store {
         };
         let start = bound(range.start_bound(), Bound::Included(raw::row_key(prefix, &[])));
         let end = bound(range.end_bound(), Bound::Excluded(raw::rows_end(prefix)));
-        Rows { inner: self.inner.clone(), keyspace: *keyspace, iter: self.inner.db.range::<Vec<u8>, _>((start, end)) }
+        let iter = self.inner.db.range::<Vec<u8>, _>((start, end));
+        Rows { inner: self.inner.clone(), keyspace: *keyspace, iter: Some(iter) }
     }
 
     /// Rows whose keys begin with `prefix`, from both ends. Blocks where the cache has not got them.
     pub fn prefix<V: DeserializeOwned>(&self, keyspace: &Keyspace<V>, prefix: &[u8]) -> Rows<V> {
         let iter = self.inner.db.scan_prefix(raw::row_key(keyspace.prefix(), prefix));
-        Rows { inner: self.inner.clone(), keyspace: *keyspace, iter }
+        Rows { inner: self.inner.clone(), keyspace: *keyspace, iter: Some(iter) }
     }
 
     /// How many rows a keyspace has, as of the last durable commit.
     pub fn count<V>(&self, keyspace: &Keyspace<V>) -> u64 {
         locked(&self.inner.counts).get(&keyspace.prefix()).copied().unwrap_or(0)
+    }
+
+    /// Writes a consistent copy, as of the moment at which it ends, to `path` while commits go on: whole or not at all,
+    /// replacing what is there. Blocks for as long as reading all rows takes.
+    pub fn backup(&self, path: &Path) -> Result<Backup, Error> {
+        backup::write(&self.inner, path)
+    }
+
+    /// Writes a backup into `exports` under a name that sorts by time and removes all but the `keep` newest. `None`
+    /// where nothing changed since the newest one. Blocks.
+    pub fn export(&self, exports: &Path, now: Wall, keep: usize) -> Result<Option<PathBuf>, Error> {
+        backup::rotate(&self.inner, exports, now, keep)
     }
 
     /// How the store is now.

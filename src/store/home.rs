@@ -200,7 +200,7 @@ pub(super) fn damaged(dir: &Path, what: String) -> Error {
 }
 
 /// Takes the marker's lock, waiting a little for a process that is just ending. Blocks.
-pub(super) fn lock(version: &disk::File, dir: &Path) -> Result<(), Error> {
+fn lock(version: &disk::File, dir: &Path) -> Result<(), Error> {
     for _ in 0..LOCK_TRIES_MAX {
         match version.try_lock() {
             Err(e) if e.kind() == Kind::Busy => std::thread::sleep(LOCK_RETRY),
@@ -208,6 +208,32 @@ pub(super) fn lock(version: &disk::File, dir: &Path) -> Result<(), Error> {
         }
     }
     Err(Error::Locked { dir: dir.to_owned() })
+}
+
+/// Locks a store that is about to be replaced, whatever is left of it: its marker and its database. Nothing where there
+/// is neither. The locks last as long as the files. Blocks.
+pub(super) fn lock_remains(dir: &Path, files: &Files) -> Result<Vec<disk::File>, Error> {
+    let mut locked = Vec::new();
+    for name in [VERSION, "db"] {
+        match files.open_append(&dir.join(name)) {
+            Ok(file) => {
+                lock(&file, dir)?;
+                locked.push(file);
+            }
+            Err(e) if e.kind() == Kind::NotFound => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(locked)
+}
+
+/// True where `dir` is not there, or holds a store whose making was interrupted: free to be made.
+pub(super) fn is_free(dir: &Path, files: &Files) -> Result<bool, Error> {
+    match files.read(&dir.join(VERSION)) {
+        Ok(bytes) => Ok(parse_marker(&bytes) == Ok("creating")),
+        Err(e) if e.kind() == Kind::NotFound => Ok(files.len_of(dir)?.is_none()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Both states have one length, so that the later one overwrites the earlier one in place, under its lock.

@@ -7,6 +7,7 @@
 //! The flow: [`Batch`] → queue → the commit thread joins all waiting batches into one sled batch with a row of counts
 //! and checksums ([`sums`]) → flush, fdatasync → all callers are answered. Readers go to the tree directly.
 
+mod backup;
 mod batch;
 mod commit;
 mod engine;
@@ -15,16 +16,19 @@ mod handle;
 mod home;
 mod keyspace;
 mod raw;
+mod restore;
 mod rows;
 mod sums;
 mod verify;
 mod walk;
 
+pub use backup::Backup;
 pub use batch::Batch;
 pub use error::Error;
 pub use handle::{Health, Options, Store, Verification};
 pub use home::{EXPORT_SUFFIX, EXPORTS_DIR};
 pub use keyspace::{Codec, Keyspace};
+pub use restore::{Restored, restore};
 pub use rows::Rows;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{
     Error, Keyspace,
+    engine::guarded,
     handle::Inner,
     raw::{self, Read},
 };
@@ -11,23 +12,33 @@ use std::sync::Arc;
 /// How often a row is read again that was overwritten while its chunks were read.
 const READS_MAX: u32 = 16;
 
+type RawRow = sled::Result<(sled::IVec, sled::IVec)>;
+
 /// Rows of a range, in order of their keys, from both ends. Reads block where the cache has not got them.
 pub struct Rows<V> {
     pub(super) inner: Arc<Inner>,
     pub(super) keyspace: Keyspace<V>,
-    pub(super) iter: sled::Iter,
+    /// Absent after a failure, which ends the rows.
+    pub(super) iter: Option<sled::Iter>,
 }
 
 impl<V: DeserializeOwned> Rows<V> {
-    fn row(&self, raw: sled::Result<(sled::IVec, sled::IVec)>) -> Option<Result<(Vec<u8>, V), Error>> {
-        let (raw_key, main) = match raw {
-            Ok(row) => row,
-            Err(e) => return Some(Err(e.into())),
-        };
-        let key = raw::user_key(&raw_key).to_vec();
-        match read(&self.inner, &self.keyspace, &key, Some(main)) {
-            Ok(value) => value.map(|v| Ok((key, v))),
-            Err(e) => Some(Err(e)),
+    /// The next row from the end that `next` takes from; a failure is the last item.
+    fn step(&mut self, next: fn(&mut sled::Iter) -> Option<RawRow>) -> Option<Result<(Vec<u8>, V), Error>> {
+        loop {
+            let mut iter = self.iter.take()?;
+            let (raw_key, main) = match guarded(|| next(&mut iter).transpose()) {
+                Ok(row) => row?,
+                Err(e) => return Some(Err(e)),
+            };
+            self.iter = Some(iter);
+            let key = raw::user_key(&raw_key).to_vec();
+            match read(&self.inner, &self.keyspace, &key, Some(main)) {
+                Ok(Some(value)) => return Some(Ok((key, value))),
+                // It was deleted while its chunks were read.
+                Ok(None) => {}
+                Err(e) => return Some(Err(e)),
+            }
         }
     }
 }
@@ -36,24 +47,13 @@ impl<V: DeserializeOwned> Iterator for Rows<V> {
     type Item = Result<(Vec<u8>, V), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let raw = self.iter.next()?;
-            // A row deleted while its chunks were read is passed over.
-            if let Some(row) = self.row(raw) {
-                return Some(row);
-            }
-        }
+        self.step(Iterator::next)
     }
 }
 
 impl<V: DeserializeOwned> DoubleEndedIterator for Rows<V> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        loop {
-            let raw = self.iter.next_back()?;
-            if let Some(row) = self.row(raw) {
-                return Some(row);
-            }
-        }
+        self.step(DoubleEndedIterator::next_back)
     }
 }
 
@@ -69,12 +69,12 @@ pub(super) fn read<V: DeserializeOwned>(
     for _ in 0..READS_MAX {
         let head = match main.take() {
             Some(head) => head,
-            None => match inner.db.get(&raw_key)? {
+            None => match guarded(|| inner.db.get(&raw_key))? {
                 Some(head) => head,
                 None => return Ok(None),
             },
         };
-        match raw::assemble(keyspace.prefix(), key, &head, |chunk| Ok(inner.db.get(chunk)?))? {
+        match raw::assemble(keyspace.prefix(), key, &head, |chunk| guarded(|| inner.db.get(chunk)))? {
             Read::Value(bytes) => return keyspace.decode(&bytes).map(Some),
             Read::Mixed => {}
         }

@@ -4,7 +4,7 @@
 //! changes behind its cursor; rows ahead of it are read as they are then. What was read plus the changes told is the range as of the
 //! last step.
 
-use super::{Error, handle::Inner, sums::Meta};
+use super::{Error, engine::guarded, handle::Inner, sums::Meta};
 use std::ops::Bound;
 
 /// Rows read under the lock at once: long enough to be quick, short enough that no commit waits for milliseconds.
@@ -103,7 +103,8 @@ impl<'a> Walker<'a> {
         let changes = std::mem::take(&mut walk.changes);
         let upper = walk.end.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let range = (walk.cursor.clone(), upper);
-        let rows: Vec<_> = self.inner.db.range::<Vec<u8>, _>(range).take(STEP_ROWS_MAX).collect::<Result<_, _>>()?;
+        let rows: Vec<_> =
+            guarded(|| self.inner.db.range::<Vec<u8>, _>(range).take(STEP_ROWS_MAX).collect::<Result<_, _>>())?;
         let finished = match rows.last() {
             Some((key, _)) if rows.len() == STEP_ROWS_MAX => {
                 walk.cursor = Bound::Excluded(key.to_vec());
