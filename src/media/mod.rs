@@ -9,6 +9,8 @@
 pub mod avc;
 pub mod error;
 pub mod fmp4;
+pub mod hls;
+pub mod vod;
 
 pub use error::Error;
 

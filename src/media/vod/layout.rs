@@ -1,0 +1,106 @@
+//! A virtual file: bytes at hand, then slices of other files.
+
+use bytes::Bytes;
+use std::ops::Range;
+
+/// A run of bytes of one source's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Number of the source in the list that was planned from.
+    pub source: usize,
+    /// First byte in its file.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u64,
+}
+
+/// A virtual file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Its first bytes.
+    pub head: Bytes,
+    slices: Vec<Slice>,
+    /// Where each slice ends in the virtual file.
+    ends: Vec<u64>,
+    /// Two layouts with the same tag have the same bytes, as footage files only ever grow.
+    pub tag: String,
+}
+
+impl Layout {
+    /// `head`, and behind it `slices`.
+    pub fn new(head: Bytes, slices: Vec<Slice>, tag: String) -> Self {
+        let mut end = head.len() as u64;
+        let ends = slices.iter().map(|s| {
+            end += s.len;
+            end
+        });
+        Self { ends: ends.collect(), head, slices, tag }
+    }
+
+    /// Length of the virtual file.
+    pub fn len(&self) -> u64 {
+        self.ends.last().copied().unwrap_or(self.head.len() as u64)
+    }
+
+    /// Whether it has no byte at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The slices of other files, in order.
+    pub fn slices(&self) -> &[Slice] {
+        &self.slices
+    }
+
+    /// The part of the head that lies in a range of the virtual file.
+    pub fn head_in(&self, range: &Range<u64>) -> Bytes {
+        let clip = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.head.len());
+        let (start, end) = (clip(range.start), clip(range.end));
+        if start < end { self.head.slice(start..end) } else { Bytes::new() }
+    }
+
+    /// The slices, cut to a range of the virtual file.
+    pub fn slices_in(&self, range: Range<u64>) -> impl Iterator<Item = Slice> + '_ {
+        let first = self.ends.partition_point(|end| *end <= range.start);
+        let pairs = self.slices[first..].iter().zip(&self.ends[first..]);
+        pairs.map_while(move |(slice, end)| {
+            let start = end - slice.len;
+            let (from, to) = (range.start.max(start), range.end.min(*end));
+            (from < to).then(|| Slice { offset: slice.offset + (from - start), len: to - from, ..*slice })
+        })
+    }
+
+    /// Memory that it takes, for caches.
+    pub fn memory_bytes(&self) -> usize {
+        self.head.len() + self.slices.len() * (size_of::<Slice>() + size_of::<u64>())
+    }
+}
+
+/// Gathers slices, joining those that lie one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct Slices {
+    slices: Vec<Slice>,
+    len: u64,
+}
+
+impl Slices {
+    pub(super) fn push(&mut self, slice: Slice) {
+        self.len += slice.len;
+        match self.slices.last_mut() {
+            Some(last) if last.source == slice.source && last.offset + last.len == slice.offset => {
+                last.len += slice.len
+            }
+            _ if slice.len == 0 => {}
+            _ => self.slices.push(slice),
+        }
+    }
+
+    /// Bytes gathered.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Slice> {
+        self.slices
+    }
+}
