@@ -7,6 +7,7 @@
 //! Flow: `Simulator::start` binds → `http` + `isapi` and `rtsp` serve what `state` says → `source` encodes each
 //! stream once and fans it out. Faults change `state`, by the methods of [`Running`] or over HTTP (see `control`).
 
+pub mod encoder;
 mod error;
 mod login;
 mod options;
