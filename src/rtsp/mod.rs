@@ -4,7 +4,11 @@
 //!
 //! Flow: bytes → `message::Parser` → a request; an access unit → `packet::Packetiser` → interleaved frames on the wire.
 
+pub mod digest;
 pub mod error;
 pub mod message;
+pub mod packet;
+pub mod rtcp;
+pub mod sdp;
 
 pub use error::Error;
