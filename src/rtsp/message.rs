@@ -62,7 +62,7 @@ impl Parser {
     ///
     /// # Errors
     /// Where the bytes are no RTSP, or exceed a limit.
-    pub fn next(&mut self) -> Result<Option<Item>, Error> {
+    pub fn take(&mut self) -> Result<Option<Item>, Error> {
         // Some clients send empty lines between requests; RFC 2326 asks servers to bear them.
         while matches!(self.buffer.first(), Some(b'\r' | b'\n')) {
             self.buffer.advance(1);
@@ -222,7 +222,7 @@ mod tests {
         let mut items = Vec::new();
         for part in bytes.chunks(step) {
             parser.buffer().extend_from_slice(part);
-            while let Some(item) = parser.next()? {
+            while let Some(item) = parser.take()? {
                 items.push(item);
             }
         }

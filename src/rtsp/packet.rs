@@ -119,7 +119,7 @@ mod tests {
     fn packets(bytes: &[u8]) -> Vec<(bool, u16, u32, Bytes)> {
         let mut parser = Parser::default();
         parser.buffer().extend_from_slice(bytes);
-        std::iter::from_fn(|| parser.next().unwrap())
+        std::iter::from_fn(|| parser.take().unwrap())
             .map(|item| {
                 let Item::Frame { channel: 4, data } = item else { panic!("{item:?}") };
                 assert_eq!((data[0], data[1] & 0x7f, &data[8..12]), (0x80, 96, &[0, 0, 0, 9][..]));

@@ -42,7 +42,7 @@ pub fn goodbye(channel: u8, track: &Packetiser, out: &mut Vec<u8>) {
 fn ntp(wall: Wall) -> u64 {
     let seconds = wall.micros().div_euclid(1_000_000) + NTP_TO_UNIX_S;
     let micros = wall.micros().rem_euclid(1_000_000) as u64;
-    (seconds as u64) << 32 | (micros << 32) / 1_000_000
+    ((seconds as u64) << 32) | ((micros << 32) / 1_000_000)
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
         sender_report(1, &Packetiser::new(0, 96, 0xabcd, 3), wall, 77, &mut out);
         assert_eq!(out[..4], [b'$', 1, 0, 28 + 16]);
         assert_eq!(out.len(), 4 + 28 + 16);
-        assert_eq!(out[12..20], (2_208_988_801u64 << 32 | 1 << 31).to_be_bytes());
+        assert_eq!(out[12..20], ((2_208_988_801u64 << 32) | (1 << 31)).to_be_bytes());
         assert_eq!(out[20..24], 77u32.to_be_bytes());
     }
 }

@@ -7,12 +7,22 @@
 //! Flow: `Simulator::start` binds → `http` + `isapi` and `rtsp` serve what `state` says → `source` encodes each
 //! stream once and fans it out. Faults change `state`, by the methods of [`Running`] or over HTTP (see `control`).
 
+mod access;
+mod clip;
+mod control;
 pub mod encoder;
 mod error;
+mod isapi;
 mod login;
 mod options;
+mod port;
 mod running;
+mod source;
 mod state;
+mod streaming;
+#[cfg(test)]
+mod tests;
+mod web;
 
 pub use error::Error;
 pub use options::{DeviceKind, Options};

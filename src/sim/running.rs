@@ -1,12 +1,14 @@
 //! Starting a simulator, and the handle on a started one.
 
-use super::{ChannelFault, DeviceFault, Error, Options, state::Device};
+use super::{
+    ChannelFault, DeviceFault, Error, Options, control::Control, isapi::Isapi, port::Port, source::Sources,
+    state::Device, streaming, web,
+};
 use crate::{base::TaskGroup, model::Profile};
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
 };
-use tokio::net::TcpListener;
 
 /// A simulated device that is yet to be started.
 pub struct Simulator;
@@ -20,7 +22,7 @@ pub struct Running {
     pub rtsp_addr: SocketAddr,
     /// Where faults are driven by HTTP, if anywhere.
     pub control_addr: Option<SocketAddr>,
-    device: Arc<Device>,
+    pub(super) device: Arc<Device>,
     group: TaskGroup,
 }
 
@@ -31,25 +33,36 @@ impl Simulator {
     /// Where the options contradict a limit, or a port cannot be had.
     pub async fn start(options: Options, group: &TaskGroup) -> Result<Running, Error> {
         options.check().map_err(Error::Options)?;
-        let (_http, http_addr) = bind(&options, options.http_port).await?;
-        let (_rtsp, rtsp_addr) = bind(&options, options.rtsp_port).await?;
-        let control_addr = match options.control_port {
-            Some(port) => Some(bind(&options, port).await?.1),
-            None => None,
-        };
+        let http = take(&options, options.http_port)?;
+        let rtsp = take(&options, options.rtsp_port)?;
+        let control = options.control_port.map(|port| take(&options, port)).transpose()?;
+        // From here on the options say where things really are: documents and serial numbers are made of them.
+        let options = Options { http_port: http.address().port(), rtsp_port: rtsp.address().port(), ..options };
         let device = Arc::new(Device::new(options));
-        Ok(Running { http_addr, rtsp_addr, control_addr, device, group: group.clone() })
+        let running = Running {
+            http_addr: http.address(),
+            rtsp_addr: rtsp.address(),
+            control_addr: control.as_ref().map(Port::address),
+            device: device.clone(),
+            group: group.clone(),
+        };
+        let stop = || group.stop_token();
+        let isapi = Arc::new(Isapi::new(running.clone()));
+        group.spawn("simulated isapi server", web::serve(http, device.clone(), isapi, stop()));
+        if let Some(port) = control {
+            let control = Arc::new(Control(running.clone()));
+            group.spawn("simulator control server", web::serve_always(port, control, stop()));
+        }
+        let sources = Sources::new(&device);
+        let shared = Arc::new(streaming::Shared { device, sources, group: group.clone() });
+        group.spawn("simulated rtsp server", streaming::serve(rtsp, shared));
+        Ok(running)
     }
 }
 
-async fn bind(options: &Options, port: u16) -> Result<(TcpListener, SocketAddr), Error> {
+fn take(options: &Options, port: u16) -> Result<Port, Error> {
     let address = SocketAddr::new(options.listen, port);
-    let bound = async {
-        let listener = TcpListener::bind(address).await?;
-        let real = listener.local_addr()?;
-        Ok((listener, real))
-    };
-    bound.await.map_err(|source| Error::Bind { address, source })
+    Port::take(options.listen, port).map_err(|source| Error::Bind { address, source })
 }
 
 impl Running {

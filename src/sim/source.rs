@@ -15,10 +15,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{
-    sync::broadcast,
-    time::sleep_until,
-};
+use tokio::{sync::broadcast, time::sleep_until};
 
 /// Units that a slow session may be behind before it loses some: more than a second of video and audio.
 const UNITS_BEHIND_MAX: usize = 64;
@@ -38,14 +35,11 @@ pub(super) enum Unit {
         key: bool,
         /// 90 kHz since the device's epoch.
         ticks: u64,
-        /// When it was taken, by the device's clock.
-        wall: Wall,
     },
     Audio {
         frame: Bytes,
         /// Samples since the device's epoch.
         ticks: u64,
-        wall: Wall,
     },
 }
 
@@ -116,9 +110,9 @@ impl Source {
             let state = *channel.state.borrow();
             self.take(&mut coder, state, counter, wall);
             if let Some(tone) = &mut tone {
-                for (frame, samples, behind) in tone.up_to(micros) {
+                for (frame, samples) in tone.up_to(micros) {
                     let ticks = moved(samples, state.jump_ms, u64::from(clip::TONE_SAMPLE_RATE));
-                    self.give(Unit::Audio { frame, ticks, wall: wall.minus(behind) });
+                    self.give(Unit::Audio { frame, ticks });
                 }
             }
             counter += 1;
@@ -131,7 +125,7 @@ impl Source {
         let mark = Mark { stream, counter, wall };
         let (key, nals) = coder.frame(self.channel, mark);
         let ticks = moved(self.micros_of(counter) * 9 / 100, state.jump_ms, VIDEO_CLOCK_HZ);
-        self.give(Unit::Video { nals, key, ticks, wall });
+        self.give(Unit::Video { nals, key, ticks });
     }
 
     fn give(&self, unit: Unit) {
@@ -162,7 +156,7 @@ impl Source {
 }
 
 /// A timestamp moved by a jump; it wraps below zero as RTP does.
-fn moved(ticks: u64, jump_ms: i64, clock_hz: u64) -> u64 {
+pub(super) fn moved(ticks: u64, jump_ms: i64, clock_hz: u64) -> u64 {
     ticks.wrapping_add_signed(jump_ms.saturating_mul(clock_hz as i64) / 1000)
 }
 
@@ -272,8 +266,8 @@ impl Tone {
         Self { frames: clip::tone(), next }
     }
 
-    /// The frames up to this time: data, position in samples, and how long before this time.
-    fn up_to(&mut self, micros: u64) -> Vec<(Bytes, u64, Duration)> {
+    /// The frames up to this time, with their positions in samples.
+    fn up_to(&mut self, micros: u64) -> Vec<(Bytes, u64)> {
         let mut out = Vec::new();
         loop {
             let samples = self.next * clip::AAC_FRAME_SAMPLES;
@@ -282,7 +276,7 @@ impl Tone {
                 return out;
             }
             let frame = self.frames[(self.next % self.frames.len() as u64) as usize].clone();
-            out.push((frame, samples, Duration::from_micros(micros - at)));
+            out.push((frame, samples));
             self.next += 1;
         }
     }
@@ -293,8 +287,7 @@ pub(super) struct Sources(Vec<[Arc<Source>; 2]>);
 
 impl Sources {
     pub fn new(device: &Arc<Device>) -> Self {
-        let pair =
-            |c: &Channel| [Profile::Main, Profile::Sub].map(|p| Source::new(device.clone(), c.number, p));
+        let pair = |c: &Channel| [Profile::Main, Profile::Sub].map(|p| Source::new(device.clone(), c.number, p));
         Self(device.channels.iter().map(pair).collect())
     }
 
@@ -303,4 +296,3 @@ impl Sources {
         Some(&pair[(profile.number() - 1) as usize])
     }
 }
-

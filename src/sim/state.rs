@@ -13,7 +13,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{broadcast, watch},
+    time::Instant,
+};
 
 /// A fault of one channel, or the end of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,6 +43,8 @@ pub enum ChannelFault {
     Jump(i64),
     /// The main picture's size changes within the running stream; H.264 only. Each side a multiple of 32.
     Resize(u16, u16),
+    /// Motion begins or ends: an event on ISAPI's event stream.
+    Motion(bool),
 }
 
 /// A fault of the whole device, or the end of one.
@@ -61,6 +66,16 @@ pub enum DeviceFault {
     Sane,
     /// All lockouts and counted wrong logins are forgotten.
     Unlock,
+}
+
+/// Alerts that a slow reader of the event stream may be behind.
+const ALERTS_BEHIND_MAX: usize = 64;
+
+/// Motion began or ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alert {
+    pub channel: u32,
+    pub active: bool,
 }
 
 /// What ISAPI answers with.
@@ -127,6 +142,7 @@ pub(super) struct Device {
     pub channels: Vec<Channel>,
     pub state: watch::Sender<DeviceState>,
     pub logins: Mutex<Logins>,
+    pub alerts: broadcast::Sender<Alert>,
 }
 
 impl Device {
@@ -162,6 +178,7 @@ impl Device {
             channels: (1..=options.channels).map(channel).collect(),
             state: watch::Sender::new(state),
             logins: Mutex::new(Logins::new(options.wrong_logins_max, options.lock)),
+            alerts: broadcast::Sender::new(ALERTS_BEHIND_MAX),
             options,
         }
     }
@@ -195,7 +212,12 @@ impl Device {
         if let ChannelFault::Resize(width, height) = fault {
             Options { size: (width, height), ..self.options.clone() }.check().map_err(Error::Options)?;
         }
+        if let ChannelFault::Motion(active) = fault {
+            // An error says that nobody listens.
+            let _ = self.alerts.send(Alert { channel: number, active });
+        }
         channel.state.send_modify(|s| match fault {
+            ChannelFault::Motion(_) => {}
             ChannelFault::Online => s.online = true,
             ChannelFault::Offline => s.online = false,
             ChannelFault::Delete => s.deleted = true,
