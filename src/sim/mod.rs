@@ -24,6 +24,7 @@ mod streaming;
 mod tests;
 mod web;
 
+pub use encoder::sei::Mark;
 pub use error::Error;
 pub use options::{DeviceKind, Options};
 pub use running::{Running, Simulator};

@@ -93,6 +93,11 @@ impl Running {
         self.device.channel(channel).map_or(0, |c| c.frames_sent(profile).load(Ordering::Relaxed))
     }
 
+    /// The mark of the newest frame of one stream that was handed to the network; see [`super::Mark`].
+    pub fn last_counter(&self, channel: u32, profile: Profile) -> u64 {
+        self.device.channel(channel).map_or(0, |c| c.last_counter(profile).load(Ordering::Relaxed))
+    }
+
     /// RTSP sessions of one channel that are set up now, main and sub together.
     pub fn sessions_open(&self, channel: u32) -> u64 {
         self.device.channel(channel).map_or(0, |c| c.sessions_open.load(Ordering::Relaxed))

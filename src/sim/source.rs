@@ -18,9 +18,9 @@ use std::{
 use tokio::{sync::broadcast, time::sleep_until};
 
 /// Units that a slow session may be behind before it loses some: more than a second of video and audio.
-const UNITS_BEHIND_MAX: usize = 64;
+const UNITS_BEHIND_MAX: usize = 512;
 /// A source that is this late (the host slept, a debugger) goes on with the present.
-const LATE_MAX: Duration = Duration::from_secs(2);
+const LATE_MAX: Duration = Duration::from_secs(15);
 /// Video's RTP clock.
 pub(super) const VIDEO_CLOCK_HZ: u64 = 90_000;
 
@@ -35,6 +35,8 @@ pub(super) enum Unit {
         key: bool,
         /// 90 kHz since the device's epoch.
         ticks: u64,
+        /// What its mark counts.
+        counter: u64,
     },
     Audio {
         frame: Bytes,
@@ -125,7 +127,7 @@ impl Source {
         let mark = Mark { stream, counter, wall };
         let (key, nals) = coder.frame(self.channel, mark);
         let ticks = moved(self.micros_of(counter) * 9 / 100, state.jump_ms, VIDEO_CLOCK_HZ);
-        self.give(Unit::Video { nals, key, ticks });
+        self.give(Unit::Video { nals, key, ticks, counter });
     }
 
     fn give(&self, unit: Unit) {

@@ -123,6 +123,8 @@ pub(super) struct Channel {
     pub state: watch::Sender<ChannelState>,
     /// Video frames handed to the network, by profile: main, sub.
     frames_sent: [AtomicU64; 2],
+    /// Marks of the newest of them.
+    last_counter: [AtomicU64; 2],
     pub sessions_open: AtomicU64,
     pub sessions_played: AtomicU64,
     pub teardowns: AtomicU64,
@@ -131,6 +133,10 @@ pub(super) struct Channel {
 impl Channel {
     pub fn frames_sent(&self, profile: Profile) -> &AtomicU64 {
         &self.frames_sent[(profile.number() - 1) as usize]
+    }
+
+    pub fn last_counter(&self, profile: Profile) -> &AtomicU64 {
+        &self.last_counter[(profile.number() - 1) as usize]
     }
 }
 
@@ -162,6 +168,7 @@ impl Device {
             number,
             state: watch::Sender::new(fresh),
             frames_sent: Default::default(),
+            last_counter: Default::default(),
             sessions_open: AtomicU64::new(0),
             sessions_played: AtomicU64::new(0),
             teardowns: AtomicU64::new(0),

@@ -51,6 +51,15 @@ impl Mark {
         None
     }
 
+    /// The marks of a whole stream of NAL units behind start codes, in its order.
+    pub fn all_in_annex_b(stream: &[u8]) -> Vec<Self> {
+        // Emulation prevention keeps three bytes 0 0 1 from occurring within a NAL unit.
+        let mut starts: Vec<usize> =
+            (0..stream.len().saturating_sub(2)).filter(|i| stream[*i..].starts_with(&[0, 0, 1])).collect();
+        starts.push(stream.len());
+        starts.windows(2).filter_map(|w| Self::from_nal(stream.get(w[0] + 3..w[1])?)).collect()
+    }
+
     /// The mark in one NAL unit, of either codec.
     pub fn from_nal(nal: &[u8]) -> Option<Self> {
         let head = match nal {

@@ -110,7 +110,7 @@ impl Session {
     pub fn send(&mut self, unit: &Unit, out: &mut Vec<u8>) {
         let codec = self.device.options.codec;
         match unit {
-            Unit::Video { nals, key, ticks, .. } => {
+            Unit::Video { nals, key, ticks, counter } => {
                 if self.awaits_key && !key {
                     return;
                 }
@@ -120,6 +120,7 @@ impl Session {
                     let profile = self.target.profile;
                     if let Some(channel) = self.device.channel(self.target.channel) {
                         channel.frames_sent(profile).fetch_add(1, Ordering::Relaxed);
+                        channel.last_counter(profile).fetch_max(*counter, Ordering::Relaxed);
                     }
                 }
             }
