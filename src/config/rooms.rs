@@ -2,8 +2,17 @@
 
 use super::{Config, Device, Recording};
 use crate::{archive, camera, recorder};
+use std::path::PathBuf;
+
+/// The database, below the data directory.
+const STORE_DIR: &str = "store";
 
 impl Config {
+    /// Where the database lies.
+    pub fn store_dir(&self) -> PathBuf {
+        self.data_dir.join(STORE_DIR)
+    }
+
     /// What the camera room runs on. Two configurations with equal ones need nothing restarted there.
     pub fn cameras(&self) -> camera::Config {
         camera::Config {

@@ -1,0 +1,216 @@
+//! `status`, `cameras` and `recordings`: what the daemon says, as tables for people or as it is for programs.
+
+use super::{
+    Out, args,
+    daemon::{Daemon, query},
+    error::Error,
+    human,
+    table::{
+        Side::{Left, Right},
+        Table,
+    },
+    when,
+};
+use crate::{
+    base::{Clock, Wall, units::Human},
+    model::StreamKey,
+};
+use serde_json::{Value, json};
+
+/// `skyvis status`
+pub(super) async fn status(daemon: &Daemon, args: &args::Admin, out: &mut Out) -> Result<(), Error> {
+    let status = daemon.get("/api/v1/status").await?;
+    if args.json {
+        out.json(&status);
+        return Ok(());
+    }
+    let mut table = Table::new([("", Left), ("", Left)]);
+    lines_of(&mut table, "", &status);
+    // A table without heads begins with an empty line.
+    out.text(table.render(out.columns()).trim_start_matches('\n'));
+    Ok(())
+}
+
+/// One line a value, so that whatever a newer daemon adds is shown too.
+fn lines_of(table: &mut Table, name: &str, value: &Value) {
+    match value {
+        Value::Object(keys) => {
+            for (key, value) in keys {
+                let name = if name.is_empty() { key.clone() } else { format!("{name} {key}") };
+                lines_of(table, &name.replace('_', " "), value);
+            }
+        }
+        Value::Null => {}
+        Value::Number(n) => {
+            let number = n.as_u64().unwrap_or_default();
+            let shown = match name.rsplit(' ').next() {
+                Some("bytes") => Human(number).to_string(),
+                Some("seconds") => human::length(i64::try_from(number).unwrap_or(i64::MAX).saturating_mul(1_000_000)),
+                _ => n.to_string(),
+            };
+            table.row([name.trim_end_matches(" bytes").trim_end_matches(" seconds").to_owned(), shown]);
+        }
+        Value::Array(items) => {
+            let all: Vec<String> = items.iter().map(plain).collect();
+            table.row([name.to_owned(), all.join(", ")]);
+        }
+        other => table.row([name.to_owned(), plain(other)]),
+    }
+}
+
+/// `skyvis cameras`
+pub(super) async fn cameras(daemon: &Daemon, args: &args::Admin, out: &mut Out) -> Result<(), Error> {
+    let devices = daemon.list("/api/v1/devices").await?;
+    let streams = daemon.list("/api/v1/streams").await?;
+    if args.json {
+        out.json(&json!({ "devices": devices, "streams": streams }));
+        return Ok(());
+    }
+    if devices.is_empty() {
+        out.line("no device is configured; add a [[device]] to the config");
+        return Ok(());
+    }
+    let now = Clock::real().wall();
+    let columns = out.columns();
+    out.text(devices_table(&devices, now).render(columns));
+    let streams = streams_table(&streams, now);
+    if !streams.is_empty() {
+        out.line("");
+        out.text(streams.render(columns));
+    }
+    Ok(())
+}
+
+fn devices_table(devices: &[Value], now: Wall) -> Table {
+    let heads = [
+        ("DEVICE", Left),
+        ("KIND", Left),
+        ("MODEL", Left),
+        ("ADDRESS", Left),
+        ("PRESENCE", Left),
+        ("SINCE", Right),
+        ("ONLINE", Right),
+        ("ERROR", Left),
+    ];
+    let mut table = Table::new(heads);
+    for device in devices {
+        let channels = device["channels"].as_array().map_or(&[][..], Vec::as_slice);
+        let online = channels.iter().filter(|c| c["presence"] == "online").count();
+        table.row([
+            plain(&device["id"]),
+            plain(&device["kind"]),
+            plain(&device["model"]),
+            plain(&device["address"]),
+            plain(&device["presence"]),
+            age(&device["since"], now),
+            format!("{online} of {}", channels.len()),
+            plain(&device["error"]),
+        ]);
+    }
+    table
+}
+
+fn streams_table(streams: &[Value], now: Wall) -> Table {
+    let heads = [
+        ("STREAM", Left),
+        ("NAME", Left),
+        ("STATE", Left),
+        ("CODEC", Left),
+        ("SIZE", Right),
+        ("FPS", Right),
+        ("RATE", Right),
+        ("LAST FRAME", Right),
+        ("REASON", Left),
+    ];
+    let mut table = Table::new(heads);
+    for stream in streams {
+        let size = match (stream["width"].as_u64(), stream["height"].as_u64()) {
+            (Some(width), Some(height)) => format!("{width}x{height}"),
+            _ => String::new(),
+        };
+        table.row([
+            plain(&stream["key"]),
+            plain(&stream["name"]),
+            plain(&stream["state"]),
+            plain(&stream["codec"]),
+            size,
+            stream["fps"].as_f64().filter(|fps| *fps > 0.0).map_or(String::new(), |fps| format!("{fps:.1}")),
+            human::rate(stream["bitrate"].as_u64().unwrap_or_default()),
+            age(&stream["last_frame"], now),
+            plain(&stream["reason"]),
+        ]);
+    }
+    table
+}
+
+/// `skyvis recordings`
+pub(super) async fn recordings(daemon: &Daemon, args: &args::Recordings, out: &mut Out) -> Result<(), Error> {
+    let now = Clock::real().wall();
+    let mut times = Vec::new();
+    for (name, text) in [("from", &args.from), ("to", &args.to)] {
+        if let Some(text) = text {
+            times.push((name, when::parse(text, now)?.to_string()));
+        }
+    }
+    let keys: Vec<String> = match &args.stream {
+        Some(key) => vec![key.parse::<StreamKey>()?.to_string()],
+        None => daemon.list("/api/v1/streams").await?.iter().map(|s| plain(&s["key"])).collect(),
+    };
+    let mut streams = Vec::new();
+    for key in &keys {
+        let mut pairs = vec![("stream", key.as_str())];
+        pairs.extend(times.iter().map(|(name, time)| (*name, time.as_str())));
+        let answer = daemon.get(&format!("/api/v1/recordings?{}", query(&pairs))).await?;
+        streams.push((key, answer));
+    }
+    if args.admin.json {
+        let one = |(key, answer): (&String, Value)| json!({ "stream": key, "spans": answer["spans"] });
+        out.json(&json!({ "recordings": streams.into_iter().map(one).collect::<Vec<_>>() }));
+        return Ok(());
+    }
+    let table = spans_table(&streams);
+    match table.is_empty() {
+        true => out.line("nothing is recorded there"),
+        false => out.text(table.render(out.columns())),
+    }
+    Ok(())
+}
+
+fn spans_table(streams: &[(&String, Value)]) -> Table {
+    let heads = [("STREAM", Left), ("FROM", Left), ("TO", Left), ("LENGTH", Right), ("SIZE", Right), ("FILES", Right)];
+    let mut table = Table::new(heads);
+    for (key, answer) in streams {
+        for span in answer["spans"].as_array().map_or(&[][..], Vec::as_slice) {
+            let length = match (time(&span["start"]), time(&span["end"])) {
+                (Some(start), Some(end)) => human::length(end.micros_since(start)),
+                _ => String::new(),
+            };
+            table.row([
+                (*key).clone(),
+                plain(&span["start"]),
+                plain(&span["end"]),
+                length,
+                span["bytes"].as_u64().map_or(String::new(), |b| Human(b).to_string()),
+                plain(&span["segments"]),
+            ]);
+        }
+    }
+    table
+}
+
+/// A value without quotes; nothing for null.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn time(value: &Value) -> Option<Wall> {
+    value.as_str()?.parse().ok()
+}
+
+fn age(value: &Value, now: Wall) -> String {
+    time(value).map_or(String::new(), |then| human::age(then, now))
+}
