@@ -9,6 +9,34 @@
 //! ```
 
 mod config;
+mod error;
+mod growing;
+mod handle;
+mod identity;
+mod index;
 pub mod layout;
+mod recover;
+mod reindex;
+mod repair;
+mod retention;
+mod scan;
+mod sweep;
+mod tables;
+mod task;
+mod walk;
 
 pub use config::{Config, DeviceLimits, Limits, MinFree};
+pub use error::Error;
+pub use handle::Archive;
+pub use identity::{DIR_MODE, FILE_NAME as IDENTITY_FILE_NAME};
+pub use index::{StreamUsage, Usage};
+pub use recover::Recovered;
+pub use reindex::{Progress, Summary};
+pub use sweep::Swept;
+pub use task::{ArchiveTask, Deps, build};
+
+#[cfg(test)]
+#[allow(dead_code, reason = "rooms below take from it what their tests need")]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 //! live ── frames ──► assembler (pure: open, append, close) ──► writer (disk, in the order that survives) ──► archive
 //! ```
 
+pub mod assembler;
 mod config;
+pub mod cut;
 
 pub use config::{Config, Settings, Sync};

@@ -1,0 +1,90 @@
+//! Segments that are being written, in memory: what queries see of them before the index has it.
+
+use crate::base::Wall;
+use crate::model::{Range, SampleTable, Segment, StreamKey, TrackSamples};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The growing segments, and those that were closed while the index could not take them.
+#[derive(Default)]
+pub struct Growing {
+    open: Mutex<BTreeMap<(StreamKey, Wall), Open>>,
+}
+
+#[derive(Clone)]
+struct Open {
+    segment: Segment,
+    table: Arc<SampleTable>,
+}
+
+impl Growing {
+    /// A file has its first fragment.
+    pub fn open(&self, segment: Segment, table: SampleTable) {
+        let key = (segment.stream.clone(), segment.start);
+        self.with(|open| open.insert(key, Open { segment, table: Arc::new(table) }));
+    }
+
+    /// A file has one more fragment.
+    pub fn extend(&self, segment: Segment, video: &TrackSamples, audio: &TrackSamples) {
+        self.with(|open| {
+            if let Some(entry) = open.get_mut(&(segment.stream.clone(), segment.start)) {
+                entry.segment = segment;
+                // A copy is made only while a query holds the table as it was.
+                let table = Arc::make_mut(&mut entry.table);
+                if !video.sizes.is_empty() {
+                    table.video.append(video);
+                }
+                if !audio.sizes.is_empty() {
+                    table.audio.append(audio);
+                }
+            }
+        });
+    }
+
+    /// A file is complete. It stays visible until [`Growing::forget`].
+    pub fn close(&self, segment: Segment) -> Option<Arc<SampleTable>> {
+        self.with(|open| {
+            let entry = open.get_mut(&(segment.stream.clone(), segment.start))?;
+            entry.segment = segment;
+            Some(entry.table.clone())
+        })
+    }
+
+    /// The index has it.
+    pub fn forget(&self, stream: &StreamKey, start: Wall) {
+        self.with(|open| open.remove(&(stream.clone(), start)));
+    }
+
+    /// The table as it is now.
+    pub fn table(&self, stream: &StreamKey, start: Wall) -> Option<Arc<SampleTable>> {
+        self.with(|open| open.get(&(stream.clone(), start)).map(|o| o.table.clone()))
+    }
+
+    /// The segments of a stream that have a moment in common with the range.
+    pub fn overlapping(&self, stream: &StreamKey, range: Range) -> Vec<Segment> {
+        self.of(stream).into_iter().filter(|s| range.overlaps(s.start, s.end())).collect()
+    }
+
+    /// The segments of a stream.
+    pub fn of(&self, stream: &StreamKey) -> Vec<Segment> {
+        let bounds = (stream.clone(), Wall::from_micros(i64::MIN))..=(stream.clone(), Wall::from_micros(i64::MAX));
+        self.with(|open| open.range(bounds).map(|(_, o)| o.segment.clone()).collect())
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Segment> {
+        self.with(|open| open.values().map(|o| o.segment.clone()).collect())
+    }
+
+    /// Those that are complete and still here: the index has not taken them.
+    pub fn unsaved(&self) -> Vec<(Segment, Arc<SampleTable>)> {
+        let closed = |o: &&Open| o.segment.closed;
+        self.with(|open| open.values().filter(closed).map(|o| (o.segment.clone(), o.table.clone())).collect())
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<(StreamKey, Wall), Open>) -> T) -> T {
+        f(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

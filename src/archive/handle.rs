@@ -1,0 +1,282 @@
+//! The handle: what recorder, playback and admin say to the archive.
+
+use super::{
+    Config, Error,
+    growing::Growing,
+    identity::{self, Doubt},
+    index::{Change, Index, Mark, Usage},
+    layout::{self, Name},
+    recover::{self, Recovered},
+    reindex::{self, Progress, Summary},
+    sweep,
+    tables::Tables,
+};
+use crate::{
+    base::{Clock, Wall, metrics::Gauge},
+    disk::{Disk, Space},
+    events::Events,
+    model::{Range, SampleTable, Segment, StreamKey, TrackSamples},
+    store,
+    upkeep::Upkeep,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Starts that are tried, each a microsecond later, before a name is given up.
+const STARTS_TRIED_MAX: i64 = 1000;
+
+/// Changes to commit, and whom to tell.
+pub(super) struct Command {
+    pub changes: Vec<Change>,
+    pub done: oneshot::Sender<Result<(), store::Error>>,
+}
+
+/// Whether the index agrees with the directory yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// `recover` has not run, or has failed: nothing is deleted.
+    Closed,
+    /// The index speaks of this directory.
+    Open {
+        /// A rebuild is wanted.
+        wants_reindex: bool,
+    },
+}
+
+/// The archive. Cheap to clone.
+#[derive(Clone)]
+pub struct Archive(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub index: Index,
+    pub growing: Growing,
+    pub tables: Tables,
+    pub disk: Disk,
+    pub clock: Clock,
+    pub events: Events,
+    pub config: watch::Sender<Arc<Config>>,
+    /// Fixed: a change of it needs a restart.
+    pub dir: PathBuf,
+    pub commands: mpsc::Sender<Command>,
+    pub usage: watch::Receiver<Arc<Usage>>,
+    pub space: watch::Sender<Option<Space>>,
+    pub phase: watch::Sender<Phase>,
+    pub retention: Upkeep,
+    pub repair: Upkeep,
+    pub free: Gauge,
+}
+
+impl Archive {
+    /// Puts in order what a crash left. Call it once at start, while the task runs and before anything is recorded.
+    /// Fails where the directory is not the one that the index speaks of.
+    pub async fn recover(&self) -> Result<Recovered, Error> {
+        identity::establish(self.dir(), self.index(), self.disk(), Doubt::Refuse).await?;
+        let (recovered, changes) = recover::recover(self.dir(), self.index(), self.disk()).await?;
+        self.apply_changes(changes).await?;
+        self.0.phase.send_replace(Phase::Open { wants_reindex: recovered.wants_reindex });
+        self.0.retention.poke();
+        self.0.repair.poke();
+        tracing::info!(?recovered, "archive is open");
+        Ok(recovered)
+    }
+
+    /// Rebuilds every row from the files alone, taking the directory as it is for the right one. The task must run.
+    pub async fn reindex(&self, progress: impl FnMut(Progress)) -> Result<Summary, Error> {
+        identity::establish(self.dir(), self.index(), self.disk(), Doubt::Adopt).await?;
+        let summary = reindex::reindex(self, progress).await?;
+        self.0.tables.clear();
+        self.0.repair.poke();
+        Ok(summary)
+    }
+
+    /// Computes the checksums that are still missing; the task does so in the background. Answers how many it made.
+    pub async fn hash_pending(&self) -> Result<u64, Error> {
+        super::repair::hash_pending(self, || false).await
+    }
+
+    /// A start and a suffix that no segment of the stream has: the given start, or one a few microseconds later.
+    pub async fn free_name(&self, stream: &StreamKey, start: Wall) -> Result<(Wall, u32), Error> {
+        let (index, stream, growing) = (self.index().clone(), stream.clone(), self.growing().of(stream));
+        let find = move || -> Result<(Wall, u32), Error> {
+            let start = layout::nameable(start);
+            let mut same_ms = index.of_millisecond(&stream, start.millis())?;
+            same_ms.extend(growing.into_iter().filter(|s| s.start.millis() == start.millis()));
+            let taken = |start: Wall| same_ms.iter().any(|s| s.start == start);
+            let mut free = (0..STARTS_TRIED_MAX).map(|n| start.plus_micros(n)).filter(|s| s.millis() == start.millis());
+            let start = free.find(|s| !taken(*s)).ok_or_else(|| Error::NotFound(format!("name for {start}")))?;
+            let suffix = (0..=layout::SUFFIX_MAX).find(|n| same_ms.iter().all(|s| s.name_suffix != *n));
+            Ok((start, suffix.unwrap_or(layout::SUFFIX_MAX)))
+        };
+        self.disk().run(move |_| find()).await?
+    }
+
+    /// A file has its first fragment, and both are durable: it is listed from now on, and has a row once this answers.
+    pub async fn opened(&self, segment: Segment, table: SampleTable) -> Result<(), Error> {
+        let change = Change::Put { segment: segment.clone(), table: None, mark: Some(Mark::Growing) };
+        self.growing().open(segment, table);
+        self.apply_changes(vec![change]).await
+    }
+
+    /// A file has one more fragment: `segment` as it is now, and the samples that were added.
+    pub fn extended(&self, segment: Segment, video: &TrackSamples, audio: &TrackSamples) {
+        self.growing().extend(segment, video, audio);
+    }
+
+    /// A file is complete. Where the index cannot take it, it stays listed, and the task tries again.
+    pub async fn closed(&self, segment: Segment) -> Result<(), Error> {
+        let segment = Segment { closed: true, ..segment };
+        let Some(table) = self.growing().close(segment.clone()) else {
+            return Err(Error::NotFound(format!("{} of {}", segment.start, segment.stream)));
+        };
+        self.save_closed(segment, table).await
+    }
+
+    pub(super) async fn save_closed(&self, segment: Segment, table: Arc<SampleTable>) -> Result<(), Error> {
+        let (stream, start) = (segment.stream.clone(), segment.start);
+        let mark = segment.sha256.is_none().then_some(Mark::Unhashed);
+        self.apply_changes(vec![Change::Put { segment, table: Some(table.clone()), mark }]).await?;
+        self.0.tables.put(&stream, start, table);
+        self.growing().forget(&stream, start);
+        Ok(())
+    }
+
+    /// The segments that have a moment in common with the range, growing ones among them, by start; the first `limit`.
+    pub async fn segments(&self, stream: &StreamKey, range: Range, limit: usize) -> Result<Vec<Segment>, Error> {
+        // Memory first: what is closed in between is then in the index for certain.
+        let growing = self.growing().overlapping(stream, range);
+        let (index, of) = (self.index().clone(), stream.clone());
+        let mut rows = self.disk().run(move |_| index.overlapping(&of, range, limit)).await??;
+        rows.retain(|row| growing.iter().all(|g| g.start != row.start));
+        rows.extend(growing);
+        rows.sort_by_key(|s| s.start);
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    /// One segment by its start, growing or not.
+    pub async fn segment(&self, stream: &StreamKey, start: Wall) -> Result<Option<Segment>, Error> {
+        if let Some(found) = self.growing().of(stream).into_iter().find(|s| s.start == start) {
+            return Ok(Some(found));
+        }
+        let (index, of) = (self.index().clone(), stream.clone());
+        self.disk().run(move |_| index.row(&of, start)).await?
+    }
+
+    /// Where a segment's samples lie. Of a growing one it may hold more samples than `segment` counts.
+    pub async fn table(&self, segment: &Segment) -> Result<Arc<SampleTable>, Error> {
+        let (stream, start) = (&segment.stream, segment.start);
+        if let Some(table) = self.growing().table(stream, start).or_else(|| self.0.tables.get(stream, start)) {
+            return Ok(table);
+        }
+        let (index, of) = (self.index().clone(), stream.clone());
+        let table = self.disk().run(move |_| index.table(&of, start)).await??;
+        let table = Arc::new(table.ok_or_else(|| Error::NotFound(format!("{start} of {stream}")))?);
+        self.0.tables.put(stream, start, table.clone());
+        Ok(table)
+    }
+
+    /// Where a segment's file lies.
+    pub fn path(&self, segment: &Segment) -> PathBuf {
+        self.path_of(&segment.stream, segment.start, segment.name_suffix)
+    }
+
+    /// Where the file of a segment with this name would lie.
+    pub fn path_of(&self, stream: &StreamKey, start: Wall, suffix: u32) -> PathBuf {
+        super::scan::path_of(self.dir(), stream, Name { start_ms: layout::nameable(start).millis(), suffix })
+    }
+
+    /// The streams that have footage.
+    pub fn streams(&self) -> Vec<StreamKey> {
+        self.0.usage.borrow().keys().cloned().collect()
+    }
+
+    /// What the footage of each stream takes, growing files with what they had when they were begun.
+    pub fn usage(&self) -> Usage {
+        self.0.usage.borrow().as_ref().clone()
+    }
+
+    /// Space of the recordings' file system, as of the last look at it; None before the first, or where it does not say.
+    pub fn space(&self) -> Option<Space> {
+        *self.0.space.borrow()
+    }
+
+    /// Space of the recordings' file system now.
+    pub async fn look_at_space(&self) -> Result<Space, Error> {
+        let dir = self.dir().to_owned();
+        let space = self.disk().run(move |files| files.free_space(&dir)).await??;
+        self.publish_space(Some(space));
+        Ok(space)
+    }
+
+    /// The recordings directory.
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
+    /// Other limits, from now on. The directory is not changed.
+    pub fn apply(&self, config: Config) {
+        self.0.config.send_replace(Arc::new(config));
+        self.0.retention.poke();
+    }
+
+    /// The disk is full, or a limit may be broken: retention runs at once.
+    pub fn poke_retention(&self) {
+        self.0.retention.poke();
+    }
+
+    /// The reconcilers, for the console: retention, and the repair of rows.
+    pub fn upkeep(&self) -> [Upkeep; 2] {
+        [self.0.retention.clone(), self.0.repair.clone()]
+    }
+
+    /// Removes now what the limits say; the task does so by itself.
+    pub async fn sweep(&self) -> Result<sweep::Swept, Error> {
+        sweep::sweep(self).await
+    }
+
+    /// Commits changes, together with those of others. Answers once they are durable.
+    pub(super) async fn apply_changes(&self, changes: Vec<Change>) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let (done, answer) = oneshot::channel();
+        self.0.commands.send(Command { changes, done }).await.map_err(|_| Error::Stopped)?;
+        Ok(answer.await.map_err(|_| Error::Stopped)??)
+    }
+
+    pub(super) fn publish_space(&self, space: Option<Space>) {
+        self.0.free.set(sweep::free_bytes(space));
+        self.0.space.send_replace(space);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *self.0.phase.borrow()
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.0.index
+    }
+
+    pub(super) fn growing(&self) -> &Growing {
+        &self.0.growing
+    }
+
+    pub(super) fn disk(&self) -> &Disk {
+        &self.0.disk
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(super) fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.0.config.borrow().clone()
+    }
+}

@@ -1,0 +1,72 @@
+//! Which recordings directory this is: a file in it and a row in the index that say the same, so that a disk that is
+//! not mounted is not taken for footage that is gone.
+
+use super::{Error, index::Index};
+use crate::{
+    base::Kind,
+    disk::{Disk, Files},
+};
+use std::path::{Path, PathBuf};
+
+/// The file in the recordings directory.
+pub const FILE_NAME: &str = ".skyvis-recordings";
+/// Mode of the directories that are made for footage.
+pub const DIR_MODE: u32 = 0o750;
+/// Characters of an identity.
+const IDENTITY_CHARS: usize = 32;
+
+/// What to do where directory and index do not belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Say so and change nothing.
+    Refuse,
+    /// The operator asked for a new index of what lies there.
+    Adopt,
+}
+
+/// Path of the identity file.
+pub fn path(dir: &Path) -> PathBuf {
+    dir.join(FILE_NAME)
+}
+
+/// Whether the directory is there now, and not just the place where its disk is mounted. Blocks.
+pub fn is_present(files: &Files, dir: &Path) -> Result<bool, crate::disk::Error> {
+    Ok(files.len_of(&path(dir))?.is_some())
+}
+
+/// Checks that directory and index belong together; gives both an identity where neither has footage yet.
+pub async fn establish(dir: &Path, index: &Index, disk: &Disk, doubt: Doubt) -> Result<(), Error> {
+    let rows = index.count();
+    let (known, dir_too) = (index.identity()?, dir.to_owned());
+    let found = disk.run(move |files| read(files, &dir_too)).await??;
+    let settled = match (known, found) {
+        (Some(known), Some(found)) if known == found => return Ok(()),
+        (Some(known), Some(found)) if rows > 0 && doubt == Doubt::Refuse => {
+            return Err(Error::Foreign { dir: dir.to_owned(), found, known });
+        }
+        (_, None) if rows > 0 && doubt == Doubt::Refuse => return Err(Error::NotMounted { dir: dir.to_owned(), rows }),
+        (_, Some(found)) => found,
+        (Some(known), None) => known,
+        (None, None) => format!("{:032x}", rand::random::<u128>()),
+    };
+    let (dir, text) = (dir.to_owned(), format!("{settled}\n"));
+    // The file first: an index without identity takes the one it finds, the other way round would look unmounted.
+    disk.run(move |files| {
+        files.create_dir_all_durable(&dir, DIR_MODE)?;
+        match read(files, &dir) {
+            Ok(Some(_)) => Ok(()),
+            _ => files.replace(&path(&dir), text.as_bytes()),
+        }
+    })
+    .await??;
+    index.set_identity(&settled).await
+}
+
+/// The identity that lies in the directory. One that cannot be read as such is taken as it stands, and so differs.
+fn read(files: &Files, dir: &Path) -> Result<Option<String>, crate::disk::Error> {
+    match files.read(&path(dir)) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().chars().take(IDENTITY_CHARS).collect())),
+        Err(e) if e.kind() == Kind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}

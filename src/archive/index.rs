@@ -1,0 +1,354 @@
+//! The index: rows of segments, their sample tables, and what each stream takes. Everything here blocks, and runs on
+//! the disk's threads.
+//!
+//! A row and its table are apart, so that a range of days is read without loading a single table. Keys begin with the
+//! stream and go on with the start, so that a range of time is a range of keys.
+
+use super::{Error, layout::Name};
+use crate::{
+    base::Wall,
+    model::{Range, SampleTable, Segment, StreamKey},
+    store::{Batch, Codec, Keyspace, Store},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+const SEGMENTS: Keyspace<Segment> = Keyspace::new(0x20, "segments", Codec::Postcard);
+const TABLES: Keyspace<SampleTable> = Keyspace::new(0x21, "sample tables", Codec::Postcard);
+const MARKS: Keyspace<Mark> = Keyspace::new(0x22, "segment marks", Codec::Postcard);
+const USAGE: Keyspace<StreamUsage> = Keyspace::new(0x23, "recording usage", Codec::Postcard);
+const IDENTITY: Keyspace<String> = Keyspace::new(0x24, "recordings identity", Codec::Postcard);
+
+/// No segment lasts longer, so one that overlaps a moment began at most so long before it. The recorder ends a file
+/// that found no place to be cut after an hour.
+const SEGMENT_MICROS_MAX: i64 = 2 * 3_600_000_000;
+
+/// What is still to be done for a row. Rows without a mark are complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mark {
+    /// Its file was being written when the row was.
+    Growing,
+    /// Its file has no checksum yet.
+    Unhashed,
+}
+
+/// What the footage of one stream takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamUsage {
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// How many files.
+    pub segments: u64,
+    /// Start of the oldest.
+    pub oldest: Option<Wall>,
+}
+
+/// By stream.
+pub type Usage = BTreeMap<StreamKey, StreamUsage>;
+
+/// One change of the index.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A row, with its table where that is known; the mark replaces the one it had.
+    Put {
+        /// The row.
+        segment: Segment,
+        /// Where its samples lie.
+        table: Option<Arc<SampleTable>>,
+        /// What is still to be done.
+        mark: Option<Mark>,
+    },
+    /// A checksum, for a row that is still what was summed.
+    Hashed {
+        /// The row as it was.
+        segment: Segment,
+        /// SHA-256 of its bytes.
+        sha256: [u8; 32],
+    },
+    /// The row goes, its table with it.
+    Drop {
+        /// The stream.
+        stream: StreamKey,
+        /// The start.
+        start: Wall,
+    },
+    /// Nothing more is to be done for the row.
+    Unmark {
+        /// The stream.
+        stream: StreamKey,
+        /// The start.
+        start: Wall,
+    },
+    /// What a stream takes is summed up anew from its rows.
+    Recount(StreamKey),
+}
+
+/// The index, for reading and for staging what is to be committed.
+#[derive(Clone)]
+pub struct Index {
+    store: Store,
+}
+
+impl Index {
+    /// Over the store.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// How many rows there are.
+    pub fn count(&self) -> u64 {
+        self.store.count(&SEGMENTS)
+    }
+
+    /// One row.
+    pub fn row(&self, stream: &StreamKey, start: Wall) -> Result<Option<Segment>, Error> {
+        Ok(self.store.get(&SEGMENTS, &key(stream, start))?)
+    }
+
+    /// The sample table of a row.
+    pub fn table(&self, stream: &StreamKey, start: Wall) -> Result<Option<SampleTable>, Error> {
+        Ok(self.store.get(&TABLES, &key(stream, start))?)
+    }
+
+    /// Rows that have a moment in common with the range, by start, so many at most.
+    pub fn overlapping(&self, stream: &StreamKey, range: Range, limit: usize) -> Result<Vec<Segment>, Error> {
+        let first = key(stream, range.from.plus_micros(-SEGMENT_MICROS_MAX));
+        let end = key(stream, range.to);
+        let mut found = Vec::new();
+        if first >= end {
+            return Ok(found);
+        }
+        for row in self.store.range(&SEGMENTS, first..end) {
+            if found.len() >= limit {
+                break;
+            }
+            let (_, segment) = row?;
+            if range.overlaps(segment.start, segment.end()) {
+                found.push(segment);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The first rows of a stream, and whether these are all.
+    pub fn oldest(&self, stream: &StreamKey, limit: usize) -> Result<(Vec<Segment>, bool), Error> {
+        let mut rows = self.store.prefix(&SEGMENTS, &stream_prefix(stream));
+        let mut found = Vec::with_capacity(limit.min(256));
+        for row in rows.by_ref().take(limit) {
+            found.push(row?.1);
+        }
+        Ok((found, rows.next().transpose()?.is_none()))
+    }
+
+    /// The last row of a stream.
+    pub fn newest(&self, stream: &StreamKey) -> Result<Option<Segment>, Error> {
+        let last = self.store.prefix(&SEGMENTS, &stream_prefix(stream)).next_back().transpose()?;
+        Ok(last.map(|(_, segment)| segment))
+    }
+
+    /// All rows of a stream.
+    pub fn rows(&self, stream: &StreamKey) -> impl Iterator<Item = Result<Segment, Error>> + use<> {
+        self.store.prefix(&SEGMENTS, &stream_prefix(stream)).map(|row| Ok(row?.1))
+    }
+
+    /// The rows whose files' names begin with the same millisecond.
+    pub fn of_millisecond(&self, stream: &StreamKey, start_ms: i64) -> Result<Vec<Segment>, Error> {
+        let from = Wall::from_millis(start_ms);
+        let rows = self.store.range(&SEGMENTS, key(stream, from)..key(stream, from.plus_micros(1000)));
+        rows.map(|row| Ok(row?.1)).collect()
+    }
+
+    /// The row of a file.
+    pub fn named(&self, stream: &StreamKey, name: Name) -> Result<Option<Segment>, Error> {
+        Ok(self.of_millisecond(stream, name.start_ms)?.into_iter().find(|s| s.name_suffix == name.suffix))
+    }
+
+    /// Rows for which something is still to be done.
+    pub fn marked(&self, mark: Mark, limit: usize) -> Result<Vec<Segment>, Error> {
+        let mut found = Vec::new();
+        for row in self.store.range(&MARKS, ..) {
+            let (key, of_row) = row?;
+            if of_row == mark
+                && let Some(segment) = self.store.get(&SEGMENTS, &key)?
+            {
+                found.push(segment);
+            }
+            if found.len() >= limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// What all streams take, as of the last commit.
+    pub fn usage(&self) -> Result<Usage, Error> {
+        let mut usage = Usage::new();
+        for row in self.store.range(&USAGE, ..) {
+            let (key, of_stream) = row?;
+            if let Some(stream) = std::str::from_utf8(&key).ok().and_then(|k| k.parse().ok()) {
+                usage.insert(stream, of_stream);
+            }
+        }
+        Ok(usage)
+    }
+
+    /// The identity of the recordings directory that the rows speak of.
+    pub fn identity(&self) -> Result<Option<String>, Error> {
+        Ok(self.store.get(&IDENTITY, b"recordings")?)
+    }
+
+    /// Remembers the identity of the recordings directory.
+    pub async fn set_identity(&self, identity: &str) -> Result<(), Error> {
+        self.store.commit(Batch::new().put(&IDENTITY, b"recordings", &identity.to_owned())?).await?;
+        Ok(())
+    }
+
+    /// Makes what was staged durable.
+    pub async fn commit(&self, batch: Batch) -> Result<(), Error> {
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
+    /// Turns changes into a batch and into what each stream takes afterwards. Nothing is written.
+    pub fn stage<'a>(
+        &self,
+        usage: Usage,
+        changes: impl IntoIterator<Item = &'a Change>,
+    ) -> Result<(Batch, Usage), Error> {
+        let mut staged = Staged { index: self, batch: Batch::new(), rows: BTreeMap::new(), usage, touched: vec![] };
+        for change in changes {
+            staged.change(change)?;
+        }
+        staged.finish()
+    }
+}
+
+/// A batch in the making.
+struct Staged<'a> {
+    index: &'a Index,
+    batch: Batch,
+    /// Rows as they will be; None: gone.
+    rows: BTreeMap<(StreamKey, Wall), Option<Segment>>,
+    usage: Usage,
+    touched: Vec<StreamKey>,
+}
+
+impl Staged<'_> {
+    fn row(&self, stream: &StreamKey, start: Wall) -> Result<Option<Segment>, Error> {
+        match self.rows.get(&(stream.clone(), start)) {
+            Some(row) => Ok(row.clone()),
+            None => self.index.row(stream, start),
+        }
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), Error> {
+        match change {
+            Change::Put { segment, table, mark } => self.put(segment.clone(), table.as_deref(), *mark),
+            Change::Hashed { segment, sha256 } => {
+                let unchanged = |row: &Segment| row.closed && row.bytes == segment.bytes;
+                match self.row(&segment.stream, segment.start)?.filter(unchanged) {
+                    Some(row) => self.put(Segment { sha256: Some(*sha256), ..row }, None, None),
+                    None => Ok(()),
+                }
+            }
+            Change::Drop { stream, start } => {
+                let old = self.row(stream, *start)?;
+                let key = key(stream, *start);
+                let batch = std::mem::take(&mut self.batch);
+                self.batch = batch.delete(&SEGMENTS, &key).delete(&TABLES, &key).delete(&MARKS, &key);
+                self.account(stream, *start, old.as_ref(), None);
+                Ok(())
+            }
+            Change::Unmark { stream, start } => {
+                self.batch = std::mem::take(&mut self.batch).delete(&MARKS, &key(stream, *start));
+                Ok(())
+            }
+            Change::Recount(stream) => self.recount(stream),
+        }
+    }
+
+    fn recount(&mut self, stream: &StreamKey) -> Result<(), Error> {
+        let mut rows = BTreeMap::new();
+        for row in self.index.rows(stream) {
+            let row = row?;
+            rows.insert(row.start, Some(row.bytes));
+        }
+        for ((_, start), row) in self.rows.iter().filter(|((s, _), _)| s == stream) {
+            rows.insert(*start, row.as_ref().map(|row| row.bytes));
+        }
+        let bytes: Vec<u64> = rows.into_values().flatten().collect();
+        let usage = StreamUsage { bytes: bytes.iter().sum(), segments: bytes.len() as u64, oldest: None };
+        self.usage.insert(stream.clone(), usage);
+        self.touched.push(stream.clone());
+        Ok(())
+    }
+
+    fn put(&mut self, segment: Segment, table: Option<&SampleTable>, mark: Option<Mark>) -> Result<(), Error> {
+        let key = key(&segment.stream, segment.start);
+        let old = self.row(&segment.stream, segment.start)?;
+        let mut batch = std::mem::take(&mut self.batch).put(&SEGMENTS, &key, &segment)?;
+        if let Some(table) = table {
+            batch = batch.put(&TABLES, &key, table)?;
+        }
+        self.batch = match mark {
+            Some(mark) => batch.put(&MARKS, &key, &mark)?,
+            None => batch.delete(&MARKS, &key),
+        };
+        self.account(&segment.stream.clone(), segment.start, old.as_ref(), Some(segment));
+        Ok(())
+    }
+
+    fn account(&mut self, stream: &StreamKey, start: Wall, old: Option<&Segment>, new: Option<Segment>) {
+        let usage = self.usage.entry(stream.clone()).or_default();
+        let bytes = |s: Option<&Segment>| s.map_or(0, |s| s.bytes);
+        usage.bytes = (usage.bytes + bytes(new.as_ref())).saturating_sub(bytes(old));
+        usage.segments = (usage.segments + u64::from(new.is_some())).saturating_sub(u64::from(old.is_some()));
+        self.rows.insert((stream.clone(), start), new);
+        self.touched.push(stream.clone());
+    }
+
+    fn finish(mut self) -> Result<(Batch, Usage), Error> {
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        for stream in std::mem::take(&mut self.touched) {
+            let key = stream.to_string();
+            let of_stream = match self.usage.get(&stream) {
+                Some(usage) if usage.segments > 0 => StreamUsage { oldest: self.oldest(&stream)?, ..*usage },
+                _ => {
+                    self.usage.remove(&stream);
+                    self.batch = self.batch.delete(&USAGE, key.as_bytes());
+                    continue;
+                }
+            };
+            self.batch = self.batch.put(&USAGE, key.as_bytes(), &of_stream)?;
+            self.usage.insert(stream, of_stream);
+        }
+        Ok((self.batch, self.usage))
+    }
+
+    /// The oldest row of a stream once the batch is committed.
+    fn oldest(&self, stream: &StreamKey) -> Result<Option<Wall>, Error> {
+        let staged = |start: Wall| self.rows.get(&(stream.clone(), start));
+        let new = self.rows.iter().find(|((s, _), row)| s == stream && row.is_some()).map(|((_, start), _)| *start);
+        for row in self.index.rows(stream) {
+            let start = row?.start;
+            if !matches!(staged(start), Some(None)) {
+                return Ok(Some(new.map_or(start, |n| n.min(start))));
+            }
+        }
+        Ok(new)
+    }
+}
+
+/// `<stream>\0<start>`: a stream's rows lie together, in order of time. Starts before 1970 sort as 1970.
+fn key(stream: &StreamKey, start: Wall) -> Vec<u8> {
+    let mut key = stream_prefix(stream);
+    key.extend_from_slice(&u64::try_from(start.micros()).unwrap_or(0).to_be_bytes());
+    key
+}
+
+fn stream_prefix(stream: &StreamKey) -> Vec<u8> {
+    let mut key = stream.to_string().into_bytes();
+    key.push(0);
+    key
+}

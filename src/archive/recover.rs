@@ -1,0 +1,146 @@
+//! At start: what a crash left is put in order. Files that were growing are scanned, their torn tails cut, their rows
+//! completed; files that no row speaks of yet get one; files that never got a whole fragment go.
+//!
+//! The work is bounded by what can have happened since the last rows were written: for each stream, only directories
+//! from its last row's hour on are looked at. An index without any row is rebuilt in the background instead.
+
+use super::{
+    Error,
+    index::{Change, Index, Mark},
+    layout::{Hour, Name},
+    scan::{self, Read, Torn},
+    walk,
+};
+use crate::{
+    disk::{Disk, Files},
+    model::{Segment, StreamKey},
+};
+use futures_util::{StreamExt, stream};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+/// Files that are scanned at the same time.
+pub(super) const SCANS_MAX: usize = 8;
+/// Growing rows that are looked for: more than there can be streams.
+const GROWING_ROWS_MAX: usize = 100_000;
+/// A stream with more files that no row speaks of was not left so by a crash; it is indexed in the background.
+const NEW_FILES_MAX: usize = 256;
+
+/// What was found at start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Files that were indexed anew or completed.
+    pub segments: u64,
+    /// Files that had a torn tail, which was cut off.
+    pub torn: u64,
+    /// Files that held nothing that plays, and were removed.
+    pub removed: u64,
+    /// Rows whose file is not there; they went.
+    pub missing: u64,
+    /// Files that could not be understood; they were left as they are.
+    pub damaged: u64,
+    /// Entries that are not ours.
+    pub foreign: u64,
+    /// The index lacks footage that is not just what a crash left: a rebuild follows in the background.
+    pub wants_reindex: bool,
+}
+
+/// A file to look at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Task {
+    stream: StreamKey,
+    name: Name,
+}
+
+/// Finds what to put in order and does it, one change at a time; `apply` makes the changes durable.
+pub async fn recover(dir: &Path, index: &Index, disk: &Disk) -> Result<(Recovered, Vec<Change>), Error> {
+    let (dir_too, index_too) = (dir.to_owned(), index.clone());
+    let (tasks, unfinished, mut recovered) = disk.run(move |files| survey(files, &dir_too, &index_too)).await??;
+    let mut changes = Vec::new();
+    let removals = unfinished.len() as u64;
+    disk.run(move |files| unfinished.iter().try_for_each(|path| files.remove_file(path))).await??;
+    recovered.removed += removals;
+    let mut scans = stream::iter(tasks)
+        .map(|task| {
+            let (dir, index) = (dir.to_owned(), index.clone());
+            disk.run(move |files| mend(files, &dir, &index, &task))
+        })
+        .buffer_unordered(SCANS_MAX);
+    while let Some(mended) = scans.next().await {
+        let (change, part) = mended??;
+        changes.extend(change);
+        recovered.segments += part.segments;
+        recovered.torn += part.torn;
+        recovered.removed += part.removed;
+        recovered.missing += part.missing;
+        recovered.damaged += part.damaged;
+    }
+    Ok((recovered, changes))
+}
+
+/// Which files to look at. Blocks.
+fn survey(files: &Files, dir: &Path, index: &Index) -> Result<(BTreeSet<Task>, Vec<PathBuf>, Recovered), Error> {
+    let mut recovered = Recovered::default();
+    let (streams, foreign) = walk::streams(files, dir)?;
+    recovered.foreign = foreign;
+    let mut tasks: BTreeSet<Task> = index.marked(Mark::Growing, GROWING_ROWS_MAX)?.iter().map(task_of).collect();
+    let mut unfinished = Vec::new();
+    if index.count() == 0 {
+        recovered.wants_reindex = !streams.is_empty();
+        return Ok((tasks, unfinished, recovered));
+    }
+    for stream in streams {
+        let from = index.newest(&stream)?.map(|row| Hour::of(row.start));
+        let found = walk::segments(files, dir, &stream, from)?;
+        recovered.foreign += found.foreign;
+        unfinished.extend(found.unfinished);
+        let mut new = Vec::new();
+        for name in found.segments {
+            if index.named(&stream, name)?.is_none() {
+                new.push(Task { stream: stream.clone(), name });
+            }
+        }
+        if new.len() > NEW_FILES_MAX {
+            recovered.wants_reindex = true;
+            continue;
+        }
+        tasks.extend(new);
+    }
+    Ok((tasks, unfinished, recovered))
+}
+
+fn task_of(row: &Segment) -> Task {
+    Task { stream: row.stream.clone(), name: Name { start_ms: row.start.millis(), suffix: row.name_suffix } }
+}
+
+/// Puts one file in order. Blocks.
+fn mend(files: &Files, dir: &Path, index: &Index, task: &Task) -> Result<(Option<Change>, Recovered), Error> {
+    let mut done = Recovered::default();
+    let path = scan::path_of(dir, &task.stream, task.name);
+    let row = index.named(&task.stream, task.name)?;
+    let drop_row = row.map(|row| Change::Drop { stream: row.stream, start: row.start });
+    if files.len_of(&path)?.is_none() {
+        done.missing = 1;
+        return Ok((drop_row, done));
+    }
+    let change = match scan::read(files, dir, &task.stream, task.name, Torn::Cut)? {
+        Read::Segment(segment, table, tail) => {
+            done.segments = 1;
+            done.torn = u64::from(tail == crate::media::fmp4::read::Tail::Torn);
+            Some(Change::Put { segment: *segment, table: Some(table), mark: Some(Mark::Unhashed) })
+        }
+        Read::Empty => {
+            files.remove_file(&path)?;
+            done.removed = 1;
+            drop_row
+        }
+        Read::Damaged(what) => {
+            tracing::warn!(path = %path.display(), what, "a file cannot be indexed and is left as it is");
+            done.damaged = 1;
+            drop_row
+        }
+    };
+    Ok((change, done))
+}

@@ -1,0 +1,124 @@
+//! One file back into its row, and its checksum. Everything here blocks.
+
+use super::{
+    Error,
+    layout::{self, Name},
+};
+use crate::{
+    disk::{self, Files},
+    media::fmp4::read::{ScanError, Scanned, Tail, scan},
+    model::{SampleTable, Segment, StreamKey},
+};
+use sha2::{Digest, Sha256};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Bytes that are read at once for a checksum.
+const HASH_READ_BYTES: usize = 1 << 20;
+/// Header boxes lie close together; one read of so many bytes saves most of the small ones.
+const SCAN_READ_BYTES: usize = 4096;
+
+/// What a file turned out to be.
+#[derive(Debug)]
+pub enum Read {
+    /// Footage, with its row as it would be complete but for the checksum.
+    Segment(Box<Segment>, Arc<SampleTable>, Tail),
+    /// A file without one whole fragment: nothing that plays.
+    Empty,
+    /// Not footage, or not the footage that its name says; it is left alone.
+    Damaged(String),
+}
+
+/// What is done with the torn tail that a crash left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Torn {
+    /// It is cut off.
+    Cut,
+    /// It stays, outside of what the row counts.
+    Leave,
+}
+
+/// Path of a file below `dir`.
+pub fn path_of(dir: &Path, stream: &StreamKey, name: Name) -> PathBuf {
+    dir.join(layout::path(stream, crate::base::Wall::from_millis(name.start_ms), name.suffix))
+}
+
+/// Reads a file by its headers. Failures of the disk are errors; what is wrong with the file is an answer.
+pub fn read(files: &Files, dir: &Path, stream: &StreamKey, name: Name, torn: Torn) -> Result<Read, Error> {
+    let path = path_of(dir, stream, name);
+    let scanned = match scan_file(files, &path) {
+        Ok(scanned) => scanned,
+        Err(ScanError::Read(e)) => return Err(e.into()),
+        Err(ScanError::Format(_)) if files.len_of(&path)? == Some(0) => return Ok(Read::Empty),
+        Err(ScanError::Format(e)) => return Ok(Read::Damaged(e.to_string())),
+    };
+    let origin = &scanned.origin;
+    if origin.stream != *stream || layout::nameable(origin.start).millis() != name.start_ms {
+        return Ok(Read::Damaged(format!("it says that it is {} of {}", origin.stream, origin.start)));
+    }
+    if scanned.table.video.sizes.is_empty() {
+        let worthless = scanned.damaged_fragments == 0 && scanned.tail != Tail::Foreign;
+        return Ok(if worthless { Read::Empty } else { Read::Damaged("no fragment of it can be read".into()) });
+    }
+    if scanned.tail == Tail::Torn && torn == Torn::Cut {
+        let mut file = files.open_append(&path)?;
+        file.truncate(scanned.whole_bytes)?;
+        file.sync_data()?;
+    }
+    let segment = row_of(&scanned, name.suffix);
+    Ok(Read::Segment(Box::new(segment), Arc::new(scanned.table), scanned.tail))
+}
+
+/// SHA-256 of the first `bytes` of a file.
+pub fn hash(files: &Files, path: &Path, bytes: u64) -> Result<[u8; 32], disk::Error> {
+    let file = files.open_read(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; HASH_READ_BYTES];
+    let mut at = 0;
+    while at < bytes {
+        let len = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(buffer.len());
+        file.read_exact_at(at, &mut buffer[..len])?;
+        hasher.update(&buffer[..len]);
+        at += len as u64;
+    }
+    Ok(hasher.finalize().into())
+}
+
+fn scan_file(files: &Files, path: &Path) -> Result<Scanned, ScanError<disk::Error>> {
+    let file = files.open_read(path).map_err(ScanError::Read)?;
+    let len = file.len().map_err(ScanError::Read)?;
+    let mut window = (0u64, Vec::<u8>::new());
+    scan(len, |at, buffer| {
+        let held =
+            |window: &(u64, Vec<u8>)| at >= window.0 && at + buffer.len() as u64 <= window.0 + window.1.len() as u64;
+        if !held(&window) {
+            if buffer.len() > SCAN_READ_BYTES {
+                return file.read_exact_at(at, buffer);
+            }
+            let wanted = usize::try_from(len - at).unwrap_or(usize::MAX).min(SCAN_READ_BYTES);
+            window = (at, vec![0; wanted]);
+            file.read_exact_at(at, &mut window.1)?;
+        }
+        let from = usize::try_from(at - window.0).unwrap_or(usize::MAX);
+        buffer.copy_from_slice(&window.1[from..from + buffer.len()]);
+        Ok(())
+    })
+}
+
+fn row_of(scanned: &Scanned, name_suffix: u32) -> Segment {
+    let video = &scanned.table.video;
+    Segment {
+        stream: scanned.origin.stream.clone(),
+        start: scanned.origin.start,
+        duration_ticks: video.duration_ticks(),
+        bytes: scanned.whole_bytes,
+        frames: u32::try_from(video.sizes.len()).unwrap_or(u32::MAX),
+        session: scanned.origin.session,
+        index: scanned.origin.index,
+        name_suffix,
+        closed: true,
+        sha256: None,
+    }
+}

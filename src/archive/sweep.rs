@@ -1,0 +1,134 @@
+//! Retention carried out: asks the pure decision, removes files, then directories that became empty, then rows.
+//!
+//! A crash in between leaves a row without a file, which the next sweep finds oldest again and removes.
+
+use super::{
+    Archive, Error, identity,
+    index::Change,
+    layout,
+    retention::{self, Brief, DeviceBytes, Oldest, Reason, Victim},
+};
+use crate::disk::{Files, Space};
+use serde_json::json;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+/// Oldest segments of each stream that are shown to one decision.
+const SHOWN_MAX: usize = 64;
+/// Decisions of one sweep; what is still over a limit then waits for the next sweep, so that a stop is heeded.
+const ROUNDS_MAX: usize = 64;
+
+/// What a sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Files.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these, files that went because of `min_free`.
+    pub for_space: u64,
+}
+
+/// Removes what the limits say.
+pub(super) async fn sweep(archive: &Archive) -> Result<Swept, Error> {
+    let mut swept = Swept::default();
+    let mut streams = BTreeSet::new();
+    for _ in 0..ROUNDS_MAX {
+        let decision = decide(archive).await?;
+        remove(archive, &decision.victims).await?;
+        for victim in &decision.victims {
+            swept.segments += 1;
+            swept.bytes += victim.bytes;
+            swept.for_space += u64::from(victim.reason == Reason::Space);
+            streams.insert(victim.stream.clone());
+        }
+        if !decision.more || decision.victims.is_empty() {
+            break;
+        }
+    }
+    if swept.segments > 0 {
+        let Swept { segments, bytes, for_space } = swept;
+        tracing::info!(segments, bytes, for_space, streams = streams.len(), "old footage removed");
+        let data = json!({ "segments": segments, "bytes": bytes, "for_space": for_space, "streams": streams });
+        archive.events().emit("segment.deleted", "", data);
+    }
+    Ok(swept)
+}
+
+async fn decide(archive: &Archive) -> Result<retention::Decision, Error> {
+    let (dir, index) = (archive.dir().to_owned(), archive.index().clone());
+    let usage = archive.usage();
+    let growing = archive.growing().all();
+    let keys: Vec<_> = usage.keys().cloned().collect();
+    let (space, rows) = archive
+        .disk()
+        .run(move |files| -> Result<_, Error> {
+            if !identity::is_present(files, &dir)? {
+                return Err(Error::NotMounted { dir, rows: index.count() });
+            }
+            let mut rows = Vec::new();
+            for stream in keys {
+                let (segments, complete) = index.oldest(&stream, SHOWN_MAX)?;
+                rows.push((stream, segments, complete));
+            }
+            Ok((files.free_space(&dir).ok(), rows))
+        })
+        .await??;
+    archive.publish_space(space);
+    let grows = |s: &crate::model::Segment| growing.iter().any(|g| g.stream == s.stream && g.start == s.start);
+    let oldest: Vec<Oldest> = rows
+        .into_iter()
+        .map(|(stream, segments, complete)| Oldest {
+            stream,
+            segments: segments
+                .iter()
+                .filter(|s| !grows(s))
+                .map(|s| Brief { start: s.start, end: s.end(), bytes: s.bytes })
+                .collect(),
+            complete,
+        })
+        .collect();
+    let mut bytes = DeviceBytes::new();
+    for (stream, of_stream) in usage {
+        *bytes.entry(stream.device).or_default() += of_stream.bytes;
+    }
+    Ok(retention::decide(&archive.config(), archive.clock().wall(), space, &bytes, &oldest))
+}
+
+async fn remove(archive: &Archive, victims: &[Victim]) -> Result<(), Error> {
+    if victims.is_empty() {
+        return Ok(());
+    }
+    let (dir, index, gone) = (archive.dir().to_owned(), archive.index().clone(), victims.to_vec());
+    archive.disk().run(move |files| unlink(files, &dir, &index, &gone)).await??;
+    let drop = |v: &Victim| Change::Drop { stream: v.stream.clone(), start: v.start };
+    archive.apply_changes(victims.iter().map(drop).collect()).await
+}
+
+/// Blocks.
+fn unlink(files: &Files, dir: &Path, index: &super::index::Index, victims: &[Victim]) -> Result<(), Error> {
+    let mut hours: BTreeSet<PathBuf> = BTreeSet::new();
+    for victim in victims {
+        let Some(row) = index.row(&victim.stream, victim.start)? else { continue };
+        let path = layout::path(&row.stream, row.start, row.name_suffix);
+        files.remove_file(&dir.join(&path))?;
+        hours.extend(path.parent().map(Path::to_owned));
+    }
+    for hour in hours {
+        // Hour, day, month, year; the stream's own directory stays. A new file may be on its way into the hour that
+        // is now, which is why the writer makes its directory and its file in one go and tries twice.
+        for up in hour.ancestors().take(4) {
+            if !files.remove_dir_if_empty(&dir.join(up)).unwrap_or(false) {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The file system's space, as metrics show it.
+pub(super) fn free_bytes(space: Option<Space>) -> i64 {
+    i64::try_from(space.map_or(0, |s| s.free_bytes)).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,182 @@
+//! The task: the one writer of the index, and the reconcilers beside it.
+
+use super::{
+    Config, Error,
+    growing::Growing,
+    handle::{Archive, Command, Phase, Shared},
+    index::{Index, Usage},
+    repair, sweep,
+    tables::Tables,
+};
+use crate::{
+    base::{Clock, Metrics, metrics::Gauge},
+    disk::Disk,
+    events::Events,
+    store::{self, Store},
+    upkeep::{self, UpkeepTask},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Commands that wait or are committed together: two for each of a few hundred streams.
+const COMMANDS_MAX: usize = 512;
+/// How often limits are looked at.
+const RETENTION_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked for what is to be put right.
+const REPAIR_EVERY: Duration = Duration::from_secs(15);
+
+/// What the archive stands on.
+pub struct Deps {
+    /// Where the index is.
+    pub store: Store,
+    /// Where the files are.
+    pub disk: Disk,
+    /// Time.
+    pub clock: Clock,
+    /// Where deletions are reported.
+    pub events: Events,
+    /// Where sizes are shown.
+    pub metrics: Metrics,
+}
+
+/// Owns what each stream takes, and is the only one that writes the index.
+pub struct ArchiveTask {
+    archive: Archive,
+    commands: mpsc::Receiver<Command>,
+    usage: watch::Sender<Arc<Usage>>,
+    retention: UpkeepTask,
+    repair: UpkeepTask,
+    stored: Gauge,
+    segments: Gauge,
+}
+
+/// Makes the archive and its task. Blocks for a few reads of the store; nothing is read from the recordings yet.
+pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error> {
+    let Deps { store, disk, clock, events, metrics } = deps;
+    let index = Index::new(store);
+    let usage = watch::Sender::new(Arc::new(index.usage()?));
+    let (commands, queue) = mpsc::channel(COMMANDS_MAX);
+    let (retention, retention_task) = upkeep::build("retention", RETENTION_EVERY, clock.clone());
+    let (repair, repair_task) = upkeep::build("archive repair", REPAIR_EVERY, clock.clone());
+    let gauge = |name, help| metrics.register(name, help, Gauge::default());
+    let archive = Archive(Arc::new(Shared {
+        index,
+        growing: Growing::default(),
+        tables: Tables::default(),
+        disk,
+        clock,
+        events,
+        dir: config.dir.clone(),
+        config: watch::Sender::new(Arc::new(config)),
+        commands,
+        usage: usage.subscribe(),
+        space: watch::Sender::new(None),
+        phase: watch::Sender::new(Phase::Closed),
+        retention,
+        repair,
+        free: gauge("disk_free_bytes", "Free bytes of the recordings' file system"),
+    }));
+    let task = ArchiveTask {
+        archive: archive.clone(),
+        commands: queue,
+        usage,
+        retention: retention_task,
+        repair: repair_task,
+        stored: gauge("recording_stored_bytes", "Bytes of all indexed footage"),
+        segments: gauge("recording_stored_segments", "Indexed segments"),
+    };
+    task.show();
+    Ok((archive, task))
+}
+
+impl ArchiveTask {
+    /// Commits, sweeps and repairs until stopped; what was sent before the stop is committed. Stop the recorder first.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { archive, mut commands, usage, retention, repair, stored, segments } = self;
+        let (sweeper, repairer) = (archive.clone(), archive.clone());
+        let token = stop.clone();
+        let sweeps = retention.run(stop.clone(), move || {
+            let archive = sweeper.clone();
+            async move {
+                match archive.phase() {
+                    Phase::Closed => Ok(()),
+                    Phase::Open { .. } => sweep::sweep(&archive).await.map(|_| ()),
+                }
+            }
+        });
+        let repairs = repair.run(stop.clone(), move || {
+            let (archive, stop) = (repairer.clone(), token.clone());
+            async move { repair::repair(&archive, &stop).await }
+        });
+        let mut writer = Writer { archive, usage, stored, segments };
+        // The writer goes on until the reconcilers, which wait for it, are done.
+        let reconcilers = async {
+            tokio::join!(sweeps, repairs);
+        };
+        tokio::pin!(reconcilers);
+        let mut reconciling = true;
+        let mut batch = Vec::new();
+        loop {
+            let taken = tokio::select! {
+                biased;
+                () = &mut reconcilers, if reconciling => {
+                    reconciling = false;
+                    // What was sent before is still received; then `recv_many` answers 0.
+                    commands.close();
+                    continue;
+                }
+                taken = commands.recv_many(&mut batch, COMMANDS_MAX) => taken,
+            };
+            if taken == 0 {
+                return;
+            }
+            writer.write(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    fn show(&self) {
+        show(&self.usage.borrow(), &self.stored, &self.segments);
+    }
+}
+
+/// Commits changes and publishes what each stream takes.
+struct Writer {
+    archive: Archive,
+    usage: watch::Sender<Arc<Usage>>,
+    stored: Gauge,
+    segments: Gauge,
+}
+
+impl Writer {
+    async fn write(&mut self, batch: Vec<Command>) {
+        let (changes, done): (Vec<_>, Vec<_>) = batch.into_iter().map(|c| (c.changes, c.done)).unzip();
+        let index = self.archive.index().clone();
+        let before = self.usage.borrow().as_ref().clone();
+        let staged = self.archive.disk().run(move |_| index.stage(before, changes.iter().flatten())).await;
+        let result = match staged {
+            Ok(Ok((batch, usage))) => self.archive.index().commit(batch).await.map(|()| usage),
+            Ok(Err(e)) => Err(e),
+            Err(e) => Err(e.into()),
+        };
+        let answer = match result {
+            Ok(usage) => {
+                show(&usage, &self.stored, &self.segments);
+                self.usage.send_replace(Arc::new(usage));
+                Ok(())
+            }
+            Err(Error::Store(e)) => Err(e),
+            Err(e) => Err(store::Error::Storage(e.to_string())),
+        };
+        for done in done {
+            // Whoever asked may have gone away.
+            let _ = done.send(answer.clone());
+        }
+    }
+}
+
+fn show(usage: &Usage, stored: &Gauge, segments: &Gauge) {
+    let clamp = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    stored.set(clamp(usage.values().map(|u| u.bytes).sum()));
+    segments.set(clamp(usage.values().map(|u| u.segments).sum()));
+}
