@@ -4,12 +4,15 @@ use super::{Error, Op, Space};
 use std::{
     collections::BTreeMap,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
+
+/// Operations that the history keeps.
+const HISTORY_MAX: usize = 10_000;
 
 /// How an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +87,7 @@ struct Gate {
 struct State {
     rules: Vec<Rule>,
     counts: BTreeMap<Op, u64>,
+    history: Vec<(Op, PathBuf)>,
     hits: u64,
     space: Option<Space>,
 }
@@ -121,6 +125,11 @@ impl Faults {
         self.lock().counts.get(&op).copied().unwrap_or(0)
     }
 
+    /// What was done to which path, in order: for tests of the order of writes. The first ten thousand operations.
+    pub fn history(&self) -> Vec<(Op, PathBuf)> {
+        self.lock().history.clone()
+    }
+
     /// How many operations were made to fail.
     pub fn hits(&self) -> u64 {
         self.lock().hits
@@ -133,6 +142,9 @@ impl Faults {
         }
         let mut state = self.lock();
         *state.counts.entry(op).or_default() += 1;
+        if state.history.len() < HISTORY_MAX {
+            state.history.push((op, path.to_owned()));
+        }
         let mut failure = None;
         state.rules.retain_mut(|rule| {
             if failure.is_some() || !rule.matches(op, path) {

@@ -18,3 +18,6 @@ pub use faults::{Failure, Faults, Rule};
 pub use file::File;
 pub use files::{Entry, Files, Space};
 pub use pool::Disk;
+
+#[cfg(test)]
+mod tests;

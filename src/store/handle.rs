@@ -77,7 +77,7 @@ pub enum Verification {
 /// The store. Cheap to clone. Reads block where the cache has not got the row; writes wait without blocking.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     door: Arc<Door>,
 }
 

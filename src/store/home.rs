@@ -15,6 +15,8 @@ use std::{
 
 /// Kept beside the database so that sled, which must write to open, can open on a full disk.
 pub(super) const BALLAST_BYTES: u64 = 1 << 20;
+/// The ballast repeats a block of this length.
+const BALLAST_BLOCK_BYTES: u64 = 128 << 10;
 /// Ballast is laid again only where this many times its size is free.
 const BALLAST_ROOM_FACTOR: u64 = 8;
 /// Mode of the store's directory.
@@ -117,8 +119,9 @@ impl Home {
             self.files.remove_file(&path)?;
             let mut file = self.files.create_new(&path)?;
             // Not zeroes: a file system that compresses would keep no room for them.
-            let words = (0..BALLAST_BYTES / 8).map(|i| raw::hash(i, b"ballast").to_le_bytes());
-            file.append_vectored(&[&words.flatten().collect::<Vec<u8>>()])?;
+            let words = (0..BALLAST_BLOCK_BYTES / 8).map(|i| raw::hash(i, b"ballast").to_le_bytes());
+            let block: Vec<u8> = words.flatten().collect();
+            file.append_vectored(&vec![block.as_slice(); (BALLAST_BYTES / BALLAST_BLOCK_BYTES) as usize])?;
             file.sync_data()?;
             Ok(self.files.sync_dir(&self.dir)?)
         };
