@@ -10,7 +10,7 @@ use super::{
     table,
 };
 use crate::{
-    base::metrics::{Counter, Family, Gauge},
+    base::metrics::Counter,
     serve::{BoxFuture, Handler, Request, Response},
 };
 use bytes::Bytes;
@@ -35,8 +35,11 @@ pub(super) struct Api {
     /// The API's description.
     pub openapi: Bytes,
     /// One permit an event stream.
-    #[expect(dead_code, reason = "taken by the route of events")]
     pub event_streams: Arc<Semaphore>,
+    /// One permit: a backup reads the whole store.
+    pub backups: Arc<Semaphore>,
+    /// One permit: a reindex reads every file.
+    pub reindexes: Semaphore,
 }
 
 /// The admin listener's handler.
@@ -50,9 +53,6 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn new(config: Config, deps: Deps, routes: &'static [Route]) -> Self {
-        let build: Family<Vec<(String, String)>, Gauge> = Family::default();
-        build.get_or_create(&vec![("version".into(), env!("CARGO_PKG_VERSION").into())]).set(1);
-        deps.metrics.register("build_info", "What this binary is", build);
         let counter = |name, help| deps.metrics.register(name, help, Counter::default());
         Self {
             guard: Guard::new(config.token.clone()),
@@ -63,6 +63,8 @@ impl Endpoint {
                 began: deps.clock.now(),
                 openapi: serde_json::to_vec(&openapi::describe(routes)).unwrap_or_default().into(),
                 event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+                backups: Arc::new(Semaphore::new(1)),
+                reindexes: Semaphore::new(1),
                 config,
                 deps,
             }),

@@ -20,7 +20,6 @@ pub(super) struct Call {
     query: Vec<(String, String)>,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "read by the routes of footage"))]
 impl Call {
     /// Reads the query. `known`: parameters that the route has; any other is refused with the near name, since a
     /// mistyped `from` would else silently answer another question.
@@ -82,6 +81,12 @@ impl Call {
             None => Ok(LIMIT_DEFAULT),
             Some(text) => text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n)).ok_or_else(bad),
         }
+    }
+
+    /// A query parameter that is a whole number.
+    pub(super) fn whole_number(&self, name: &str) -> Result<Option<u64>, Failure> {
+        let bad = |_| Failure::parameter(name, "is not a whole number, such as 0 or 4711");
+        self.text(name).map(|text| text.parse().map_err(bad)).transpose()
     }
 
     /// `cursor`, as a former answer's `next` gave it.

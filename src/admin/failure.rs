@@ -30,6 +30,11 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, "bad-parameter", "Bad query parameter", detail)
     }
 
+    /// A header field is not what it should be.
+    pub(super) fn header(name: &str, what: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-header", "Bad header field", format!("`{name}` {what}"))
+    }
+
     /// No such path.
     pub(super) fn no_path(path: &str) -> Self {
         let shown: String = path.chars().take(200).collect();
@@ -124,4 +129,4 @@ macro_rules! failure_from {
         })*
     };
 }
-failure_from!(crate::camera::Error);
+failure_from!(crate::archive::Error, crate::camera::Error, crate::store::Error);

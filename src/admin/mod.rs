@@ -20,14 +20,17 @@ mod tests;
 mod views;
 
 use crate::{
+    archive::Archive,
     base::{Clock, Metrics, Secret},
     camera::Cameras,
+    events::Events,
     live::Hub,
     serve::{BoxFuture, Handler},
+    store::Store,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 /// What the endpoint is told.
@@ -37,12 +40,20 @@ pub struct Config {
     pub token: Option<Secret>,
     /// Name of this host.
     pub node: String,
+    /// The data directory: a backup lies there for a moment before it is sent.
+    pub data_dir: PathBuf,
 }
 
 /// What the endpoint shows and steers.
 pub struct Deps {
     /// Devices and streams.
     pub cameras: Cameras,
+    /// Footage.
+    pub archive: Archive,
+    /// For backups.
+    pub store: Store,
+    /// What happened.
+    pub events: Events,
     /// Who watches what.
     pub hub: Hub,
     /// Answers `/media/…`.

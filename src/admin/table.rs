@@ -3,7 +3,7 @@
 
 use super::{
     auth::Access::{Operator, Probe, Shell},
-    handlers::{console, devices, streams, system},
+    handlers::{console, devices, events, footage, streams, system, upkeep},
     paging::Page,
     route::{
         Answer::{Json, Media},
@@ -11,7 +11,7 @@ use super::{
     },
     views,
 };
-use crate::camera;
+use crate::{base::Wall, camera, model::StreamKey};
 use http::Method;
 use schemars::json_schema;
 
@@ -28,6 +28,38 @@ const CURSOR: Parameter = Parameter {
     schema: |_| json_schema!({ "type": "string" }),
 };
 
+const STREAM: Parameter = Parameter {
+    name: "stream",
+    required: true,
+    summary: "Whose footage: <device>/<channel>/<main|sub>",
+    schema: |g| g.subschema_for::<StreamKey>(),
+};
+const FROM: Parameter = Parameter {
+    name: "from",
+    required: false,
+    summary: "First moment; without it, from the oldest on",
+    schema: |g| g.subschema_for::<Wall>(),
+};
+const TO: Parameter = Parameter {
+    name: "to",
+    required: false,
+    summary: "First moment after; without it, up to now",
+    schema: |g| g.subschema_for::<Wall>(),
+};
+const AFTER: Parameter = Parameter {
+    name: "after",
+    required: false,
+    summary: "Begin behind the event with this id, 0: at the oldest; without it, with what happens from now on",
+    schema: |_| json_schema!({ "type": "integer", "minimum": 0 }),
+};
+const KIND: Parameter = Parameter {
+    name: "kind",
+    required: false,
+    summary: "Only these kinds, by commas: `presence.*,disk.full`",
+    schema: |_| json_schema!({ "type": "string" }),
+};
+
+const FOOTAGE: &[Parameter] = &[STREAM, FROM, TO, LIMIT, CURSOR];
 const LIST: &[Parameter] = &[LIMIT, CURSOR];
 const NONE: Option<&[Parameter]> = Some(&[]);
 
@@ -145,6 +177,51 @@ pub(super) const ROUTES: &[Route] = &[
         access: Operator,
         answer: schema!(views::StreamView),
         run: run!(streams::one),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/recordings",
+        summary: "Footage as spans, runs without a gap",
+        query: Some(FOOTAGE),
+        access: Operator,
+        answer: schema!(views::RecordingsView),
+        run: run!(footage::recordings),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/segments",
+        summary: "Footage as files, the one being written among them",
+        query: Some(FOOTAGE),
+        access: Operator,
+        answer: schema!(views::SegmentsView),
+        run: run!(footage::segments),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/events",
+        summary: "What happens, as server-sent events; `Last-Event-ID` resumes",
+        query: Some(&[AFTER, KIND]),
+        access: Operator,
+        answer: Media("text/event-stream"),
+        run: run!(events::stream),
+    },
+    Route {
+        method: Method::POST,
+        pattern: "/api/v1/backup",
+        summary: "A consistent copy of the store, streamed",
+        query: NONE,
+        access: Operator,
+        answer: Media("application/octet-stream"),
+        run: run!(upkeep::backup),
+    },
+    Route {
+        method: Method::POST,
+        pattern: "/api/v1/reindex",
+        summary: "Make the index of footage anew from the files",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::ReindexView),
+        run: run!(footage::reindex),
     },
     Route {
         method: Method::GET,

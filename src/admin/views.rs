@@ -2,13 +2,14 @@
 
 use super::Phase;
 use crate::{
+    archive,
     base::Wall,
     camera,
-    model::{Presence, StreamKey, StreamState, VideoCodec},
+    model::{Presence, Segment, Span, StreamKey, StreamState, VideoCodec},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// `/api/v1/status`
 #[derive(Debug, Serialize, JsonSchema)]
@@ -25,6 +26,10 @@ pub(super) struct StatusView {
     pub uptime_seconds: u64,
     /// How many of what.
     pub counts: CountsView,
+    /// The disk that footage lies on; null before it was first looked at.
+    pub disk: Option<DiskView>,
+    /// Id of the last event; 0 before the first.
+    pub last_event: u64,
     /// Version of the catalog of services; null in a version of skyvis without one.
     pub catalog_version: Option<u64>,
     /// Version of the table of routes; null in a version of skyvis without one.
@@ -100,4 +105,106 @@ pub(super) struct ReloadView {
 pub(super) struct DoneView {
     /// Always true.
     pub done: bool,
+}
+
+/// The disk that footage lies on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct DiskView {
+    /// The recordings directory.
+    pub path: String,
+    /// Size of the file system.
+    pub total_bytes: u64,
+    /// Free, for skyvis.
+    pub free_bytes: u64,
+    /// Of all streams' footage.
+    pub footage_bytes: u64,
+}
+
+/// `/api/v1/recordings`
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RecordingsView {
+    /// Whose footage.
+    pub stream: StreamKey,
+    /// Runs of footage without a gap, those in full that have any moment in common with the interval.
+    pub spans: Vec<Span>,
+    /// Send it as `cursor` to get what follows; null where nothing does.
+    pub next: Option<String>,
+}
+
+/// `/api/v1/segments`
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SegmentsView {
+    /// Files that have any moment in common with the interval.
+    pub segments: Vec<SegmentView>,
+    /// Send it as `cursor` to get what follows; null where nothing does.
+    pub next: Option<String>,
+}
+
+/// One recorded file.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SegmentView {
+    /// The stream.
+    pub key: StreamKey,
+    /// When its first frame was taken.
+    pub start: Wall,
+    /// How long it plays.
+    pub duration_ms: u64,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Video frames.
+    pub frames: u32,
+    /// SHA-256 of the file in hex; null until it is closed.
+    pub sha256: Option<String>,
+    /// The file.
+    pub path: String,
+    /// Where it lies: `local`.
+    pub tier: &'static str,
+    /// False while it is being written.
+    pub closed: bool,
+}
+
+impl SegmentView {
+    pub(super) fn of(path: PathBuf, segment: Segment) -> Self {
+        Self {
+            start: segment.start,
+            duration_ms: u64::try_from(segment.end().micros_since(segment.start) / 1000).unwrap_or(0),
+            bytes: segment.bytes,
+            frames: segment.frames,
+            sha256: segment.sha256.map(|digest| digest.iter().map(|b| format!("{b:02x}")).collect()),
+            path: path.display().to_string(),
+            tier: "local",
+            closed: segment.closed,
+            key: segment.stream,
+        }
+    }
+}
+
+/// `POST /api/v1/reindex`
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ReindexView {
+    /// Files in the index now.
+    pub segments: u64,
+    /// Files that had no row, or a wrong one.
+    pub mended: u64,
+    /// Rows that went, because their file is not there or holds nothing that plays.
+    pub dropped: u64,
+    /// Files that could not be understood.
+    pub damaged: u64,
+    /// Their names, as many as are worth naming.
+    pub damaged_files: Vec<String>,
+    /// Entries in the directory that are not of skyvis.
+    pub foreign: u64,
+}
+
+impl ReindexView {
+    pub(super) fn of(summary: archive::Summary) -> Self {
+        Self {
+            segments: summary.segments,
+            mended: summary.mended,
+            dropped: summary.dropped,
+            damaged: summary.damaged,
+            damaged_files: summary.damaged_files.iter().map(|f| f.display().to_string()).collect(),
+            foreign: summary.foreign,
+        }
+    }
 }

@@ -2,5 +2,8 @@
 
 pub(super) mod console;
 pub(super) mod devices;
+pub(super) mod events;
+pub(super) mod footage;
 pub(super) mod streams;
 pub(super) mod system;
+pub(super) mod upkeep;

@@ -6,7 +6,7 @@ use crate::{
         api::{Api, body, json},
         call::Call,
         failure::Failure,
-        views::{CountsView, ReloadView, StatusView},
+        views::{CountsView, DiskView, ReloadView, StatusView},
     },
     serve::Response,
 };
@@ -43,8 +43,20 @@ pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response,
         time: api.deps.clock.wall(),
         uptime_seconds: (api.deps.clock.now() - api.began).as_secs(),
         counts: CountsView::of(&snapshot, readers),
+        disk: disk(&api),
+        last_event: *api.deps.events.watch().borrow(),
         catalog_version: None,
         route_table_version: None,
+    })
+}
+
+fn disk(api: &Api) -> Option<DiskView> {
+    let space = api.deps.archive.space()?;
+    Some(DiskView {
+        path: api.deps.archive.dir().display().to_string(),
+        total_bytes: space.total_bytes,
+        free_bytes: space.free_bytes,
+        footage_bytes: api.deps.archive.usage().values().map(|u| u.bytes).sum(),
     })
 }
 

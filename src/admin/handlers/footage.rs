@@ -1,0 +1,90 @@
+//! What is recorded: spans, segments, and the index made anew.
+
+use crate::{
+    admin::{
+        api::{Api, json},
+        call::Call,
+        failure::Failure,
+        views::{RecordingsView, ReindexView, SegmentView, SegmentsView},
+    },
+    base::{Kind, Wall},
+    model::{
+        Range, Segment, Span, StreamKey,
+        span::{joins, spans_of},
+    },
+    serve::Response,
+};
+use std::sync::Arc;
+
+/// Segments asked of the archive at once while spans are put together.
+const BATCH_SEGMENTS: usize = 2048;
+
+pub(in crate::admin) async fn recordings(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
+    let (stream, range, limit) = (call.stream()?, call.range()?, call.limit()?);
+    let mut reader = Reader::new(&api, stream.clone(), range, call.cursor()?.map(|c: i64| c - 1));
+    let mut spans: Vec<Span> = Vec::new();
+    let mut last: Option<Segment> = None;
+    while spans.len() <= limit {
+        let batch = reader.next(BATCH_SEGMENTS).await?;
+        let (Some(first), Some(end)) = (batch.first(), batch.last()) else { break };
+        let mut more = spans_of(&batch);
+        if let Some(span) = spans.last_mut().filter(|_| last.as_ref().is_some_and(|l| joins(l, first))) {
+            let first = more.remove(0);
+            span.end = span.end.max(first.end);
+            span.bytes += first.bytes;
+            span.segments += first.segments;
+        }
+        spans.extend(more);
+        last = Some(end.clone());
+    }
+    let next = spans.get(limit).map(|s| s.start.micros().to_string());
+    spans.truncate(limit);
+    json(&RecordingsView { stream, spans, next })
+}
+
+pub(in crate::admin) async fn segments(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
+    let (stream, range, limit) = (call.stream()?, call.range()?, call.limit()?);
+    let mut reader = Reader::new(&api, stream.clone(), range, call.cursor()?);
+    let mut found = reader.next(limit + 1).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|s| s.start.micros().to_string());
+    let segments = found.into_iter().map(|s| SegmentView::of(api.deps.archive.path(&s), s)).collect();
+    json(&SegmentsView { segments, next })
+}
+
+pub(in crate::admin) async fn reindex(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
+    let busy = |_| Failure::of_kind(Kind::Busy, "the index is being made anew already; try again when it is done");
+    let _permit = api.reindexes.try_acquire().map_err(busy)?;
+    json(&ReindexView::of(api.deps.archive.reindex(|_| {}).await?))
+}
+
+/// Walks over a stream's segments in order.
+struct Reader<'a> {
+    api: &'a Api,
+    stream: StreamKey,
+    range: Range,
+    /// Only segments that start later than this are still to come, in microseconds.
+    behind: Option<i64>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(api: &'a Api, stream: StreamKey, range: Range, behind: Option<i64>) -> Self {
+        Self { api, stream, range, behind }
+    }
+
+    /// Up to `limit` further segments; none at the end.
+    async fn next(&mut self, limit: usize) -> Result<Vec<Segment>, Failure> {
+        let from = self.behind.map_or(self.range.from, |b| self.range.from.max(Wall::from_micros(b.saturating_add(1))));
+        if from >= self.range.to {
+            return Ok(Vec::new());
+        }
+        // One that began earlier may reach into the rest: it comes again and is left out, so one more is asked for.
+        let range = Range { from, to: self.range.to };
+        let mut found = self.api.deps.archive.segments(&self.stream, range, limit.saturating_add(1)).await?;
+        found.retain(|s| self.behind.is_none_or(|b| s.start.micros() > b));
+        found.truncate(limit);
+        self.behind = found.last().map(|s| s.start.micros()).or(self.behind);
+        Ok(found)
+    }
+}
