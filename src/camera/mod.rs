@@ -5,10 +5,14 @@
 //! Flow: `device` polls and feeds `presence`; where a channel is there, `session` fetches it (`run` never fails,
 //! `run_once` is one attempt); frames go to `live`, what is known goes to the [`Snapshot`].
 
+mod budget;
 mod config;
 mod error;
 mod handle;
+mod presence;
 mod snapshot;
+mod timeline;
+mod urls;
 
 pub use config::{Config, DeviceConfig, DeviceKind};
 pub use error::Error;

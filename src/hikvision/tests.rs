@@ -111,8 +111,10 @@ impl Seen {
     fn parameter(&self, name: &str) -> Option<String> {
         let text = self.authorization.as_ref()?;
         let tail = &text[text.find(&format!(" {name}="))? + name.len() + 2..];
-        let end = if tail.starts_with('"') { tail[1..].find('"')? + 2 } else { tail.find(',').unwrap_or(tail.len()) };
-        Some(tail[..end].trim_matches('"').to_owned())
+        match tail.strip_prefix('"') {
+            Some(quoted) => quoted.split('"').next().map(str::to_owned),
+            None => tail.split(',').next().map(str::to_owned),
+        }
     }
 
     /// Whether it answers a challenge with this nonce as one who knows the password does.
