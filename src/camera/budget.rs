@@ -66,7 +66,8 @@ impl State {
     }
 }
 
-/// One device's budget, shared by its poll and its streams.
+/// One device's budget, shared by its poll and its streams. A changed configuration, or a reconnect that somebody
+/// asked for, begins with a new one.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     state: Mutex<State>,
@@ -125,16 +126,6 @@ impl Budget {
             if !ours {
                 state.locked = Some(device_lock(unlock_s, now));
             }
-        });
-        self.freed.notify_waiters();
-    }
-
-    /// A new password, or somebody asked for another try.
-    pub(super) fn reset(&self) {
-        self.with(|state| {
-            state.locked = None;
-            state.refused_isapi = 0;
-            state.refused_rtsp = 0;
         });
         self.freed.notify_waiters();
     }
@@ -224,8 +215,6 @@ mod tests {
         begin(&budget, Door::Rtsp, 1).unwrap().unwrap().refused(1);
         let locked = begin(&budget, Door::Isapi, 1).unwrap().unwrap_err();
         assert!(locked.until.is_none() && locked.reason.contains("streams"), "{locked:?}");
-        budget.reset();
-        assert!(begin(&budget, Door::Isapi, 2).unwrap().is_ok());
     }
 
     #[tokio::test]

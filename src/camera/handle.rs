@@ -9,11 +9,9 @@ use tokio::sync::{
 };
 
 /// Requests that may wait. They come from people and reloads, a few a minute; more is a client gone wild.
-#[expect(dead_code, reason = "read by the task")]
 pub(super) const COMMANDS_MAX: usize = 16;
 
 /// What the handle asks of the task.
-#[expect(dead_code, reason = "read by the task")]
 pub(super) enum Command {
     /// Make the cameras be what this says.
     Apply { config: Config, done: oneshot::Sender<()> },
@@ -30,7 +28,6 @@ pub struct Cameras {
 
 impl Cameras {
     /// A handle over the task's ends.
-    #[expect(dead_code, reason = "built beside the task")]
     pub(super) fn new(commands: mpsc::Sender<Command>, snapshot: watch::Receiver<Arc<Snapshot>>) -> Self {
         Self { commands, snapshot }
     }

@@ -5,12 +5,25 @@
 //! Flow: `device` polls and feeds `presence`; where a channel is there, `session` fetches it (`run` never fails,
 //! `run_once` is one attempt); frames go to `live`, what is known goes to the [`Snapshot`].
 
+mod board;
 mod budget;
 mod config;
+mod device;
 mod error;
+mod failure;
+mod format;
 mod handle;
+mod intake;
+mod meters;
+mod poll;
 mod presence;
+mod session;
 mod snapshot;
+mod stats;
+mod stream;
+mod streams;
+mod supervise;
+mod task;
 mod timeline;
 mod urls;
 
@@ -18,3 +31,6 @@ pub use config::{Config, DeviceConfig, DeviceKind};
 pub use error::Error;
 pub use handle::Cameras;
 pub use snapshot::{ChannelView, DeviceView, MediaUrl, Snapshot, StreamView};
+pub use task::{CamerasTask, Deps, build};
+
+use task::Timings;

@@ -93,7 +93,7 @@ impl Tracker {
                 self.set_up(true, None, now);
             }
             Evidence::Silent(reason) => {
-                if !self.frames_at.is_some_and(|at| now.saturating_duration_since(at) < FRAMES_PROVE) {
+                if self.frames_at.is_none_or(|at| now.saturating_duration_since(at) >= FRAMES_PROVE) {
                     self.set_up(false, Some(reason), now);
                 }
             }

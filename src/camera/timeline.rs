@@ -109,6 +109,8 @@ pub(super) struct Timeline {
     delay: LeastDelay,
     /// UTC − media time by the last sender report.
     reported: Option<i64>,
+    /// A report that came before the first picture.
+    early: Option<(i64, Wall)>,
     /// UTC − media time as it is used, and the media time up to which it was corrected.
     used: Option<(i64, i64)>,
 }
@@ -122,6 +124,9 @@ impl Timeline {
         let track = self.video.get_or_insert_with(|| Track::new("video", VIDEO_TIMESCALE, raw, 0));
         let ticks = track.place(raw)?;
         let micros = track.micros(ticks);
+        if let Some((raw, sender)) = self.early.take() {
+            self.report(raw, sender);
+        }
         self.delay.observe(arrival.micros().saturating_sub(micros), micros);
         let apart = self.used.zip(self.target()).map_or(0, |((used, _), target)| target.saturating_sub(used));
         if apart.abs() > RUNAWAY_MICROS_MAX {
@@ -152,9 +157,12 @@ impl Timeline {
 
     /// Takes a sender report of the picture track in.
     pub(super) fn report(&mut self, raw: i64, sender: Wall) {
-        if let Some(video) = &self.video {
-            let micros = video.micros(raw.saturating_sub(video.first_raw));
-            self.reported = Some(sender.micros().saturating_sub(micros));
+        match &self.video {
+            Some(video) => {
+                let micros = video.micros(raw.saturating_sub(video.first_raw));
+                self.reported = Some(sender.micros().saturating_sub(micros));
+            }
+            None => self.early = Some((raw, sender)),
         }
     }
 

@@ -90,7 +90,11 @@ impl Client {
     pub async fn proxied_states(&self, known: &[u32]) -> Result<Vec<ChannelState>, Error> {
         match self.get("/ISAPI/ContentMgmt/InputProxy/channels/status").await {
             Ok(root) => answers::states(&root),
-            Err(Error::Unsupported { .. }) if !known.is_empty() => self.single_states(known).await,
+            Err(e @ Error::Unsupported { .. }) => {
+                let states = self.single_states(known).await?;
+                // Where no single state can be had either, nothing is known; that is not "all are gone".
+                if states.is_empty() { Err(e) } else { Ok(states) }
+            }
             Err(e) => Err(e),
         }
     }
@@ -198,19 +202,19 @@ impl Client {
             if let Some(authorization) = &authorization {
                 request = request.header(header::AUTHORIZATION, authorization);
             }
-            request.body(Bytes::new()).map_err(|e| outbound::Error::Invalid(e.to_string()))
+            request.body(Bytes::new()).map_err(|e| failed(path, outbound::Error::Invalid(e.to_string())))
         };
         let kept = inner.connection.take().filter(Connection::is_open);
         if let Some(mut connection) = kept {
             match connection.request(request()?).await {
                 // The device closed the kept connection meanwhile; these are all reads and may be sent again.
                 Err(outbound::Error::Protocol(_)) => {}
-                Err(e) => return Err(e.into()),
+                Err(e) => return Err(failed(path, e)),
                 Ok(response) => return Ok(self.keep(inner, connection, response)),
             }
         }
-        let mut connection = self.outbound().connect().await?;
-        let response = connection.request(request()?).await?;
+        let mut connection = self.outbound().connect().await.map_err(|e| failed(path, e))?;
+        let response = connection.request(request()?).await.map_err(|e| failed(path, e))?;
         Ok(self.keep(inner, connection, response))
     }
 
@@ -229,6 +233,14 @@ impl Client {
             body_bytes_max: BODY_BYTES_MAX,
         };
         outbound::Client::new(Address::Tcp { host: host.clone(), port: *port }, limits)
+    }
+}
+
+/// An answer without end is nonsense of a device that is there, not silence of one that is gone.
+fn failed(path: &str, e: outbound::Error) -> Error {
+    match e {
+        outbound::Error::BodyTooLarge { .. } => Error::Nonsense { path: path.into(), detail: e.to_string() },
+        e => Error::Unreachable(e),
     }
 }
 

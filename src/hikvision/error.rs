@@ -5,9 +5,9 @@ use crate::{base::Kind, outbound};
 /// A request to a device that failed. Texts are bounded and hold no credential.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection, no answer in time, or an answer over a limit.
+    /// No connection, or no answer in time.
     #[error("{0}")]
-    Unreachable(#[from] outbound::Error),
+    Unreachable(outbound::Error),
     /// User or password is wrong.
     #[error("the device refused the user or password{}", left(*retries_left))]
     AuthRefused {

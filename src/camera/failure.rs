@@ -1,0 +1,99 @@
+//! Why a session ended or never began, and what that means for the next try.
+
+use super::{budget::Locked, timeline::TimeError};
+
+/// What a person is shown of a failure, at most.
+const TEXT_CHARS_MAX: usize = 240;
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    /// The connection was not had, or was lost. A try costs nothing: again in about a second, for as long as it takes.
+    Lost,
+    /// The login was refused.
+    Refused,
+    /// No login may be tried.
+    Locked,
+    /// Anything else: exponentially later.
+    Other,
+}
+
+/// The end of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Failure {
+    /// What to do next.
+    pub kind: FailureKind,
+    /// What a person is shown. Bounded, without credentials.
+    pub text: String,
+}
+
+impl Failure {
+    pub(super) fn lost(text: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Lost, text: bounded(&text.into()) }
+    }
+
+    pub(super) fn other(text: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Other, text: bounded(&text.into()) }
+    }
+
+    /// What retina says of one step. It tells causes apart by status and by the first words of its text, which are
+    /// pinned with its version.
+    pub(super) fn of_step(step: &str, error: &retina::Error) -> Self {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default().trim_end_matches([':', ' ']);
+        let (kind, text) = match error.status_code() {
+            Some(401) => (FailureKind::Refused, "RTSP 401: the device refused the user or password".to_owned()),
+            Some(404) => (FailureKind::Other, "RTSP 404: the device has no such stream".to_owned()),
+            Some(453) => (FailureKind::Other, "RTSP 453: the device has no bandwidth left for this stream".to_owned()),
+            Some(503) => (FailureKind::Other, "RTSP 503: the device is too busy for this stream".to_owned()),
+            Some(200..=299) => (FailureKind::Other, format!("the answer to {step} makes no sense: {}", after(first))),
+            Some(status) => (FailureKind::Other, format!("RTSP {status} to {step}")),
+            None if is_connection(first) => (FailureKind::Lost, format!("the connection was lost: {first}")),
+            None => (FailureKind::Other, format!("{step}: {first}")),
+        };
+        Self { kind, text: bounded(&text) }
+    }
+
+    pub(super) fn of_lock(locked: Locked) -> Self {
+        Self { kind: FailureKind::Locked, text: bounded(&locked.reason) }
+    }
+}
+
+impl From<TimeError> for Failure {
+    fn from(e: TimeError) -> Self {
+        // The camera is there and well enough to send; its clock begins anew with the session.
+        Self::lost(e.to_string())
+    }
+}
+
+fn is_connection(text: &str) -> bool {
+    ["Unable to connect", "Error reading from", "Error writing to", "Timeout"].iter().any(|s| text.starts_with(s))
+}
+
+/// retina's texts of answers begin with `<status> response to <method> CSeq=<n>: `.
+fn after(text: &str) -> &str {
+    text.split_once("CSeq=").and_then(|(_, t)| t.split_once(": ")).map_or(text, |(_, t)| t)
+}
+
+fn bounded(text: &str) -> String {
+    text.chars().take(TEXT_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_bounded_and_hold_no_line_breaks() {
+        let f = Failure::other(format!("a\nb{}", "x".repeat(10_000)));
+        assert_eq!(f.text.chars().count(), TEXT_CHARS_MAX);
+        assert!(f.text.starts_with("a b"));
+    }
+
+    #[test]
+    fn the_cause_stands_behind_retinas_preamble() {
+        assert_eq!(after("200 OK response to DESCRIBE CSeq=2: bad sdp: x"), "bad sdp: x");
+        assert_eq!(after("else"), "else");
+    }
+}

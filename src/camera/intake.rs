@@ -1,0 +1,263 @@
+//! What a session receives, on its way to the readers: placed in time, given its format, cut to what can be decoded.
+
+use super::{
+    failure::Failure,
+    format::{self, Tracks},
+    stats::Stats,
+    stream::Stream,
+    timeline::Timeline,
+};
+use crate::{
+    base::Wall,
+    live::Publisher,
+    model::{Frame, SessionId, StreamFormat, StreamState, TrackKind},
+};
+use bytes::Bytes;
+use retina::{
+    NtpTimestamp,
+    client::Stream as Described,
+    codec::{AudioFrame, CodecItem, VideoFrame},
+    rtcp::ReceivedCompoundPacket,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Cameras begin with frames that they kept, in a burst. The first frames are held this long, so that the session's
+/// time is anchored by the least delayed of them and not by the oldest.
+const SETTLE: Duration = Duration::from_millis(200);
+/// A burst longer than this is anchored by what it has shown so far.
+const HELD_FRAMES_MAX: usize = 512;
+/// A running stream that is silent this long is lost.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Slow streams may pause for so many of their usual intervals.
+const SILENCE_INTERVALS: u32 = 3;
+/// Frames may arrive this long without one that decoding can begin at; smart codecs send few.
+const KEY_FRAME_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// One session's frames.
+pub(super) struct Intake<'a> {
+    stream: &'a Stream,
+    publisher: &'a Publisher,
+    tracks: Tracks,
+    session: SessionId,
+    timeline: Timeline,
+    format: Option<Arc<StreamFormat>>,
+    awaits_key: bool,
+    running: bool,
+    /// Some while the time of the session is being settled.
+    held: Option<Vec<Held>>,
+    began: Instant,
+    first: Option<Instant>,
+    last: Instant,
+    first_frame_wait: Duration,
+    silence: Duration,
+    stats: Stats,
+}
+
+struct Held {
+    track: TrackKind,
+    ticks: i64,
+    key: bool,
+    data: Bytes,
+    format: Arc<StreamFormat>,
+}
+
+impl<'a> Intake<'a> {
+    /// A session whose pictures usually come `interval` apart.
+    pub(super) fn new(
+        stream: &'a Stream,
+        publisher: &'a Publisher,
+        tracks: Tracks,
+        first_frame_wait: Duration,
+        interval: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            publisher,
+            tracks,
+            session: SessionId(rand::random()),
+            timeline: Timeline::default(),
+            format: None,
+            awaits_key: true,
+            running: false,
+            held: Some(Vec::new()),
+            began: now,
+            first: None,
+            last: now,
+            first_frame_wait,
+            silence: SILENCE.max(interval.saturating_mul(SILENCE_INTERVALS)),
+            stats: Stats::new(now),
+        }
+    }
+
+    /// When [`Intake::tick`] must be called at the latest.
+    pub(super) fn wake_at(&self) -> Instant {
+        let silent = match self.first {
+            None => self.began + self.first_frame_wait,
+            Some(_) => self.last + self.silence,
+        };
+        let no_key = if self.format.is_none() || self.awaits_key { self.began + KEY_FRAME_WAIT_MAX } else { silent };
+        let settled = self.held.as_ref().filter(|h| !h.is_empty()).and(self.first).map(|f| f + SETTLE);
+        settled.unwrap_or(silent).min(silent).min(no_key)
+    }
+
+    /// Time passed.
+    pub(super) fn tick(&mut self, now: Instant) -> Result<(), Failure> {
+        let settled = self.first.is_some_and(|first| first + SETTLE <= now);
+        if settled && self.held.as_ref().is_some_and(|h| !h.is_empty()) {
+            self.settle();
+        }
+        if self.first.is_none() && self.began + self.first_frame_wait <= now {
+            return Err(Failure::lost(format!("no frame came within {:?}", self.first_frame_wait)));
+        }
+        if self.first.is_some() && self.last + self.silence <= now {
+            return Err(Failure::lost(format!("no frame came for {:?}", self.silence)));
+        }
+        if self.awaits_key && self.began + KEY_FRAME_WAIT_MAX <= now {
+            return Err(Failure::other(format!("no key frame came within {KEY_FRAME_WAIT_MAX:?}")));
+        }
+        Ok(())
+    }
+
+    /// Takes one thing that the camera sent. `described` are the session's tracks as they are after it.
+    pub(super) fn take(&mut self, item: CodecItem, described: &[Described]) -> Result<(), Failure> {
+        match item {
+            CodecItem::VideoFrame(frame) => self.video(frame, described),
+            CodecItem::AudioFrame(frame) => self.audio(&frame),
+            CodecItem::Rtcp(packet) => {
+                self.rtcp(&packet);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn video(&mut self, frame: VideoFrame, described: &[Described]) -> Result<(), Failure> {
+        let now = Instant::now();
+        self.first.get_or_insert(now);
+        self.last = now;
+        self.stream.pulse();
+        let key = frame.is_random_access_point();
+        // What follows a lost packet refers to a picture that nobody has.
+        self.awaits_key |= frame.loss() > 0;
+        if frame.has_new_parameters() || self.format.is_none() {
+            self.awaits_key = true;
+            let built = format::build(described, self.tracks).map_err(Failure::other)?;
+            match (built, &self.format) {
+                (Some(new), Some(old)) if new == **old => {}
+                (new, _) => self.format = new.map(Arc::new),
+            }
+        }
+        let Some(format) = self.format.clone() else { return self.drop_frame() };
+        if self.awaits_key && !key {
+            return self.drop_frame();
+        }
+        self.awaits_key = false;
+        let at = frame.timestamp();
+        let zero = micros(at.elapsed(), at.clock_rate().get());
+        let ticks = self.timeline.video(at.timestamp(), zero, self.stream.clock().wall())?;
+        let data = Bytes::from(frame.into_data());
+        self.pass(Held { track: TrackKind::Video, ticks, key, data, format });
+        Ok(())
+    }
+
+    fn audio(&mut self, frame: &AudioFrame) -> Result<(), Failure> {
+        let Some(format) = self.format.clone() else { return Ok(()) };
+        let Some(rate) = format.audio.as_ref().map(|a| a.sample_rate) else { return Ok(()) };
+        let at = frame.timestamp();
+        let zero = micros(at.elapsed(), at.clock_rate().get());
+        let Some(ticks) = self.timeline.audio(at.timestamp(), zero, rate, self.stream.clock().wall())? else {
+            return Ok(());
+        };
+        let data = Bytes::copy_from_slice(frame.data());
+        self.pass(Held { track: TrackKind::Audio, ticks, key: true, data, format });
+        Ok(())
+    }
+
+    fn rtcp(&mut self, packet: &ReceivedCompoundPacket) {
+        if packet.stream_id() != self.tracks.video {
+            return;
+        }
+        let Some(at) = packet.rtp_timestamp() else { return };
+        for report in packet.pkts().filter_map(|p| p.as_sender_report().ok().flatten()) {
+            self.timeline.report(at.timestamp(), wall_of(report.ntp_timestamp()));
+        }
+    }
+
+    fn drop_frame(&self) -> Result<(), Failure> {
+        self.stream.count_dropped();
+        Ok(())
+    }
+
+    fn pass(&mut self, frame: Held) {
+        match &mut self.held {
+            Some(held) => {
+                held.push(frame);
+                if held.len() >= HELD_FRAMES_MAX {
+                    self.settle();
+                }
+            }
+            None => self.publish(frame),
+        }
+    }
+
+    fn settle(&mut self) {
+        for frame in self.held.take().unwrap_or_default() {
+            self.publish(frame);
+        }
+    }
+
+    fn publish(&mut self, held: Held) {
+        let Held { track, ticks, key, data, format } = held;
+        let picture = track == TrackKind::Video;
+        let wall = if picture { self.timeline.video_wall(ticks) } else { self.timeline.audio_wall(ticks) };
+        if picture {
+            self.stream.count_frame();
+        }
+        let rates = self.stats.count(data.len(), picture, Instant::now());
+        let first = !std::mem::replace(&mut self.running, true);
+        if first {
+            self.stream.session_runs();
+        }
+        if first || rates.is_some() {
+            let rates = rates.unwrap_or_default();
+            let skew = self.timeline.skew_millis();
+            self.stream.show(|view| {
+                view.state = StreamState::Running;
+                view.reason = None;
+                view.codec = Some(format.video.codec);
+                view.width = Some(format.video.width);
+                view.height = Some(format.video.height);
+                view.fps = rates.fps;
+                view.bitrate = rates.bitrate;
+                view.last_frame = Some(wall);
+                view.clock_skew_ms = skew;
+            });
+        }
+        self.publisher.publish(Frame { session: self.session, track, ticks, wall, key, data, format });
+    }
+}
+
+fn micros(ticks: i64, rate: u32) -> i64 {
+    i64::try_from(i128::from(ticks) * 1_000_000 / i128::from(rate.max(1))).unwrap_or(i64::MAX)
+}
+
+/// NTP's 32.32 seconds since 1900, in the era that 1970 to 2106 lie in.
+fn wall_of(ntp: NtpTimestamp) -> Wall {
+    let since_epoch = ntp.0.wrapping_sub(retina::UNIX_EPOCH.0);
+    let micros = (u128::from(since_epoch) * 1_000_000) >> 32;
+    Wall::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ntp_is_read_in_its_era() {
+        assert_eq!(wall_of(retina::UNIX_EPOCH), Wall::from_micros(0));
+        let half = NtpTimestamp(retina::UNIX_EPOCH.0.wrapping_add((1_800_000_000_u64 << 32) | (1 << 31)));
+        assert_eq!(wall_of(half), Wall::from_millis(1_800_000_000_500));
+    }
+}

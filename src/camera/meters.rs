@@ -1,0 +1,67 @@
+//! What the room counts.
+
+use super::stream::Counters;
+use crate::{
+    base::{
+        Metrics,
+        metrics::{Counter, Family, StreamLabel},
+    },
+    model::{DeviceId, StreamKey},
+};
+use prometheus_client::encoding::EncodeLabelSet;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PollLabel {
+    device: String,
+    outcome: &'static str,
+}
+
+/// The room's metrics. Labels are bounded by the configuration.
+#[derive(Clone)]
+pub(super) struct Meters {
+    frames: Family<StreamLabel, Counter>,
+    dropped: Family<StreamLabel, Counter>,
+    reconnects: Family<StreamLabel, Counter>,
+    polls: Family<PollLabel, Counter>,
+    restarts: Counter,
+}
+
+impl Meters {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let register = |name, help| metrics.register(name, help, Family::default());
+        Self {
+            frames: register("stream_frames", "Pictures received from cameras and handed on"),
+            dropped: register(
+                "stream_frames_dropped",
+                "Pictures that cannot be decoded since one before them was lost",
+            ),
+            reconnects: register("stream_reconnects", "Sessions that were lost and begun anew"),
+            polls: metrics.register("device_polls", "Polls of devices, by outcome", Family::default()),
+            restarts: metrics.register(
+                "camera_task_restarts",
+                "Tasks of cameras that panicked and were restarted",
+                Counter::default(),
+            ),
+        }
+    }
+
+    /// The counters of one stream.
+    pub(super) fn stream(&self, key: &StreamKey) -> Counters {
+        let label = StreamLabel { stream: key.to_string() };
+        Counters {
+            frames: self.frames.get_or_create_owned(&label),
+            dropped: self.dropped.get_or_create_owned(&label),
+            reconnects: self.reconnects.get_or_create_owned(&label),
+        }
+    }
+
+    /// One poll of a device.
+    pub(super) fn polled(&self, device: &DeviceId, outcome: &'static str) {
+        self.polls.get_or_create(&PollLabel { device: device.to_string(), outcome }).inc();
+    }
+
+    /// A task panicked and is started again.
+    pub(super) fn restarted(&self) {
+        self.restarts.inc();
+    }
+}

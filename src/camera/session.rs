@@ -1,0 +1,129 @@
+//! One attempt at one stream: connect, log in, set up, play, receive, until it fails. Dropping the future ends it and
+//! tells the camera.
+
+use super::{
+    budget::Door,
+    failure::{Failure, FailureKind},
+    format::{self, Tracks},
+    intake::Intake,
+    stream::Stream,
+};
+use crate::live::Publisher;
+use futures_util::StreamExt;
+use retina::{
+    client::{
+        Demuxed, InitialTimestampPolicy, PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions,
+        Transport,
+    },
+    codec::FrameFormat,
+};
+use std::{convert::Infallible, future::Future, time::Duration};
+use tokio::{
+    net::TcpStream,
+    time::{sleep_until, timeout},
+};
+use url::Url;
+
+/// A camera takes a connection at once or is not there.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a new session waits for the device to see the end of an old one. A dead connection never tells.
+const STALE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// What the camera's log shows of us.
+const USER_AGENT: &str = concat!("skyvis/", env!("CARGO_PKG_VERSION"));
+
+/// Runs one session to its end and says why it ended.
+pub(super) async fn attempt(stream: &Stream, publisher: &Publisher, url: &str, interval: Duration) -> Failure {
+    match session(stream, publisher, url, interval).await {
+        Err(failure) => failure,
+        Ok(never) => match never {},
+    }
+}
+
+async fn session(stream: &Stream, publisher: &Publisher, url: &str, interval: Duration) -> Result<Infallible, Failure> {
+    let url = Url::parse(url).map_err(|e| Failure::other(format!("its URL cannot be used: {e}")))?;
+    let shared = &stream.shared;
+    let step = shared.timings.borrow().timeout;
+    reachable(&url).await?;
+    let stale = shared.sessions.stale_sessions();
+    if stale.num_sessions > 0 {
+        let _ = timeout(STALE_WAIT_MAX, shared.sessions.await_stale_sessions(&stale)).await;
+    }
+    let login = shared.budget.begin(Door::Rtsp, 1).await.map_err(Failure::of_lock)?;
+    let opened = open(stream, url, step).await;
+    match &opened {
+        Ok(_) => login.accepted(),
+        Err(failure) if failure.kind == FailureKind::Refused => login.refused(1),
+        // Nothing was said about the login.
+        Err(_) => drop(login),
+    }
+    let (demuxed, tracks) = opened?;
+    receive(demuxed, Intake::new(stream, publisher, tracks, step, interval)).await
+}
+
+/// Whether anybody takes connections there. Asked before a login is set aside for the attempt, so that a camera that
+/// is switched off does not hold up the logins of others.
+async fn reachable(url: &Url) -> Result<(), Failure> {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port().unwrap_or(554);
+    match timeout(CONNECT_WAIT_MAX, TcpStream::connect((host, port))).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(e)) => Err(Failure::lost(format!("cannot connect to {host} port {port}: {e}"))),
+        Err(_) => Err(Failure::lost(format!("cannot connect to {host} port {port} within {CONNECT_WAIT_MAX:?}"))),
+    }
+}
+
+/// Connect, DESCRIBE, SETUP of each track, PLAY; each step within `step`.
+async fn open(stream: &Stream, url: Url, step: Duration) -> Result<(Demuxed, Tracks), Failure> {
+    let options = SessionOptions::default()
+        .creds(Some(stream.credentials.clone()))
+        .user_agent(USER_AGENT.to_owned())
+        .session_group(stream.shared.sessions.clone());
+    let mut session = within(step, "DESCRIBE", Session::describe(url, options)).await?;
+    let tracks = format::choose(session.streams(), stream.audio).map_err(Failure::other)?;
+    for track in std::iter::once(tracks.video).chain(tracks.audio) {
+        let options = SetupOptions::default()
+            .transport(Transport::Tcp(TcpTransportOptions::default()))
+            .frame_format(FrameFormat::MP4);
+        within(step, "SETUP", session.setup(track, options)).await?;
+    }
+    // Cameras leave the RTP time of a track out, or get it wrong; a session is not given up for that.
+    let play = PlayOptions::default().initial_timestamp(InitialTimestampPolicy::Permissive);
+    let playing = within(step, "PLAY", session.play(play)).await?;
+    let demuxed = playing.demuxed().map_err(|e| Failure::of_step("PLAY", &e))?;
+    Ok((demuxed, tracks))
+}
+
+/// retina itself waits for ever.
+async fn within<T>(
+    limit: Duration,
+    step: &str,
+    future: impl Future<Output = Result<T, retina::Error>>,
+) -> Result<T, Failure> {
+    match timeout(limit, future).await {
+        Ok(outcome) => outcome.map_err(|e| Failure::of_step(step, &e)),
+        Err(_) => Err(Failure::lost(format!("no answer to {step} within {limit:?}"))),
+    }
+}
+
+async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>) -> Result<Infallible, Failure> {
+    let timer = sleep_until(intake.wake_at());
+    tokio::pin!(timer);
+    loop {
+        tokio::select! {
+            biased;
+            item = demuxed.next() => {
+                let item = item.ok_or_else(|| Failure::lost("the device ended the session"))?;
+                let item = item.map_err(|e| Failure::of_step("receiving", &e))?;
+                intake.take(item, demuxed.streams())?;
+                // The deadline moves with every frame; the timer is only set again where it would ring too late.
+                if intake.wake_at() < timer.deadline() {
+                    timer.as_mut().reset(intake.wake_at());
+                }
+            }
+            () = &mut timer => {
+                intake.tick(tokio::time::Instant::now())?;
+                timer.as_mut().reset(intake.wake_at());
+            }
+        }
+    }
+}

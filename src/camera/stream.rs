@@ -1,0 +1,240 @@
+//! One stream: `run` never fails, `session::attempt` is one attempt. Between them lies when to try again.
+
+use super::{
+    StreamView, Timings,
+    board::Board,
+    budget::Budget,
+    failure::{Failure, FailureKind},
+    session,
+};
+use crate::{
+    base::{Backoff, Clock, metrics::Counter},
+    live::Hub,
+    model::{StreamKey, StreamState},
+};
+use retina::client::{Credentials, SessionGroup};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A device that takes no connection is asked again this often; a refused connection costs nobody anything.
+const LOST_RETRY: Duration = Duration::from_secs(1);
+/// First wait after any other failure.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+/// Longest wait after any other failure.
+const RETRY_MOST: Duration = Duration::from_secs(8);
+
+/// Whether a stream may be fetched, as its device sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Not now.
+    Closed {
+        /// What the stream shows.
+        state: StreamState,
+        /// Why.
+        reason: String,
+    },
+    /// Yes.
+    Open {
+        /// From where, without credentials.
+        url: String,
+        /// From one picture to the next, as far as the device says.
+        interval: Duration,
+    },
+}
+
+/// What the streams of one device share with each other and with its poll.
+pub(super) struct Shared {
+    pub board: Arc<Board>,
+    pub hub: Hub,
+    pub budget: Budget,
+    /// Sessions whose end the device may not have seen yet.
+    pub sessions: Arc<SessionGroup>,
+    /// Wakes the poll: something happened that it should look into.
+    pub wake: Notify,
+    pub timings: watch::Receiver<Timings>,
+    /// When the last frame of any stream came, in milliseconds since `began`; 0: never.
+    last_frame_ms: AtomicU64,
+    began: Instant,
+}
+
+impl Shared {
+    pub(super) fn new(board: Arc<Board>, hub: Hub, timings: watch::Receiver<Timings>) -> Self {
+        Self {
+            board,
+            hub,
+            budget: Budget::default(),
+            sessions: Arc::default(),
+            wake: Notify::new(),
+            timings,
+            last_frame_ms: AtomicU64::new(0),
+            began: Instant::now(),
+        }
+    }
+
+    /// When the last frame of any stream came.
+    pub(super) fn last_frame(&self) -> Option<Instant> {
+        match self.last_frame_ms.load(Ordering::Relaxed) {
+            0 => None,
+            ms => Some(self.began + Duration::from_millis(ms)),
+        }
+    }
+}
+
+/// What a stream counts.
+pub(super) struct Counters {
+    pub frames: Counter,
+    pub dropped: Counter,
+    pub reconnects: Counter,
+}
+
+/// One stream of one device.
+pub(super) struct Stream {
+    pub key: StreamKey,
+    pub credentials: Credentials,
+    pub audio: bool,
+    pub shared: Arc<Shared>,
+    pub counters: Counters,
+    /// The session of now has delivered.
+    running: AtomicBool,
+    /// Some session has delivered.
+    ran: AtomicBool,
+}
+
+impl Stream {
+    pub(super) fn new(
+        key: StreamKey,
+        credentials: Credentials,
+        audio: bool,
+        shared: Arc<Shared>,
+        counters: Counters,
+    ) -> Self {
+        let (running, ran) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { key, credentials, audio, shared, counters, running, ran }
+    }
+
+    /// Fetches the stream whenever the gate is open, until told to stop.
+    pub(super) async fn run(&self, mut gate: watch::Receiver<Gate>, stop: CancellationToken) {
+        // Opened before the first session, so that who records is there for the first frame.
+        let publisher = self.shared.hub.publisher(&self.key);
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        loop {
+            let now = gate.borrow_and_update().clone();
+            let wait = match now {
+                Gate::Closed { state, reason } => {
+                    backoff.reset();
+                    self.show_idle(state, Some(reason));
+                    None
+                }
+                Gate::Open { url, interval } => {
+                    self.show_state(StreamState::Connecting);
+                    let failure = tokio::select! {
+                        biased;
+                        () = stop.cancelled() => None,
+                        _ = gate.changed() => None,
+                        failure = session::attempt(self, &publisher, &url, interval) => Some(failure),
+                    };
+                    let ran = self.running.swap(false, Ordering::Relaxed);
+                    if ran {
+                        backoff.reset();
+                        publisher.break_session(failure.as_ref().map_or("the stream is stopped", |f| &f.text));
+                    }
+                    match failure {
+                        Some(failure) => Some(self.failed(&failure, ran, &mut backoff)),
+                        None if stop.is_cancelled() => break,
+                        None if gate.has_changed().is_err() => break,
+                        None => continue,
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                changed = gate.changed() => if changed.is_err() { break },
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Shows a failure and says how long to wait.
+    fn failed(&self, failure: &Failure, ran: bool, backoff: &mut Backoff) -> Duration {
+        let Failure { kind, text } = failure;
+        tracing::warn!(stream = %self.key, reason = text, "session ended");
+        let state = if *kind == FailureKind::Locked { StreamState::Locked } else { StreamState::Backoff };
+        self.show_idle(state, Some(text.clone()));
+        if ran || matches!(kind, FailureKind::Refused | FailureKind::Locked) {
+            // The device may be gone, or the account locked; its poll finds out.
+            self.shared.wake.notify_one();
+        }
+        match kind {
+            FailureKind::Lost | FailureKind::Locked => LOST_RETRY.mul_f64(rand::random_range(0.6..1.0)),
+            FailureKind::Refused | FailureKind::Other => backoff.next(rand::random()),
+        }
+    }
+
+    fn show_state(&self, state: StreamState) {
+        self.show(|view| view.state = state);
+    }
+
+    fn show_idle(&self, state: StreamState, reason: Option<String>) {
+        self.show(|view| {
+            view.state = state;
+            view.reason = reason;
+            view.fps = 0.0;
+            view.bitrate = 0;
+        });
+    }
+
+    /// Changes what is shown of the stream.
+    pub(super) fn show(&self, change: impl FnOnce(&mut StreamView)) {
+        self.shared.board.stream(&self.key, change);
+    }
+
+    /// The session of now delivers; one that follows another is a reconnect.
+    pub(super) fn session_runs(&self) {
+        self.running.store(true, Ordering::Relaxed);
+        if self.ran.swap(true, Ordering::Relaxed) {
+            self.counters.reconnects.inc();
+            self.show(|view| view.reconnects += 1);
+        }
+        tracing::info!(stream = %self.key, "stream runs");
+    }
+
+    /// A frame came: the device is there.
+    pub(super) fn pulse(&self) {
+        let ms = self.shared.began.elapsed().as_millis();
+        self.shared.last_frame_ms.store(u64::try_from(ms).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+    }
+
+    /// A picture went to the readers.
+    pub(super) fn count_frame(&self) {
+        self.counters.frames.inc();
+    }
+
+    /// A picture could not be decoded, since one before it was lost.
+    pub(super) fn count_dropped(&self) {
+        self.counters.dropped.inc();
+    }
+
+    /// The clock that the room goes by.
+    pub(super) fn clock(&self) -> &Clock {
+        self.shared.board.clock()
+    }
+}
+
+/// Waits so long, or for ever.
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
