@@ -1,1 +1,54 @@
-//! Segments to players: MP4 ranges, HLS.
+//! Segments to players: any range of time of a stream as one MP4 file or as HLS, over HTTP.
+//!
+//! Owns: the addresses under `/media/`, their token, the cache of plans. Never does: reads what it does not send,
+//! decides what is kept, knows which listener it hangs on beyond who may ask.
+//!
+//! Flow: an address and a range of time → segments and tables from the [`Footage`] → a plan (`media::vod`) → its head
+//! from memory and slices of files from the disk, block by block, as the client takes them.
+
+mod body;
+mod cache;
+mod error;
+mod footage;
+mod handler;
+mod hls;
+mod metrics;
+mod plan;
+mod query;
+mod route;
+mod send;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use error::Error;
+pub use footage::Footage;
+pub use handler::Playback;
+
+use crate::base::{Clock, Metrics, Secret};
+use crate::disk::Disk;
+use std::sync::Arc;
+
+/// What playback is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Who knows it may see all footage. Without one, only the admin endpoint serves, and only to this host.
+    pub token: Option<Secret>,
+}
+
+/// What playback stands on.
+pub struct Deps {
+    /// The archive.
+    pub footage: Arc<dyn Footage>,
+    /// Reads the files.
+    pub disk: Disk,
+    /// Says when now is.
+    pub clock: Clock,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+}
+
+/// Puts the room together: a [`crate::serve::Handler`] for every path that begins with `/media/`.
+pub fn build(config: Config, deps: Deps) -> Arc<Playback> {
+    Arc::new(Playback::new(config, deps))
+}

@@ -1,0 +1,135 @@
+//! Why a request for footage is refused, and how that is said.
+
+use crate::{
+    base::{Kind, Wall},
+    disk, media,
+    model::{Range, StreamKey},
+    serve::{Response, problem},
+};
+use http::{HeaderValue, StatusCode, header};
+
+/// Why a request for footage failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No address of playback.
+    #[error("there is nothing at {0}; media paths are /media/<device>/<channel>/<main|sub>/vod.mp4 and …/vod.m3u8")]
+    NoSuchPath(String),
+    /// Anything but GET and HEAD.
+    #[error("footage can only be read: use GET or HEAD")]
+    Method,
+    /// A parameter is missing.
+    #[error("`{0}` is missing; write ?from=2026-11-21T08:30:00Z&to=2026-11-21T08:35:00Z")]
+    Missing(&'static str),
+    /// A parameter is not what it should be.
+    #[error("`{name}`: {what}")]
+    Bad {
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// `to` is not after `from`.
+    #[error("`to` ({}) must be after `from` ({})", .0.to, .0.from)]
+    Backwards(Range),
+    /// More than one answer holds.
+    #[error("the range is too long: {0}")]
+    TooLong(String),
+    /// Nothing of this stream was ever recorded, or all of it is gone.
+    #[error("there is no footage of {0}")]
+    NoSuchStream(StreamKey),
+    /// There is footage, but not in this range.
+    #[error("there is no footage of {stream} between {} and {}; {}", range.from, range.to, nearest(*before, *after))]
+    NoFootage {
+        /// The stream.
+        stream: StreamKey,
+        /// What was asked for.
+        range: Range,
+        /// Where the footage before it ends.
+        before: Option<Wall>,
+        /// Where the footage after it begins.
+        after: Option<Wall>,
+    },
+    /// A part of a playlist whose file is gone.
+    #[error("this part of the footage is gone")]
+    Gone,
+    /// No token, or a wrong one.
+    #[error("footage needs the operator's token: send `Authorization: Bearer …` or ?token=…")]
+    Denied,
+    /// Media that cannot be planned from.
+    #[error(transparent)]
+    Media(#[from] media::Error),
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
+    /// The archive failed.
+    #[error("archive: {0}")]
+    Archive(String),
+}
+
+fn nearest(before: Option<Wall>, after: Option<Wall>) -> String {
+    match (before, after) {
+        (Some(before), Some(after)) => format!("the footage before it ends {before}, the next begins {after}"),
+        (Some(before), None) => format!("the footage before it ends {before}"),
+        (None, Some(after)) => format!("the next footage begins {after}"),
+        (None, None) => "GET /api/v1/recordings says where there is some".into(),
+    }
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Method | Self::Missing(_) | Self::Bad { .. } | Self::Backwards(_) | Self::TooLong(_) => Kind::Invalid,
+            Self::NoSuchPath(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => Kind::NotFound,
+            Self::Denied => Kind::Denied,
+            Self::Media(e) => e.kind(),
+            Self::Disk(e) => e.kind(),
+            Self::Archive(_) => Kind::Storage,
+        }
+    }
+
+    /// The word that counts it.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self.kind() {
+            Kind::Invalid => "bad_request",
+            Kind::NotFound => "not_found",
+            Kind::Denied => "denied",
+            _ => "failed",
+        }
+    }
+
+    /// The answer that says so. What went wrong inside is for the log, not for the client.
+    pub(super) fn response(&self) -> Response {
+        let say = |status, slug, title| problem(status, slug, title, self.to_string());
+        match self {
+            Self::NoSuchPath(_) => say(StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::Method => {
+                let mut response = say(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed");
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+                response
+            }
+            Self::Missing(_) | Self::Bad { .. } => say(StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter"),
+            Self::Backwards(_) => say(StatusCode::BAD_REQUEST, "bad-range", "Bad range of time"),
+            Self::TooLong(_) | Self::Media(media::Error::TooLarge { .. }) => {
+                say(StatusCode::BAD_REQUEST, "range-too-long", "Range too long")
+            }
+            Self::NoSuchStream(_) => say(StatusCode::NOT_FOUND, "no-such-stream", "No such stream"),
+            Self::NoFootage { .. } => say(StatusCode::NOT_FOUND, "no-footage", "No footage in the range"),
+            Self::Gone | Self::Media(media::Error::NoFrames) => {
+                say(StatusCode::NOT_FOUND, "footage-gone", "Footage gone")
+            }
+            Self::Denied => {
+                let mut response = say(StatusCode::UNAUTHORIZED, "token-needed", "Token needed");
+                let challenge = HeaderValue::from_static("Bearer realm=\"skyvis media\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                response
+            }
+            Self::Media(_) | Self::Disk(_) | Self::Archive(_) => problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "storage",
+                "Storage failed",
+                "the footage could not be read; the log says why",
+            ),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! One request: who asks, what for, and the answer.
+
+use super::{
+    Config, Deps, Error, hls,
+    metrics::Meters,
+    plan::Planner,
+    query,
+    route::{self, Route},
+    send::{self, Content, IMMUTABLE, REVALIDATE},
+    token,
+};
+use crate::{
+    base::{Kind, Wall},
+    disk::Disk,
+    model::{Range, StreamKey},
+    serve::{BoxFuture, Handler, Request, Response},
+};
+use http::Method;
+use std::sync::{PoisonError, RwLock};
+
+const MP4: &str = "video/mp4";
+const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+
+/// Serves footage: `/media/<device>/<channel>/<main|sub>/vod.mp4`, `…/vod.m3u8` and what that names under `…/hls/`.
+pub struct Playback {
+    config: RwLock<Config>,
+    planner: Planner,
+    disk: Disk,
+    meters: Meters,
+}
+
+impl Playback {
+    pub(super) fn new(config: Config, deps: Deps) -> Self {
+        let Deps { footage, disk, clock, metrics } = deps;
+        let meters = Meters::new(&metrics);
+        let planner = Planner::new(footage, disk.clone(), clock, meters.clone());
+        Self { config: RwLock::new(config), planner, disk, meters }
+    }
+
+    /// Takes a new config; requests from now on follow it.
+    pub fn apply(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    async fn answer(&self, request: &Request) -> Result<(Response, &'static str), Error> {
+        let (stream, route) = self.admit(request)?;
+        match route {
+            Route::Mp4 => self.mp4(request, &stream).await,
+            Route::Playlist => self.playlist(request, &stream).await,
+            Route::Init { hash, segment } => {
+                let bytes = hls::init(&self.planner, &stream, &hash, segment).await?;
+                let content = content(MP4, IMMUTABLE, hash);
+                Ok(send::bytes(request, &bytes, &content, &self.meters))
+            }
+            Route::Part(range) => {
+                let plan = hls::part(&self.planner, &stream, &range).await?;
+                let content = content(MP4, IMMUTABLE, plan.layout.tag.clone());
+                Ok(send::plan(request, plan, &content, &self.disk, &self.meters))
+            }
+        }
+    }
+
+    /// The token comes first: who may not ask learns nothing of what there is.
+    fn admit(&self, request: &Request) -> Result<(StreamKey, Route), Error> {
+        token::check(&self.config.read().unwrap_or_else(PoisonError::into_inner), request)?;
+        if request.method != Method::GET {
+            return Err(Error::Method);
+        }
+        route::parse(request)
+    }
+
+    async fn mp4(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
+        let (from, to) = (query::moment(request, "from")?, query::moment(request, "to")?);
+        let range = query::checked(Range { from, to })?;
+        let plan = self.planner.mp4(stream, range).await?;
+        let mut content = content(MP4, REVALIDATE, plan.layout.tag.clone());
+        let save = request.query("download").is_some_and(|v| v != "0");
+        content.file_name = Some((file_name(stream, range), save));
+        Ok(send::plan(request, plan, &content, &self.disk, &self.meters))
+    }
+
+    async fn playlist(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
+        let from = query::moment(request, "from")?;
+        let token = token::in_query(request);
+        let text = match query::optional_moment(request, "to")? {
+            Some(to) => {
+                let range = query::checked(Range { from, to })?;
+                hls::whole(&self.planner, stream, range, token.as_ref()).await?
+            }
+            None => hls::growing(&self.planner, stream, from, token.as_ref()).await?,
+        };
+        let content = content(PLAYLIST, REVALIDATE, text.tag);
+        Ok(send::bytes(request, &text.bytes, &content, &self.meters))
+    }
+}
+
+impl Handler for Playback {
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(async move {
+            match self.answer(&request).await {
+                Ok((response, outcome)) => {
+                    self.meters.count(outcome);
+                    response
+                }
+                Err(error) => {
+                    self.meters.count(error.outcome());
+                    if !matches!(error.kind(), Kind::Invalid | Kind::NotFound | Kind::Denied) {
+                        tracing::error!(path = request.path(), %error, "footage could not be served");
+                    }
+                    error.response()
+                }
+            }
+        })
+    }
+}
+
+fn content(content_type: &'static str, cache_control: &'static str, tag: String) -> Content {
+    Content { content_type, cache_control, tag, file_name: None }
+}
+
+/// `nvr1-3-main_20261121T083000Z_20261121T083500Z.mp4`: names that sort in time and that every system takes.
+fn file_name(stream: &StreamKey, range: Range) -> String {
+    let stamp = |at: Wall| {
+        let utc = at.to_timestamp().to_zoned(jiff::tz::TimeZone::UTC);
+        utc.strftime("%Y%m%dT%H%M%SZ").to_string()
+    };
+    format!("{}_{}_{}.mp4", stream.to_string().replace('/', "-"), stamp(range.from), stamp(range.to))
+}

@@ -1,0 +1,155 @@
+//! From a range of time to a plan: rows, then tables, then the layout.
+
+use super::{Error, cache::Cache, footage::Footage, metrics::Meters};
+use crate::{
+    base::{Clock, Wall},
+    disk::Disk,
+    media::{
+        self,
+        vod::{self, FOOTAGE_TICKS_MAX, Layout, Source},
+    },
+    model::{Range, Segment, StreamKey, frame::VIDEO_TIMESCALE},
+};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    sync::Arc,
+};
+use tokio::sync::Semaphore;
+
+/// The most files that one range is planned from.
+const SEGMENTS_MAX: usize = 20_000;
+/// Plans made at the same time; others wait, and mostly find what they wait for in the cache.
+const PLANS_AT_ONCE_MAX: usize = 2;
+/// A growing segment that reaches so far beyond a range gets nothing more that lies in it, sound included.
+const SETTLED_MICROS: i64 = 2_000_000;
+/// How far back is looked for the footage before an empty range.
+const LOOK_BACK_MICROS: [i64; 2] = [3_600_000_000, 86_400_000_000];
+
+/// A virtual file and where its slices lie.
+pub(super) struct Plan {
+    pub(super) layout: Layout,
+    /// The file of each source.
+    pub(super) paths: Vec<PathBuf>,
+}
+
+impl Plan {
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.layout.memory_bytes()
+            + self.paths.iter().map(|p| p.as_os_str().len() + size_of::<PathBuf>()).sum::<usize>()
+    }
+}
+
+/// Makes plans, and remembers them.
+pub(super) struct Planner {
+    pub(super) footage: Arc<dyn Footage>,
+    pub(super) disk: Disk,
+    pub(super) clock: Clock,
+    pub(super) meters: Meters,
+    cache: Cache,
+    turns: Semaphore,
+}
+
+impl Planner {
+    pub(super) fn new(footage: Arc<dyn Footage>, disk: Disk, clock: Clock, meters: Meters) -> Self {
+        Self { footage, disk, clock, meters, cache: Cache::default(), turns: Semaphore::new(PLANS_AT_ONCE_MAX) }
+    }
+
+    /// `range` as one MP4.
+    pub(super) async fn mp4(&self, stream: &StreamKey, range: Range) -> Result<Arc<Plan>, Error> {
+        let segments = self.segments(stream, range).await?;
+        let fingerprint = fingerprint(&segments, range);
+        if let Some(plan) = self.cache.get(stream, range, fingerprint) {
+            return Ok(plan);
+        }
+        // The semaphore is never closed; without a turn we would only plan earlier.
+        let _turn = self.turns.acquire().await.ok();
+        if let Some(plan) = self.cache.get(stream, range, fingerprint) {
+            return Ok(plan);
+        }
+        let begun = self.clock.now();
+        let sources = self.sources(segments).await?;
+        let paths = sources.iter().map(|s| self.footage.path(&s.segment)).collect();
+        // A day has millions of samples: no work for a thread that others wait for.
+        let planned = self.disk.run(move |_| vod::plan_mp4(&sources, range)).await?;
+        let layout = match planned {
+            Err(media::Error::NoFrames) => return Err(self.no_footage(stream, range).await?),
+            planned => planned?,
+        };
+        self.meters.plan_seconds.observe(begun.elapsed().as_secs_f64());
+        let plan = Arc::new(Plan { layout, paths });
+        self.cache.put(stream, range, fingerprint, &plan);
+        Ok(plan)
+    }
+
+    /// The segments in a range; an error where there are none or too many.
+    pub(super) async fn segments(&self, stream: &StreamKey, range: Range) -> Result<Vec<Segment>, Error> {
+        let mut segments = self.footage.segments(stream, range, SEGMENTS_MAX).await?;
+        segments.sort_by_key(|s| (s.start, s.name_suffix));
+        if segments.is_empty() {
+            return Err(self.no_footage(stream, range).await?);
+        }
+        let inside = |s: &Segment| {
+            let (from, to) = (s.start.max(range.from), s.end().min(range.to));
+            u64::try_from(to.micros_since(from)).unwrap_or(0)
+        };
+        let micros: u64 = segments.iter().map(inside).sum();
+        let micros_max = FOOTAGE_TICKS_MAX / u64::from(VIDEO_TIMESCALE) * 1_000_000;
+        if segments.len() >= SEGMENTS_MAX || micros > micros_max {
+            let hours = micros_max / 3_600_000_000;
+            return Err(Error::TooLong(format!(
+                "at most {hours} hours of footage in {SEGMENTS_MAX} files go into one answer"
+            )));
+        }
+        Ok(segments)
+    }
+
+    /// Adds the tables.
+    pub(super) async fn sources(&self, segments: Vec<Segment>) -> Result<Vec<Source>, Error> {
+        let mut sources = Vec::with_capacity(segments.len());
+        for segment in segments {
+            let table = self.footage.table(&segment).await?;
+            sources.push(Source { segment, table });
+        }
+        Ok(sources)
+    }
+
+    /// The segment that begins just then.
+    pub(super) async fn source_at(&self, stream: &StreamKey, start: Wall) -> Result<Source, Error> {
+        let moment = Range { from: start, to: start.plus_micros(1) };
+        let found = self.footage.segments(stream, moment, SEGMENTS_MAX).await?;
+        let segment = found.into_iter().find(|s| s.start == start).ok_or(Error::Gone)?;
+        let table = self.footage.table(&segment).await?;
+        Ok(Source { segment, table })
+    }
+
+    /// Says where there is footage instead.
+    pub(super) async fn no_footage(&self, stream: &StreamKey, range: Range) -> Result<Error, Error> {
+        let after = self.footage.segments(stream, Range { from: range.to, to: Range::ALL.to }, 1).await?;
+        let after = after.first().map(|s| s.start);
+        let mut before = None;
+        for micros in LOOK_BACK_MICROS {
+            let back = Range { from: range.from.plus_micros(-micros), to: range.from };
+            before = self.footage.segments(stream, back, SEGMENTS_MAX).await?.last().map(Segment::end);
+            if before.is_some() {
+                break;
+            }
+        }
+        let any =
+            before.is_some() || after.is_some() || !self.footage.segments(stream, Range::ALL, 1).await?.is_empty();
+        let stream = stream.clone();
+        Ok(if any { Error::NoFootage { stream, range, before, after } } else { Error::NoSuchStream(stream) })
+    }
+}
+
+/// Names what a plan of `range` is made from. A segment that grows changes it only as long as it may still get
+/// frames of the range.
+fn fingerprint(segments: &[Segment], range: Range) -> u64 {
+    let mut hash = DefaultHasher::new();
+    for segment in segments {
+        (segment.start, segment.name_suffix, segment.session, segment.index).hash(&mut hash);
+        let settled = segment.end().micros_since(range.to) >= SETTLED_MICROS;
+        (!settled).then_some((segment.bytes, segment.duration_ticks)).hash(&mut hash);
+    }
+    hash.finish()
+}
