@@ -2,6 +2,8 @@
 
 use super::Error;
 use crate::{
+    archive::{self, Archive},
+    base::{Kind, Wall},
     model::{Range, SampleTable, Segment, StreamKey},
     serve::BoxFuture,
 };
@@ -18,9 +20,46 @@ pub trait Footage: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Segment>, Error>>;
 
-    /// Where the samples of a segment lie.
+    /// The segment that begins just then.
+    fn segment<'a>(&'a self, stream: &'a StreamKey, start: Wall) -> BoxFuture<'a, Result<Option<Segment>, Error>>;
+
+    /// Where the samples of a segment lie; [`Error::Gone`] where it was removed meanwhile.
     fn table<'a>(&'a self, segment: &'a Segment) -> BoxFuture<'a, Result<Arc<SampleTable>, Error>>;
 
     /// The segment's file.
     fn path(&self, segment: &Segment) -> PathBuf;
+}
+
+impl Footage for Archive {
+    fn segments<'a>(
+        &'a self,
+        stream: &'a StreamKey,
+        range: Range,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Segment>, Error>> {
+        Box::pin(async move { Ok(Archive::segments(self, stream, range, limit).await?) })
+    }
+
+    fn segment<'a>(&'a self, stream: &'a StreamKey, start: Wall) -> BoxFuture<'a, Result<Option<Segment>, Error>> {
+        Box::pin(async move { Ok(Archive::segment(self, stream, start).await?) })
+    }
+
+    fn table<'a>(&'a self, segment: &'a Segment) -> BoxFuture<'a, Result<Arc<SampleTable>, Error>> {
+        Box::pin(async move {
+            Archive::table(self, segment).await.map_err(|e| match e.kind() {
+                Kind::NotFound => Error::Gone,
+                _ => e.into(),
+            })
+        })
+    }
+
+    fn path(&self, segment: &Segment) -> PathBuf {
+        Archive::path(self, segment)
+    }
+}
+
+impl From<archive::Error> for Error {
+    fn from(error: archive::Error) -> Self {
+        Self::Archive(error.to_string())
+    }
 }

@@ -10,6 +10,7 @@ use crate::{
     },
     model::{Range, Segment, StreamKey, frame::VIDEO_TIMESCALE},
 };
+use futures_util::{StreamExt, stream};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::PathBuf,
@@ -21,6 +22,8 @@ use tokio::sync::Semaphore;
 const SEGMENTS_MAX: usize = 20_000;
 /// Plans made at the same time; others wait, and mostly find what they wait for in the cache.
 const PLANS_AT_ONCE_MAX: usize = 2;
+/// Tables that are fetched at the same time.
+const TABLES_AT_ONCE_MAX: usize = 8;
 /// A growing segment that reaches so far beyond a range gets nothing more that lies in it, sound included.
 const SETTLED_MICROS: i64 = 2_000_000;
 /// How far back is looked for the footage before an empty range.
@@ -104,21 +107,26 @@ impl Planner {
         Ok(segments)
     }
 
-    /// Adds the tables.
+    /// Adds the tables, several at a time. What retention removed meanwhile is left out.
     pub(super) async fn sources(&self, segments: Vec<Segment>) -> Result<Vec<Source>, Error> {
         let mut sources = Vec::with_capacity(segments.len());
-        for segment in segments {
-            let table = self.footage.table(&segment).await?;
-            sources.push(Source { segment, table });
+        let load = |segment: Segment| async move {
+            let table = self.footage.table(&segment).await;
+            table.map(|table| Source { segment, table })
+        };
+        let mut loads = stream::iter(segments).map(load).buffered(TABLES_AT_ONCE_MAX);
+        while let Some(loaded) = loads.next().await {
+            match loaded {
+                Err(Error::Gone) => {}
+                source => sources.push(source?),
+            }
         }
         Ok(sources)
     }
 
     /// The segment that begins just then.
     pub(super) async fn source_at(&self, stream: &StreamKey, start: Wall) -> Result<Source, Error> {
-        let moment = Range { from: start, to: start.plus_micros(1) };
-        let found = self.footage.segments(stream, moment, SEGMENTS_MAX).await?;
-        let segment = found.into_iter().find(|s| s.start == start).ok_or(Error::Gone)?;
+        let segment = self.footage.segment(stream, start).await?.ok_or(Error::Gone)?;
         let table = self.footage.table(&segment).await?;
         Ok(Source { segment, table })
     }
