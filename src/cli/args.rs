@@ -8,6 +8,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 #[derive(Debug, Parser)]
 #[command(
     name = "skyvis",
+    bin_name = "skyvis",
     version,
     about = "A media gateway for Hikvision sites: finds the cameras, records them, plays any moment back",
     after_help = "Start with:  skyvis demo\nExit codes:  0 fine, 1 it ran and failed, 2 bad command line, 78 bad config",

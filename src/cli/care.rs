@@ -13,7 +13,7 @@ use crate::{
     store::{self, Store},
 };
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{io, os::unix::fs::MetadataExt, path::Path};
 
 /// `skyvis backup`
@@ -21,7 +21,7 @@ pub(super) async fn backup(args: &args::Backup, env: &Env, out: &mut Out) -> Res
     let target = Target::begin(&args.output, args.force)?;
     let offline = match &args.admin.admin {
         Some(_) => None,
-        None => Some(open_store(&data_config(&args.admin.file, env)?)),
+        None => Some(open_store(&data_config(&args.admin.file, env)?, false)),
     };
     let bytes = match offline {
         Some(Ok(store)) => {
@@ -32,9 +32,8 @@ pub(super) async fn backup(args: &args::Backup, env: &Env, out: &mut Out) -> Res
             saved?.bytes
         }
         other => {
-            let daemon = Daemon::of(&args.admin, env)?;
+            let daemon = Daemon::of(&args.admin, env)?.patient();
             match by_daemon(&daemon, target).await {
-                // Neither way works: why the data directory could not be used says more than that nobody answers.
                 Err(Error::NotRunning { .. }) if matches!(other, Some(Err(_))) => {
                     return other.map_or(Ok(()), |o| o.map(drop));
                 }
@@ -74,39 +73,27 @@ pub(super) fn restore(args: &args::Restore, env: &Env, out: &mut Out) -> Result<
     Ok(())
 }
 
-/// `skyvis reindex`, by the running daemon.
-pub(super) async fn reindex(args: &args::Admin, env: &Env, out: &mut Out) -> Result<(), Error> {
-    let daemon = Daemon::of(args, env)?.patient();
-    let summary = unless_interrupted(daemon.post("/api/v1/reindex"), "the daemon goes on with it").await?;
-    show_summary(&summary, args.json, out);
-    Ok(())
-}
-
-/// What a reindex did: `files: 12` a line.
-fn show_summary(summary: &Value, json: bool, out: &mut Out) {
-    match summary {
-        Value::Object(keys) if !json => {
-            for (key, value) in keys {
-                out.line(format!("{}: {value}", key.replace('_', " ")));
-            }
-        }
-        other => out.json(other),
+/// Where the data directory cannot be used and no daemon answers: the first says more, unless a process holds it.
+pub(super) fn why_neither(refused: Option<Error>, not_running: Error) -> Error {
+    match refused {
+        None | Some(Error::Store(store::Error::Locked { .. })) => not_running,
+        Some(refused) => refused,
     }
 }
 
 /// The config whose data directory is meant; the defaults where none is installed.
-fn data_config(file: &args::ConfigFile, env: &Env) -> Result<Config, Error> {
+pub(super) fn data_config(file: &args::ConfigFile, env: &Env) -> Result<Config, Error> {
     match client_config(file, env)? {
         Some(config) => Ok(config),
         None => Ok(config::parse("# none is installed", &config_path(file, env), env)?),
     }
 }
 
-/// Opens the store that is there; makes none.
-fn open_store(config: &Config) -> Result<Store, Error> {
+/// Opens the store of the data directory. One that is not there is made only where `make` says so.
+pub(super) fn open_store(config: &Config, make: bool) -> Result<Store, Error> {
     check_owner(&config.data_dir)?;
     let dir = config.store_dir();
-    if !dir.is_dir() {
+    if !make && !dir.is_dir() {
         return Err(Error::Nothing(format!("there is no database in {}; is data_dir right?", dir.display())));
     }
     Ok(Store::open(&dir, store::Options::default(), &Files::real(), &Metrics::default())?)

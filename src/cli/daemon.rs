@@ -66,17 +66,18 @@ impl Daemon {
         self.json(Method::POST, path).await
     }
 
-    /// `GET`s all pages of a list.
-    pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, Error> {
+    /// `GET`s all pages of a list, which an answer holds under `key`.
+    pub(super) async fn list(&self, path: &str, key: &str) -> Result<Vec<Value>, Error> {
+        let joint = if path.contains('?') { '&' } else { '?' };
         let mut all = Vec::new();
         let mut cursor = String::new();
         for _ in 0..PAGES_MAX {
             let mut page = self.get(&format!("{path}{cursor}")).await?;
-            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+            if let Some(Value::Array(items)) = page.get_mut(key).map(Value::take) {
                 all.extend(items);
             }
             match page.get("next") {
-                Some(Value::String(next)) => cursor = format!("?{}", query(&[("cursor", next)])),
+                Some(Value::String(next)) => cursor = format!("{joint}{}", query(&[("cursor", next)])),
                 _ => return Ok(all),
             }
         }

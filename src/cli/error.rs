@@ -1,6 +1,7 @@
 //! Why a command failed, in one sentence that says what to do.
 
 use crate::{
+    archive,
     base::{Kind, time::NotATime},
     config::Faults,
     disk,
@@ -76,6 +77,9 @@ pub enum Error {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The footage or its index refused.
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
     /// The simulator could not be started.
     #[error(transparent)]
     Simulator(#[from] sim::Error),
@@ -104,6 +108,7 @@ impl Error {
             Self::Exists(_) => Kind::Conflict,
             Self::Disk(e) => e.kind(),
             Self::Store(e) => e.kind(),
+            Self::Archive(e) => e.kind(),
             Self::Simulator(e) => e.kind(),
             Self::Nothing(_) => Kind::NotFound,
             Self::Output(_) | Self::Start(_) => Kind::Storage,

@@ -13,6 +13,7 @@ mod error;
 mod export;
 mod human;
 mod out;
+mod reindex;
 mod save;
 mod show;
 mod simulate;
@@ -68,7 +69,7 @@ fn dispatch(command: Command, env: &Env, out: &mut Out) -> Result<(), Error> {
         Command::Cameras(args) => one_thread(show::cameras(&Daemon::of(&args, env)?, &args, out)),
         Command::Recordings(args) => one_thread(show::recordings(&Daemon::of(&args.admin, env)?, &args, out)),
         Command::Export(args) => one_thread(export::export(&Daemon::of(&args.admin, env)?, &args, out)),
-        Command::Reindex(args) => one_thread(care::reindex(&args, env, out)),
+        Command::Reindex(args) => one_thread(reindex::reindex(&args, env, out)),
         Command::Backup(args) => one_thread(care::backup(&args, env, out)),
         Command::Restore(args) => care::restore(&args, env, out),
         Command::Run(_) => Err(Error::NotBuilt("run")),

@@ -17,6 +17,9 @@ use crate::{
 };
 use serde_json::{Value, json};
 
+/// What a person looks for first.
+const STATUS_FIRST: [&str; 5] = ["phase", "version", "node", "time", "uptime_seconds"];
+
 /// `skyvis status`
 pub(super) async fn status(daemon: &Daemon, args: &args::Admin, out: &mut Out) -> Result<(), Error> {
     let status = daemon.get("/api/v1/status").await?;
@@ -25,7 +28,13 @@ pub(super) async fn status(daemon: &Daemon, args: &args::Admin, out: &mut Out) -
         return Ok(());
     }
     let mut table = Table::new([("", Left), ("", Left)]);
-    lines_of(&mut table, "", &status);
+    let mut rest = status;
+    for key in STATUS_FIRST {
+        if let Some(value) = rest.as_object_mut().and_then(|all| all.remove(key)) {
+            lines_of(&mut table, &key.replace('_', " "), &value);
+        }
+    }
+    lines_of(&mut table, "", &rest);
     // A table without heads begins with an empty line.
     out.text(table.render(out.columns()).trim_start_matches('\n'));
     Ok(())
@@ -34,6 +43,11 @@ pub(super) async fn status(daemon: &Daemon, args: &args::Admin, out: &mut Out) -
 /// One line a value, so that whatever a newer daemon adds is shown too.
 fn lines_of(table: &mut Table, name: &str, value: &Value) {
     match value {
+        Value::Object(keys) if !name.is_empty() && is_tally(keys) => {
+            let some = keys.iter().filter(|(_, n)| **n != 0).map(|(what, n)| format!("{n} {what}"));
+            let some = some.collect::<Vec<_>>().join(", ");
+            table.row([name.to_owned(), if some.is_empty() { "none".to_owned() } else { some }]);
+        }
         Value::Object(keys) => {
             for (key, value) in keys {
                 let name = if name.is_empty() { key.clone() } else { format!("{name} {key}") };
@@ -58,10 +72,16 @@ fn lines_of(table: &mut Table, name: &str, value: &Value) {
     }
 }
 
+/// Numbers of things by name, such as streams by state.
+fn is_tally(keys: &serde_json::Map<String, Value>) -> bool {
+    let unit = |key: &str| key.ends_with("bytes") || key.ends_with("seconds");
+    keys.len() > 1 && keys.iter().all(|(key, value)| value.is_u64() && !unit(key))
+}
+
 /// `skyvis cameras`
 pub(super) async fn cameras(daemon: &Daemon, args: &args::Admin, out: &mut Out) -> Result<(), Error> {
-    let devices = daemon.list("/api/v1/devices").await?;
-    let streams = daemon.list("/api/v1/streams").await?;
+    let devices = daemon.list("/api/v1/devices", "items").await?;
+    let streams = daemon.list("/api/v1/streams", "items").await?;
     if args.json {
         out.json(&json!({ "devices": devices, "streams": streams }));
         return Ok(());
@@ -154,18 +174,18 @@ pub(super) async fn recordings(daemon: &Daemon, args: &args::Recordings, out: &m
     }
     let keys: Vec<String> = match &args.stream {
         Some(key) => vec![key.parse::<StreamKey>()?.to_string()],
-        None => daemon.list("/api/v1/streams").await?.iter().map(|s| plain(&s["key"])).collect(),
+        None => daemon.list("/api/v1/streams", "items").await?.iter().map(|s| plain(&s["key"])).collect(),
     };
     let mut streams = Vec::new();
     for key in &keys {
         let mut pairs = vec![("stream", key.as_str())];
         pairs.extend(times.iter().map(|(name, time)| (*name, time.as_str())));
-        let answer = daemon.get(&format!("/api/v1/recordings?{}", query(&pairs))).await?;
-        streams.push((key, answer));
+        let spans = daemon.list(&format!("/api/v1/recordings?{}", query(&pairs)), "spans").await?;
+        streams.push((key.as_str(), spans));
     }
     if args.admin.json {
-        let one = |(key, answer): (&String, Value)| json!({ "stream": key, "spans": answer["spans"] });
-        out.json(&json!({ "recordings": streams.into_iter().map(one).collect::<Vec<_>>() }));
+        let one = |(key, spans): &(&str, Vec<Value>)| json!({ "stream": key, "spans": spans });
+        out.json(&json!({ "recordings": streams.iter().map(one).collect::<Vec<_>>() }));
         return Ok(());
     }
     let table = spans_table(&streams);
@@ -176,17 +196,17 @@ pub(super) async fn recordings(daemon: &Daemon, args: &args::Recordings, out: &m
     Ok(())
 }
 
-fn spans_table(streams: &[(&String, Value)]) -> Table {
+fn spans_table(streams: &[(&str, Vec<Value>)]) -> Table {
     let heads = [("STREAM", Left), ("FROM", Left), ("TO", Left), ("LENGTH", Right), ("SIZE", Right), ("FILES", Right)];
     let mut table = Table::new(heads);
-    for (key, answer) in streams {
-        for span in answer["spans"].as_array().map_or(&[][..], Vec::as_slice) {
+    for (key, spans) in streams {
+        for span in spans {
             let length = match (time(&span["start"]), time(&span["end"])) {
                 (Some(start), Some(end)) => human::length(end.micros_since(start)),
                 _ => String::new(),
             };
             table.row([
-                (*key).clone(),
+                (*key).to_owned(),
                 plain(&span["start"]),
                 plain(&span["end"]),
                 length,

@@ -136,12 +136,16 @@ fn a_daemon_that_is_not_there_is_one_sentence_with_what_to_do() {
 
 #[test]
 fn status_shows_whatever_the_daemon_says() {
-    let body =
-        r#"{"version":"0.1.0","uptime_seconds":3725,"phase":"running","disk":{"free_bytes":1073741824},"none":null}"#;
+    let body = r#"{"version":"0.1.0","uptime_seconds":3725,"phase":"running","disk":{"free_bytes":1073741824},"none":null,
+        "counts":{"devices":{"offline":0,"online":2},"readers":0,"streams":{"running":0,"stopped":0}}}"#;
     let (url, _) = daemon(&[("GET /api/v1/status", OK, body)]);
     let ran = skyvis(&["status", "--admin", &url]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert_eq!(ran.stdout, "disk free  1.0 GiB\nphase      running\nuptime     1 h 02 min\nversion    0.1.0\n");
+    assert_eq!(
+        ran.stdout,
+        "phase           running\nversion         0.1.0\nuptime          1 h 02 min\ncounts devices  2 online\n\
+         counts readers  0\ncounts streams  none\ndisk free       1.0 GiB\n"
+    );
     let json = skyvis(&["status", "--json", "--admin", &url]).stdout;
     assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["uptime_seconds"], 3725);
 }
@@ -343,4 +347,31 @@ fn a_held_store_is_backed_up_by_the_daemon_that_holds_it() {
         Ok(())
     })
     .unwrap();
+}
+
+#[test]
+fn a_lost_index_comes_back_out_of_the_files() {
+    use crate::archive::fixture::{Bench, noon, stream};
+    let dir = tempfile::tempdir().unwrap();
+    let env = data_dir(dir.path(), "127.0.0.1:9");
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    one_thread(async {
+        let bench = Bench::open(&data).await;
+        let frames = crate::media::fixture::clip(Default::default()).frames(1, noon());
+        bench.lay(&stream("cam/1/main"), &frames, 0, 10).await;
+        bench.end().await;
+        Ok(())
+    })
+    .unwrap();
+    std::fs::remove_dir_all(data.join("store")).unwrap();
+    let ran = skyvis_in(&env, &["reindex"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (0, "files in the index: 1\nhad no row, or a wrong one: 1\n"),
+        "{}",
+        ran.stderr
+    );
+    let again: serde_json::Value = serde_json::from_str(&skyvis_in(&env, &["reindex", "--json"]).stdout).unwrap();
+    assert_eq!((&again["segments"], &again["mended"]), (&1.into(), &0.into()));
 }
