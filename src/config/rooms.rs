@@ -1,7 +1,7 @@
 //! What each room is told, out of the checked values.
 
 use super::{Config, Device, Recording};
-use crate::{archive, camera, recorder};
+use crate::{archive, camera, playback, recorder};
 use std::path::PathBuf;
 
 /// The database, below the data directory.
@@ -29,6 +29,11 @@ impl Config {
             defaults: self.recording.settings(),
             devices: self.devices.iter().map(|d| (d.id.clone(), d.recording.settings())).collect(),
         }
+    }
+
+    /// What playback runs on.
+    pub fn playback(&self) -> playback::Config {
+        playback::Config { token: self.playback.token.clone() }
     }
 
     /// What the archive runs on.
