@@ -30,30 +30,47 @@ const PAGES_MAX: usize = 10_000;
 /// The daemon's admin endpoint.
 pub(super) struct Daemon {
     client: Client,
-    token: Option<Secret>,
+    tokens: Tokens,
+}
+
+/// What is shown to whom. Footage has a token of its own where the config gives it one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Tokens {
+    admin: Option<Secret>,
+    media: Option<Secret>,
+}
+
+impl Tokens {
+    fn of(&self, path: &str) -> Option<&Secret> {
+        if path.starts_with("/media/") { self.media.as_ref() } else { self.admin.as_ref() }
+    }
 }
 
 impl Daemon {
     /// Where the command line, else the config, else the default says.
     pub(super) fn of(args: &args::Admin, env: &Env) -> Result<Self, Error> {
-        let (address, mut token) = match &args.admin {
+        let (address, mut tokens) = match &args.admin {
             // A token of the config goes to no address that the config does not name.
-            Some(url) => (address_of(url)?, None),
+            Some(url) => (address_of(url)?, Tokens::default()),
             None => match client_config(&args.file, env)? {
-                Some(config) => (dial_address(&config.admin.listen), config.admin.token),
-                None => (address_of(ADDRESS_DEFAULT)?, None),
+                Some(config) => (
+                    dial_address(&config.admin.listen),
+                    Tokens { admin: config.admin.token, media: config.playback.token },
+                ),
+                None => (address_of(ADDRESS_DEFAULT)?, Tokens::default()),
             },
         };
         if let Some(path) = &args.token_file {
-            token = Some(token_of(path)?);
+            let token = Some(token_of(path)?);
+            tokens = Tokens { admin: token.clone(), media: token };
         }
-        Ok(Self { client: Client::new(address, Limits::default()), token })
+        Ok(Self { client: Client::new(address, Limits::default()), tokens })
     }
 
     /// The same daemon, asked for something that may take hours.
     pub(super) fn patient(self) -> Self {
         let limits = Limits { total: LONG_WORK, ..Limits::default() };
-        Self { client: Client::new(self.client.address().clone(), limits), token: self.token }
+        Self { client: Client::new(self.client.address().clone(), limits), tokens: self.tokens }
     }
 
     /// `GET`s JSON.
@@ -99,7 +116,7 @@ impl Daemon {
                 break;
             }
         }
-        Err(self.refusal(head.status, &text))
+        Err(self.refusal(path, head.status, &text))
     }
 
     /// A request that failed on its way.
@@ -120,7 +137,7 @@ impl Daemon {
     async fn json(&self, method: Method, path: &str) -> Result<Value, Error> {
         let answer = self.client.request(self.request(method, path)?).await.map_err(|e| self.failed(e))?;
         if !answer.status().is_success() {
-            return Err(self.refusal(answer.status(), answer.body()));
+            return Err(self.refusal(path, answer.status(), answer.body()));
         }
         serde_json::from_slice(answer.body())
             .map_err(|_| self.odd("its answer is not JSON; is it skyvis that listens there?"))
@@ -128,15 +145,15 @@ impl Daemon {
 
     fn request(&self, method: Method, path: &str) -> Result<Request<Bytes>, Error> {
         let mut request = Request::builder().method(method).uri(path);
-        if let Some(token) = &self.token {
+        if let Some(token) = self.tokens.of(path) {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
         }
         request.body(Bytes::new()).map_err(|e| Error::Usage(format!("cannot ask for {path}: {e}")))
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> Error {
+    fn refusal(&self, path: &str, status: StatusCode, body: &[u8]) -> Error {
         if status == StatusCode::UNAUTHORIZED {
-            return Error::Token { address: self.client.address().to_string(), sent: self.token.is_some() };
+            return Error::Token { address: self.client.address().to_string(), sent: self.tokens.of(path).is_some() };
         }
         let problem: Value = serde_json::from_slice(body).unwrap_or_default();
         let part = |key: &str| problem.get(key).and_then(Value::as_str).filter(|s| !s.is_empty());
@@ -240,13 +257,16 @@ mod tests {
     fn a_token_of_the_config_goes_only_where_the_config_says() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("c.toml");
-        std::fs::write(&file, "[admin]\nlisten = \"0.0.0.0:9080\"\ntoken = \"secret\"\n").unwrap();
+        std::fs::write(&file, "[admin]\nlisten = \"0.0.0.0:9080\"\ntoken = \"secret\"\n[playback]\ntoken = \"m\"\n")
+            .unwrap();
         let env = Env::default();
         let file = args::ConfigFile { config: Some(file) };
         let from_config = Daemon::of(&args::Admin { file: file.clone(), ..Default::default() }, &env).unwrap();
-        assert_eq!(from_config.token, Some(Secret::new("secret")));
+        let (status, media) =
+            (from_config.tokens.of("/api/v1/status"), from_config.tokens.of("/media/a/1/main/vod.mp4"));
+        assert_eq!((status, media), (Some(&Secret::new("secret")), Some(&Secret::new("m"))));
         let admin = Some("http://elsewhere".to_owned());
         let elsewhere = Daemon::of(&args::Admin { file, admin, ..Default::default() }, &env).unwrap();
-        assert_eq!(elsewhere.token, None);
+        assert_eq!(elsewhere.tokens, Tokens::default());
     }
 }

@@ -47,7 +47,7 @@ pub enum Error {
         why: String,
     },
     /// A token is needed, or another one.
-    #[error("{address} asks for the admin token{}; name its file with --token-file", if *.sent { ", and not the one that was sent" } else { "" })]
+    #[error("{address} asks for a token{}; name its file with --token-file", if *.sent { " other than the one that was sent" } else { "" })]
     Token {
         /// Who asks.
         address: String,
