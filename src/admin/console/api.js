@@ -10,7 +10,6 @@ export class ApiError extends Error {
   }
 }
 
-export const hasToken = () => sessionStorage.getItem(TOKEN) !== null;
 export const setToken = (token) => sessionStorage.setItem(TOKEN, token);
 
 /** `fetch` with the token, if there is one; a failed answer becomes an [`ApiError`]. */
@@ -104,15 +103,8 @@ export function pause(ms, signal) {
   });
 }
 
-/** Lets the browser save a file. With a token a plain link cannot be followed, so the file is fetched first. */
-export async function download(url, name) {
-  let href = url;
-  if (hasToken()) href = URL.createObjectURL(await (await ask(url)).blob());
-  const link = document.createElement("a");
-  link.href = href;
-  link.download = name;
-  document.body.append(link);
-  link.click();
-  link.remove();
-  if (href !== url) setTimeout(() => URL.revokeObjectURL(href), 60_000);
+/** For what the browser itself fetches and cannot be given a header: a video's address, a download. */
+export function withToken(url) {
+  const token = sessionStorage.getItem(TOKEN);
+  return token ? `${url}${url.includes("?") ? "&" : "?"}token=${encodeURIComponent(token)}` : url;
 }

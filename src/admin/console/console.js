@@ -20,7 +20,7 @@ class StreamsView {
     this.rows = new Map();
     this.devices = h("div", { class: "devices" });
     this.body = h("tbody");
-    const heads = ["Stream", "State", "Codec", "Size", "fps", "Bitrate", "Last frame", "Reconnects", "Viewers", "Why"];
+    const heads = ["Stream", "State", "Codec", "Size", "fps", "Bitrate", "Last frame", "Reconnects", "Viewers", "", "Why"];
     const numeric = new Set(["fps", "Bitrate", "Last frame", "Reconnects", "Viewers"]);
     const row = h("tr", {}, heads.map((t) => h("th", { scope: "col", class: numeric.has(t) ? "number" : null }, t)));
     root.append(
@@ -37,7 +37,7 @@ class StreamsView {
       if (!this.rows.has(stream.key)) this.rows.set(stream.key, new StreamRow(stream.key, this.body));
       this.rows.get(stream.key).update(stream);
     }
-    if (streams.length === 0 && this.rows.size === 0) this.body.replaceChildren(h("tr", {}, h("td", { colspan: 10, class: "dim" }, "No streams yet.")));
+    if (streams.length === 0 && this.rows.size === 0) this.body.replaceChildren(h("tr", {}, h("td", { colspan: 11, class: "dim" }, "No streams yet.")));
     else this.body.querySelector("td[colspan]")?.parentElement.remove();
   }
 
@@ -58,7 +58,8 @@ class StreamRow {
     const cell = (numeric) => h("td", { class: numeric ? "number" : null });
     this.name = h("span", { class: "dim" });
     this.badge = badge("unknown");
-    this.cells = { codec: cell(), size: cell(), fps: cell(true), rate: cell(true), last: cell(true), reconnects: cell(true), readers: cell(true), why: cell() };
+    this.cells = { codec: cell(), size: cell(), fps: cell(true), rate: cell(true), last: cell(true), reconnects: cell(true), readers: cell(true), watch: cell(), why: cell() };
+    this.cells.watch.append(h("a", { class: "button small", href: `#recordings/${key}/live`, "data-live": true, "aria-label": `Watch ${key} live` }, "Live"));
     this.element = h("tr", { "data-stream": key },
       h("th", { scope: "row" }, h("a", { href: `#recordings/${key}` }, key), " ", this.name),
       h("td", {}, this.badge), ...Object.values(this.cells));
@@ -87,7 +88,7 @@ class StreamRow {
 class EventsView {
   constructor(root) {
     this.stopping = new AbortController();
-    this.list = h("ol", { class: "events", "aria-live": "polite" });
+    this.list = h("ol", { class: "log", "aria-live": "polite" });
     this.empty = h("p", { class: "empty" }, "Nothing has happened yet.");
     root.append(h("h1", {}, "Events"), this.empty, this.list);
     const after = Math.max(0, (known.status?.last_event ?? 0) - EVENTS_BACK);

@@ -1,7 +1,7 @@
 // Plays one stream from a moment on: fetches HLS playlists window by window and feeds their segments to Media Source.
 // Behind the last recorded frame it goes on with what is being recorded: the live tail.
 
-import { ApiError, ask, hasToken, pause, recordings } from "./api.js";
+import { ApiError, ask, pause, recordings, withToken } from "./api.js";
 import { firstTime, parsePlaylist, readInit } from "./playlist.js";
 import { iso } from "./text.js";
 
@@ -17,6 +17,8 @@ const LIVE_LAG_S = 1.2;
 const LIVE_LAG_FAST_S = 2.5;
 const LIVE_LAG_JUMP_S = 8;
 const PLAYLIST_EVERY_MS = 500;
+/** A playlist that grows is fetched whole each time; one longer than this is left for a new one. */
+const OPEN_SEGMENTS_MAX = 120;
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
 
 /** A video that cannot be decoded here; trying again would not help. */
@@ -121,6 +123,7 @@ export class Player {
         taken = segment.number;
         fresh = false;
       }
+      if (open && playlist.segments.length > OPEN_SEGMENTS_MAX && this.endTime !== null) return this.endTime;
       if (playlist.ended) return open ? Math.max(this.endTime ?? from, from + 1) : until;
       await pause(PLAYLIST_EVERY_MS, this.signal);
       this.signal.throwIfAborted();
@@ -276,9 +279,8 @@ export class Player {
   /** Without Media Source for this video: the MP4 file itself, which some browsers decode where Media Source does not. */
   fallBack(from, why) {
     this.release();
-    if (hasToken()) return this.onStatus(why, true);
     this.video.addEventListener("error", () => !this.signal.aborted && this.onStatus(why, true), { once: true, signal: this.signal });
-    this.video.src = mp4Url(this.stream, from, Math.min(from + WINDOW_MS, Date.now()));
+    this.video.src = withToken(mp4Url(this.stream, from, Math.min(from + WINDOW_MS, Date.now())));
     this.video.play().catch(() => {});
   }
 

@@ -1,6 +1,6 @@
 // Recordings: a bar per stream over the hours of a day, and the player of what was clicked.
 
-import { download, recordings } from "./api.js";
+import { recordings, withToken } from "./api.js";
 import { Player, mp4Url } from "./player.js";
 import { bytes, clock, day, dayStart, duration, h, iso, setText } from "./text.js";
 
@@ -16,22 +16,33 @@ const TICKS_MAX = 13;
 const STEP_MS = 10_000;
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
 
+/** `nvr1/1/main` and `nvr1/1/main/live`: the stream, and whether to play it live at once. */
+function parse(argument) {
+  const live = argument.endsWith("/live");
+  return [(live ? argument.slice(0, -5) : argument) || null, live];
+}
+
 export class RecordingsView {
   constructor(root, stream) {
     this.rows = new Map();
     this.stopping = new AbortController();
-    this.selected = stream || null;
+    const [key, live] = parse(stream);
+    this.selected = key;
     this.time = null;
     this.chooseDay(day(Date.now()), false);
     root.append(this.buildStage(), this.buildBars());
     this.onKey = (event) => this.key(event);
     document.addEventListener("keydown", this.onKey);
     this.loop();
+    if (live) this.play(key, null);
   }
 
   /** Goes on with another stream without building the page anew. */
-  choose(stream) {
-    if (stream) this.select(stream);
+  choose(argument) {
+    const [key, live] = parse(argument);
+    if (live) this.play(key, null);
+    else if (key) this.select(key);
+    this.rows.get(key)?.element.scrollIntoView({ block: "nearest" });
     return true;
   }
 
@@ -68,7 +79,7 @@ export class RecordingsView {
     const field = (label) => h("input", { type: "datetime-local", step: 1, "aria-label": label, onchange: () => this.showExport() });
     this.exportFrom = field("From");
     this.exportTo = field("To");
-    this.exportLink = h("a", { class: "button", "data-download": true, onclick: (event) => this.export(event) }, "Download MP4");
+    this.exportLink = h("a", { class: "button", "data-download": true }, "Download MP4");
     this.exportInfo = h("span", { class: "dim" });
     return h("div", { class: "export" }, h("span", { class: "dim" }, "Export"), this.exportFrom, "to", this.exportTo, this.exportLink, this.exportInfo);
   }
@@ -118,7 +129,9 @@ export class RecordingsView {
       setText(this.rows.get(key).name, stream?.name ? `${key} · ${stream.name}` : key);
     }
     this.select(this.selected ?? streams[0]?.key ?? null);
-    if (added) this.load();
+    if (!added) return;
+    if (this.selected) this.rows.get(this.selected)?.element.scrollIntoView({ block: "nearest" });
+    this.load();
   }
 
   addRow(key) {
@@ -126,7 +139,8 @@ export class RecordingsView {
     const now = h("span", { class: "now", "aria-hidden": "true" });
     const head = h("span", { class: "head", "aria-hidden": "true" });
     const name = h("button", { type: "button", class: "name", onclick: () => { location.hash = `recordings/${key}`; } });
-    const element = h("div", { class: "row", "data-stream": key }, name, h("div", { class: "lane" }, track, now, head));
+    const live = h("button", { type: "button", class: "live", "data-live": true, "aria-label": `Watch ${key} live`, onclick: () => this.play(key, null) }, "Live");
+    const element = h("div", { class: "row", "data-stream": key }, name, h("div", { class: "lane" }, track, now, head), live);
     this.rows.set(key, { key, element, name, track, now, head, spans: [] });
     this.list.append(element);
   }
@@ -264,7 +278,7 @@ export class RecordingsView {
     const time = pointed ? this.timeAt(row.track, event.clientX) : Math.max(span.start, this.from);
     this.setExport(Math.max(span.start, this.dayFrom), Math.min(span.end, this.dayTo));
     this.play(row.key, Math.min(Math.max(time, span.start), span.end - 500));
-    if (row.key !== this.selected) location.hash = `recordings/${row.key}`;
+    if (location.hash !== `#recordings/${row.key}`) location.hash = `recordings/${row.key}`;
   }
 
   /** Plays from a wall time, or live where that is null. */
@@ -338,20 +352,9 @@ export class RecordingsView {
   showExport() {
     const [from, to] = [Date.parse(this.exportFrom.value), Date.parse(this.exportTo.value)];
     const sound = this.selected !== null && to > from;
-    if (sound) this.exportLink.href = mp4Url(this.selected, from, to);
+    if (sound) this.exportLink.href = withToken(mp4Url(this.selected, from, to));
     else this.exportLink.removeAttribute("href");
     this.exportLink.download = `${(this.selected ?? "").replaceAll("/", "-")}_${this.exportFrom.value.replaceAll(":", "")}.mp4`;
     setText(this.exportInfo, sound ? duration((to - from) / 1000) : "Choose a start and a later end.");
-  }
-
-  async export(event) {
-    event.preventDefault();
-    this.showExport();
-    if (!this.exportLink.hasAttribute("href")) return;
-    try {
-      await download(this.exportLink.getAttribute("href"), this.exportLink.download);
-    } catch (error) {
-      setText(this.exportInfo, error.message);
-    }
   }
 }

@@ -104,6 +104,10 @@ const REASONS = {
   disk_full: "the disk is full; recording goes on once there is room",
   schedule: "outside the recording schedule",
   disabled: "recording is turned off for this device",
+  disk_error: "the disk failed; recording is tried again",
+  not_mounted: "the disk for recordings is not mounted",
+  bad_frames: "the camera sends frames that cannot be recorded",
+  sync_stretched: "the disk cannot keep up; a power cut may cost more than it should",
 };
 
 export const reason = (text) => (text ? REASONS[text] ?? text : "");
