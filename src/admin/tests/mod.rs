@@ -1,6 +1,8 @@
-//! The table of routes and what is made of it.
+//! The table of routes and what is made of it; the endpoint over real rooms is in `endpoint`.
 
-use super::{
+mod endpoint;
+
+use crate::admin::{
     openapi,
     route::{self, Found},
     table::{NOT_BUILT, ROUTES},
@@ -35,7 +37,7 @@ const PROMISED: &[(&str, &str)] = &[
 ];
 
 /// A path that fits a pattern.
-fn example(pattern: &str) -> String {
+pub(super) fn example(pattern: &str) -> String {
     pattern
         .replace("{id}", "nvr1")
         .replace("{key}", "nvr1/3/main")

@@ -1,0 +1,308 @@
+//! The endpoint over real rooms that have nothing to show yet, and some footage in the index.
+
+use super::example;
+use crate::{
+    admin::{self, Config, Deps, Phase, ReloadRefused, Reloader, table},
+    archive::{self, Archive},
+    base::{Clock, Metrics, Secret, TaskGroup, Wall},
+    camera,
+    disk::{Disk, Files},
+    events::{self, Events},
+    live::Hub,
+    model::{SampleTable, Segment, SessionId, StreamKey},
+    serve::{Body, BoxFuture, Handler, HandlerFn, ListenerKind, Peer, Request, Response},
+    store::{self, Store},
+};
+use futures_util::StreamExt;
+use http::{HeaderName, HeaderValue, Method};
+use http_body_util::BodyStream;
+use serde_json::{Value, json};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::sync::watch;
+
+const START: i64 = 1_790_000_000_000_000;
+
+struct House {
+    handler: Arc<dyn Handler>,
+    archive: Archive,
+    events: Events,
+    phase: watch::Sender<Phase>,
+    reload_works: Arc<AtomicBool>,
+    group: TaskGroup,
+    _dir: tempfile::TempDir,
+}
+
+struct Reload(Arc<AtomicBool>);
+
+impl Reloader for Reload {
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, ReloadRefused>> {
+        let faults = vec!["config.toml:3: `recordnig` is not known; did you mean `recording`?".to_owned()];
+        let works = self.0.load(Ordering::Relaxed);
+        Box::pin(
+            async move { if works { Ok(vec!["device nvr1 added".into()]) } else { Err(ReloadRefused { faults }) } },
+        )
+    }
+}
+
+async fn house(token: Option<&str>) -> House {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, metrics, group, hub) = (Clock::real(), Metrics::default(), TaskGroup::new(), Hub::default());
+    let store = Store::open(&dir.path().join("store"), store::Options::default(), &Files::real(), &metrics).unwrap();
+    let (events, events_task) = events::build(store.clone(), clock.clone(), &metrics).unwrap();
+    group.spawn("events", events_task.run(group.stop_token()));
+    let disk = Disk::real(1);
+    let config = archive::Config {
+        dir: dir.path().join("recordings"),
+        retain_bytes: None,
+        defaults: archive::Limits { retain_days: None, min_free: archive::MinFree::Bytes(0) },
+        devices: Default::default(),
+    };
+    let deps = archive::Deps {
+        store: store.clone(),
+        disk,
+        clock: clock.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+    };
+    let (archive, archive_task) = archive::build(config, deps).unwrap();
+    archive.recover().await.unwrap();
+    group.spawn("archive", archive_task.run(group.stop_token()));
+    let deps = camera::Deps {
+        hub: hub.clone(),
+        events: events.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        group: group.clone(),
+    };
+    let (cameras, cameras_task) = camera::build(camera::Config::default(), deps);
+    group.spawn("cameras", cameras_task.run(group.stop_token()));
+    let (phase, phases) = watch::channel(Phase::Ready);
+    let reload_works = Arc::new(AtomicBool::new(true));
+    let media = |request: Request| async move { Response::new(Body::bytes(format!("media {}", request.path()))) };
+    let deps = Deps {
+        cameras,
+        archive: archive.clone(),
+        store,
+        events: events.clone(),
+        hub,
+        playback: Arc::new(HandlerFn(media)),
+        metrics,
+        clock,
+        phase: phases,
+        reloader: Arc::new(Reload(reload_works.clone())),
+        config: watch::channel(Arc::new(json!({ "node": "n", "admin": { "token": "***" } }))).1,
+    };
+    let config = Config { token: token.map(Secret::new), node: "n".into(), data_dir: dir.path().to_owned() };
+    let handler = admin::build(config, deps);
+    House { handler, archive, events, phase, reload_works, group, _dir: dir }
+}
+
+impl House {
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
+        let mut request = Request::local(method, path.parse().unwrap(), "");
+        request.peer = Peer { address: Some("127.0.0.1:50000".parse().unwrap()), listener: ListenerKind::Admin };
+        request.stopping = self.group.stop_token();
+        for (name, value) in headers {
+            request.headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        self.handler.handle(request).await
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let response = self.ask(Method::GET, path, &[]).await;
+        assert_eq!(response.status(), 200, "{path}");
+        serde_json::from_slice(&response.into_body().collect().await.unwrap()).unwrap()
+    }
+
+    /// The status and problem of a request that is refused.
+    async fn problem(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let response = self.ask(method, path, headers).await;
+        assert_eq!(response.headers()["content-type"], "application/problem+json", "{path}");
+        let status = response.status().as_u16();
+        let problem: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap()).unwrap();
+        assert_eq!(problem["status"], status);
+        (status, problem)
+    }
+
+    /// Files of a second each, one behind the other, with a gap behind every tenth.
+    async fn record(&self, stream: &StreamKey, count: u32) {
+        for i in 0..count {
+            let gaps = i64::from(i / 10) * 60_000_000;
+            let segment = Segment {
+                stream: stream.clone(),
+                start: Wall::from_micros(START + i64::from(i) * 1_000_000 + gaps),
+                duration_ticks: 90_000,
+                bytes: 1000,
+                frames: 25,
+                session: SessionId(u64::from(i / 10)),
+                index: i % 10,
+                name_suffix: 0,
+                closed: false,
+                sha256: None,
+            };
+            self.archive.opened(segment, SampleTable::default()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_of_the_table_answers() {
+    let house = house(None).await;
+    for route in table::ROUTES {
+        let path = example(route.pattern);
+        let query = if path.ends_with("recordings") || path.ends_with("segments") { "?stream=nvr1/1/main" } else { "" };
+        let response = house.ask(route.method.clone(), &format!("{path}{query}"), &[]).await;
+        let names_a_thing = route.pattern.contains("{id}") || route.pattern.contains("{key}");
+        let expected = if names_a_thing { 404 } else { 200 };
+        assert_eq!(response.status(), expected, "{} {path}", route.method);
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    }
+    assert_eq!(house.json("/api/v1/openapi.json").await["openapi"], "3.1.0");
+    let status = house.json("/api/v1/status").await;
+    assert_eq!(status["phase"], "ready");
+    assert_eq!(status["counts"]["devices"]["online"], 0);
+    assert!(status["catalog_version"].is_null() && status["route_table_version"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_says_so() {
+    let house = house(None).await;
+    let kind = |problem: &Value| problem["type"].as_str().unwrap().to_owned();
+    for (method, path, status, slug) in [
+        (Method::GET, "/api/v1/nothing", 404, "not-found"),
+        (Method::GET, "/api/v1/gaps", 501, "not-built"),
+        (Method::PUT, "/api/v1/services/web/instances/a", 501, "not-built"),
+        (Method::POST, "/api/v1/streams/nvr1/3/main/pause", 501, "not-built"),
+        (Method::DELETE, "/api/v1/devices/nvr1", 501, "not-built"),
+        (Method::DELETE, "/api/v1/status", 405, "method-not-allowed"),
+        (Method::GET, "/api/v1/streams?form=x", 400, "bad-parameter"),
+        (Method::GET, "/api/v1/recordings?stream=nvr1", 400, "bad-parameter"),
+        (Method::GET, "/api/v1/segments?stream=nvr1/1/main&from=now", 400, "bad-parameter"),
+        (Method::GET, "/api/v1/events?after=x", 400, "bad-parameter"),
+        (Method::GET, "/console/../secret", 404, "not-found"),
+    ] {
+        let (found, problem) = house.problem(method, path, &[]).await;
+        assert_eq!((found, kind(&problem)), (status, format!("urn:skyvis:problem:{slug}")), "{path}");
+    }
+    let response = house.ask(Method::DELETE, "/api/v1/status", &[]).await;
+    assert_eq!(response.headers()["allow"], "GET, HEAD");
+    house.phase.send_replace(Phase::Stopping);
+    assert_eq!(house.problem(Method::GET, "/readyz", &[]).await.0, 503);
+    house.reload_works.store(false, Ordering::Relaxed);
+    let (status, problem) = house.problem(Method::POST, "/api/v1/reload", &[]).await;
+    assert!(status == 422 && problem["detail"].as_str().unwrap().contains("recordnig"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn footage_is_listed_page_by_page_and_nothing_twice() {
+    let house = house(None).await;
+    let stream: StreamKey = "nvr1/1/main".parse().unwrap();
+    house.record(&stream, 35).await;
+    let spans = house.json("/api/v1/recordings?stream=nvr1/1/main").await;
+    let counts: Vec<_> = spans["spans"].as_array().unwrap().iter().map(|s| s["segments"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [10, 10, 10, 5]);
+    assert_eq!(spans["spans"][0]["start"], Wall::from_micros(START).to_string());
+    for (list, array, size) in [("recordings", "spans", 4), ("segments", "segments", 35)] {
+        for limit in [1, 3, 4, 35] {
+            let (mut starts, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = house.json(&format!("/api/v1/{list}?stream=nvr1/1/main&limit={limit}{cursor}")).await;
+                let items = page[array].as_array().unwrap();
+                assert!(items.len() <= limit);
+                starts.extend(items.iter().map(|i| i["start"].as_str().unwrap().to_owned()));
+                let Some(next) = page["next"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(starts.len(), size, "{list} by {limit}");
+            assert!(starts.is_sorted(), "{list} by {limit}");
+        }
+    }
+    let segment = &house.json("/api/v1/segments?stream=nvr1/1/main&limit=1").await["segments"][0];
+    assert_eq!((&segment["key"], &segment["duration_ms"]), (&json!("nvr1/1/main"), &json!(1000)));
+    assert!(segment["path"].as_str().unwrap().ends_with(".mp4") && segment["sha256"].is_null());
+    let cut = format!("from={}&to={}", Wall::from_micros(START + 500_000), Wall::from_micros(START + 1_500_000));
+    let within = house.json(&format!("/api/v1/segments?stream=nvr1/1/main&{cut}")).await;
+    assert_eq!(within["segments"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_streamed_filtered_and_resumed() {
+    let house = house(None).await;
+    for i in 0..3 {
+        house.events.emit("presence.online", format!("cam{i}"), json!({}));
+        house.events.emit("disk.full", "", json!({ "n": i }));
+    }
+    house.events.watch().wait_for(|last| *last >= 6).await.unwrap();
+    let read = async |path: &str, headers: &[(&str, &str)], want: usize| {
+        let response = house.ask(Method::GET, path, headers).await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut body = BodyStream::new(response.into_body());
+        let mut text = String::new();
+        while text.matches("\ndata: ").count() < want {
+            text += std::str::from_utf8(body.next().await.unwrap().unwrap().data_ref().unwrap()).unwrap();
+        }
+        text
+    };
+    let all = read("/api/v1/events?after=0", &[], 6).await;
+    assert!(all.starts_with("retry: ") && all.contains("\nid: 1\nevent: presence.online\ndata: {"), "{all}");
+    let some = read("/api/v1/events?after=0&kind=presence.*", &[], 3).await;
+    assert!(!some.contains("disk.full"), "{some}");
+    let resumed = read("/api/v1/events?after=0", &[("last-event-id", "4")], 2).await;
+    assert!(resumed.contains("id: 5\n") && !resumed.contains("id: 4\n"), "{resumed}");
+    // A stream without news ends when the server stops.
+    let quiet = house.ask(Method::GET, "/api/v1/events", &[]).await;
+    house.group.cancel();
+    assert_eq!(quiet.into_body().collect().await.unwrap(), "retry: 2000\n\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_whole_and_leaves_nothing_behind() {
+    let house = house(None).await;
+    house.events.emit("disk.full", "", json!({}));
+    house.events.watch().wait_for(|last| *last >= 1).await.unwrap();
+    let response = house.ask(Method::POST, "/api/v1/backup", &[]).await;
+    let len = response.body().len().unwrap();
+    let bytes = response.into_body().collect().await.unwrap();
+    assert!(bytes.starts_with(b"skyvis-backup 1\n") && bytes.len() as u64 == len);
+    let left: Vec<_> = std::fs::read_dir(house._dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|n| n.to_string_lossy().contains("backup")), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_guards_every_route_but_probes_and_the_shell() {
+    let house = house(Some("t0ken")).await;
+    for route in table::ROUTES {
+        let path = example(route.pattern);
+        let open = matches!(path.as_str(), "/" | "/healthz" | "/readyz")
+            || path.starts_with("/console/")
+            || path.starts_with("/media/");
+        let response = house.ask(route.method.clone(), &path, &[("host", "nvr.example")]).await;
+        assert_eq!(response.status() == 401, !open, "{path}");
+    }
+    for path in ["/api/v1/gaps", "/api/v1/nothing", "/secret"] {
+        assert_eq!(house.problem(Method::GET, path, &[]).await.0, 401, "{path} tells nothing to strangers");
+    }
+    let told = house.ask(Method::GET, "/api/v1/config", &[("authorization", "Bearer t0ken")]).await;
+    assert!(!String::from_utf8_lossy(&told.into_body().collect().await.unwrap()).contains("t0ken"));
+    let rebound = self::house(None).await.problem(Method::GET, "/", &[("host", "evil.example")]).await;
+    assert_eq!(rebound.0, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_holds_only_what_its_policy_allows() {
+    let house = house(None).await;
+    let page = house.ask(Method::GET, "/", &[]).await;
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    let tag = page.headers()["etag"].to_str().unwrap().to_owned();
+    let html = String::from_utf8(page.into_body().collect().await.unwrap().to_vec()).unwrap();
+    assert!(!html.contains("style=") && !html.contains("<style") && !html.contains(" onclick"), "nothing inline");
+    for (_, rest) in html.match_indices("console/").map(|(i, _)| html.split_at(i)) {
+        let path = rest.split('"').next().unwrap();
+        assert_eq!(house.ask(Method::GET, &format!("/{path}"), &[]).await.status(), 200, "{path}");
+    }
+    let again = house.ask(Method::GET, "/", &[("if-none-match", &tag)]).await;
+    assert_eq!(again.status(), 304);
+}
