@@ -219,11 +219,12 @@ impl Connection {
                 },
             },
         };
+        let torn_down = request.method == "TEARDOWN" && response.status() == 200;
         let date = self.shared.device.wall().to_timestamp().strftime("%a, %b %d %Y %H:%M:%S GMT").to_string();
         // Two blanks and an American date: as the devices send it.
         self.out.append(&mut tail);
         self.out.extend(response.header("Date", format!(" {date}")).encode(request.header("CSeq")));
-        request.method == "TEARDOWN" && self.session.is_none()
+        torn_down
     }
 
     fn check(&mut self, method: &str, request: &Request) -> Access {
