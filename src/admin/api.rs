@@ -10,7 +10,7 @@ use super::{
     table,
 };
 use crate::{
-    base::metrics::Counter,
+    base::{Kind, metrics::Counter, task::End},
     serve::{BoxFuture, Handler, Request, Response},
 };
 use bytes::Bytes;
@@ -39,7 +39,21 @@ pub(super) struct Api {
     /// One permit: a backup reads the whole store.
     pub backups: Arc<Semaphore>,
     /// One permit: a reindex reads every file.
-    pub reindexes: Semaphore,
+    pub reindexes: Arc<Semaphore>,
+}
+
+impl Api {
+    /// Does `work` to its end, whether or not the client waits for it.
+    pub(super) async fn to_its_end<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        match self.deps.group.spawn(name, work).await {
+            Ok(End::Done(value)) => Ok(value),
+            Ok(End::Panicked(_)) | Err(_) => Err(Failure::of_kind(Kind::Internal, "it failed; the log says more")),
+        }
+    }
 }
 
 /// The admin listener's handler.
@@ -64,7 +78,7 @@ impl Endpoint {
                 openapi: serde_json::to_vec(&openapi::describe(routes)).unwrap_or_default().into(),
                 event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
                 backups: Arc::new(Semaphore::new(1)),
-                reindexes: Semaphore::new(1),
+                reindexes: Arc::new(Semaphore::new(1)),
                 config,
                 deps,
             }),
@@ -120,7 +134,7 @@ fn not_built(method: &http::Method, path: &str) -> Option<Failure> {
 
 /// A 200 with this value as JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<Response, Failure> {
-    let bytes = serde_json::to_vec(value).map_err(|e| Failure::of_kind(crate::base::Kind::Internal, e))?;
+    let bytes = serde_json::to_vec(value).map_err(|e| Failure::of_kind(Kind::Internal, e))?;
     Ok(body("application/json", bytes))
 }
 

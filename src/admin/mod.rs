@@ -21,7 +21,7 @@ mod views;
 
 use crate::{
     archive::Archive,
-    base::{Clock, Metrics, Secret},
+    base::{Clock, Metrics, Secret, TaskGroup},
     camera::Cameras,
     events::Events,
     live::Hub,
@@ -66,6 +66,8 @@ pub struct Deps {
     pub phase: watch::Receiver<Phase>,
     /// Reads the config file again.
     pub reloader: Arc<dyn Reloader>,
+    /// Where work goes on whose client has left: half a reload would be neither config.
+    pub group: TaskGroup,
     /// The effective config, secrets blanked.
     pub config: watch::Receiver<Arc<serde_json::Value>>,
 }

@@ -55,8 +55,14 @@ pub(in crate::admin) async fn segments(api: Arc<Api>, call: Call) -> Result<Resp
 
 pub(in crate::admin) async fn reindex(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
     let busy = |_| Failure::of_kind(Kind::Busy, "the index is being made anew already; try again when it is done");
-    let _permit = api.reindexes.try_acquire().map_err(busy)?;
-    json(&ReindexView::of(api.deps.archive.reindex(|_| {}).await?))
+    let permit = api.reindexes.clone().try_acquire_owned().map_err(busy)?;
+    let archive = api.deps.archive.clone();
+    let work = async move {
+        let done = archive.reindex(|_| {}).await;
+        drop(permit);
+        done
+    };
+    json(&ReindexView::of(api.to_its_end("reindex", work).await??))
 }
 
 /// Walks over a stream's segments in order.

@@ -66,7 +66,8 @@ pub(in crate::admin) async fn config(api: Arc<Api>, _: Call) -> Result<Response,
 }
 
 pub(in crate::admin) async fn reload(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
-    match api.deps.reloader.reload().await {
+    let reloader = api.deps.reloader.clone();
+    match api.to_its_end("reload", async move { reloader.reload().await }).await? {
         Ok(changed) => json(&ReloadView { changed }),
         Err(refused) => Err(Failure::config_refused(&refused.faults)),
     }

@@ -92,6 +92,7 @@ async fn house(token: Option<&str>) -> House {
         metrics,
         clock,
         phase: phases,
+        group: group.clone(),
         reloader: Arc::new(Reload(reload_works.clone())),
         config: watch::channel(Arc::new(json!({ "node": "n", "admin": { "token": "***" } }))).1,
     };
