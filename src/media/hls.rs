@@ -39,8 +39,9 @@ pub fn render(
     let kind = if growing { "EVENT" } else { "VOD" };
     let _ = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:{kind}");
     let lead_in = parts.first().map_or(0, |p| from.micros_since(p.wall));
-    if lead_in >= START_MICROS_MIN {
-        let _ = writeln!(out, "#EXT-X-START:TIME-OFFSET={:.6},PRECISE=YES", lead_in as f64 / 1e6);
+    // Without it, a player begins a growing playlist at its end, not where it was asked to.
+    if lead_in >= START_MICROS_MIN || (growing && !parts.is_empty()) {
+        let _ = writeln!(out, "#EXT-X-START:TIME-OFFSET={:.6},PRECISE=YES", lead_in.max(0) as f64 / 1e6);
     }
     let mut format = String::new();
     for part in parts {

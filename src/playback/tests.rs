@@ -376,6 +376,7 @@ async fn a_playlist_without_end_follows_the_tail() {
         assert!(frames as f64 * 0.04 - seconds < 1.5, "{seconds} s of {frames} frames are listed");
         before = playlist;
     }
+    assert!(before.contains("#EXT-X-START:TIME-OFFSET=0.000000"), "play begins at `from`, not at the tail");
     let later = format!("/media/nvr1/3/main/vod.m3u8?from={}", at(900));
     let empty = world.get(&later).await;
     assert_eq!(empty.status(), StatusCode::OK, "nothing yet, but it will come");
