@@ -2,6 +2,7 @@
 
 use super::{
     ChannelView, DeviceConfig, DeviceKind, DeviceView, Timings,
+    config::host_port,
     meters::Meters,
     poll::{Asker, Inventory, States, Trouble},
     presence::{Evidence, FRAMES_PROVE, Tracker},
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout},
 };
@@ -60,7 +62,7 @@ pub(super) struct Device {
     channels: BTreeMap<u32, Channel>,
     streams: Streams,
     off_since: Option<Instant>,
-    /// ISAPI is silent, but RTSP takes connections.
+    /// ISAPI is silent, but RTSP answers.
     rtsp_answers: bool,
 }
 
@@ -287,10 +289,10 @@ impl Device {
         self.config.rtsp_port.or(told).unwrap_or(RTSP_PORT)
     }
 
-    /// Whether RTSP takes connections where ISAPI says nothing. Only where there is something to fetch.
+    /// Whether RTSP answers where ISAPI says nothing. Only where there is something to fetch.
     async fn rtsp_answers(&self) -> bool {
-        let address = (self.config.host.as_str(), self.rtsp_port());
-        self.inventory.is_some() && matches!(timeout(PROBE_WAIT_MAX, TcpStream::connect(address)).await, Ok(Ok(_)))
+        let probe = probe_rtsp(&self.config.host, self.rtsp_port());
+        self.inventory.is_some() && matches!(timeout(PROBE_WAIT_MAX, probe).await, Ok(Ok(true)))
     }
 
     /// From one poll's begin to the next's.
@@ -387,6 +389,16 @@ fn client(config: &DeviceConfig, timings: Timings) -> Client {
         password: config.password.clone(),
         timeout: timings.timeout,
     })
+}
+
+/// Asks what everybody may ask, without logging in.
+async fn probe_rtsp(host: &str, port: u16) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect((host, port)).await?;
+    let at = host_port(host, port);
+    stream.write_all(format!("OPTIONS rtsp://{at}/ RTSP/1.0\r\nCSeq: 1\r\n\r\n").as_bytes()).await?;
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).await?;
+    Ok(answer == *b"RTSP")
 }
 
 async fn woken(shared: &Shared, soonest: Instant) {

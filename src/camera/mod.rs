@@ -34,3 +34,6 @@ pub use snapshot::{ChannelView, DeviceView, MediaUrl, Snapshot, StreamView};
 pub use task::{CamerasTask, Deps, build};
 
 use task::Timings;
+
+#[cfg(test)]
+mod tests;
