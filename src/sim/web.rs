@@ -2,7 +2,8 @@
 
 use super::{port::Port, state::Device};
 use crate::serve::{Handler, Limits, Listener, ListenerKind, Server};
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Serves until `stop` fires. A device that goes offline cuts its connections at once.
@@ -10,42 +11,41 @@ pub(super) async fn serve(mut port: Port, device: Arc<Device>, handler: Arc<dyn 
     let limits = Limits { drain_timeout: Duration::ZERO, ..Limits::default() };
     let mut state = device.state.subscribe();
     while !stop.is_cancelled() {
-        let listener = tokio::select! {
-            listener = port.listener(&device) => listener,
+        let socket = tokio::select! {
+            socket = port.listener(&device) => socket,
             () = stop.cancelled() => return,
         };
-        let listener = match listener.into_std().map(|l| Listener::from_std_tcp(l, ListenerKind::Simulator)) {
-            Ok(Ok(listener)) => listener,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "simulated device cannot listen for http");
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "simulated device cannot listen for http");
-                return;
-            }
-        };
+        let Some(listener) = listener(socket) else { return };
         let online = stop.child_token();
-        let server = Server::run(listener, handler.clone(), limits.clone(), online.clone());
-        let watch = async {
-            // Ends when the device goes offline; the server then cuts what is open and returns.
+        let mut server = pin!(Server::run(listener, handler.clone(), limits.clone(), online.clone()));
+        let goes_offline = async {
+            // The device is borrowed, so its state is there.
             let _ = state.wait_for(|s| !s.online).await;
-            online.cancel();
         };
-        tokio::join!(server, async {
-            tokio::select! {
-                () = watch => {}
-                () = online.cancelled() => {}
+        tokio::select! {
+            () = &mut server => {}
+            () = goes_offline => {
+                online.cancel();
+                server.await;
             }
-        });
+        }
     }
 }
 
 /// Serves whatever the device does, until `stop` fires.
 pub(super) async fn serve_always(mut port: Port, handler: Arc<dyn Handler>, stop: CancellationToken) {
-    let Some(listener) = port.first() else { return };
-    match listener.into_std().map(|l| Listener::from_std_tcp(l, ListenerKind::Simulator)) {
-        Ok(Ok(listener)) => Server::run(listener, handler, Limits::default(), stop).await,
-        _ => tracing::warn!("the simulator's control port cannot be served"),
+    if let Some(listener) = port.first().and_then(listener) {
+        Server::run(listener, handler, Limits::default(), stop).await;
+    }
+}
+
+fn listener(socket: TcpListener) -> Option<Listener> {
+    let std = socket.into_std().ok()?;
+    match Listener::from_std_tcp(std, ListenerKind::Simulator) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::warn!(%error, "simulator cannot serve http");
+            None
+        }
     }
 }

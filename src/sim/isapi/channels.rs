@@ -33,7 +33,7 @@ pub(super) fn streaming(device: &Device, rest: &[&str]) -> Answer {
             let streams = online.flat_map(|(c, s)| [Profile::Main, Profile::Sub].map(|p| stream(device, c, s, p)));
             Answer::Document(Element::new("StreamingChannelList").children(streams))
         }
-        [id] | [id, "picture" | "capabilities"] => {
+        [id] | [id, "picture"] => {
             let Some((channel, state, profile)) = stream_of(device, id) else { return refused() };
             if rest.len() == 2 {
                 // No snapshots: the devices say so with a 200.

@@ -43,7 +43,7 @@ async fn silence_leaves_rtsp_alive_and_stall_nothing() {
     let mut session = play(&sim, MAIN).await;
     next_video(&mut session).await.unwrap();
     sim.channel(1, ChannelFault::Silence).unwrap();
-    let quiet = Duration::from_millis(300);
+    let quiet = Duration::from_secs(1);
     while tokio::time::timeout(quiet, next_video(&mut session)).await.is_ok() {}
     describe(&sim, MAIN, PASSWORD).await.unwrap();
     sim.channel(1, ChannelFault::Resume).unwrap();
