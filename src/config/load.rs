@@ -57,7 +57,9 @@ pub(super) fn read(content: &[u8], path: &Path, env: &Env) -> (Result<Config, Fa
     sink.partial.set(!faults.is_empty());
     let bad_lines: BTreeSet<Place> = faults.iter().map(|f| f.place.clone()).collect();
     faults.extend(env.lay_over(&mut table));
-    let dir = path.parent().unwrap_or(Path::new(""));
+    // Absolute, so that what is read does not depend on where the process was started.
+    let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let dir = file.parent().unwrap_or(Path::new("/"));
     let config = sink.read(&table, |scope| sections::root(scope, &Origin { dir, env }));
     let known = sink.known();
     // A value that TOML did not understand is one fault, not two.

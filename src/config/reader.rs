@@ -30,6 +30,8 @@ pub(super) struct Sink {
     faults: RefCell<Vec<Fault>>,
     unknown: RefCell<Vec<Unknown>>,
     known: RefCell<BTreeSet<String>>,
+    /// What begins the keys of sections that may stand many times: no variable of the environment can name one of them.
+    repeated: RefCell<BTreeSet<String>>,
     /// Set where the file was not understood as a whole: what seems to be missing may stand in the part that was not.
     pub(super) partial: Cell<bool>,
 }
@@ -64,9 +66,13 @@ impl Sink {
 
     /// All faults, those of unknown keys among them.
     pub(super) fn into_faults(self) -> Vec<Fault> {
-        let known = self.known.into_inner();
+        let (known, repeated) = (self.known.into_inner(), self.repeated.into_inner());
+        let of_env = known.iter().filter(|k| !repeated.iter().any(|prefix| k.starts_with(prefix))).cloned().collect();
         let mut faults = self.faults.into_inner();
-        faults.extend(self.unknown.into_inner().into_iter().map(|u| u.into_fault(&known)));
+        faults.extend(self.unknown.into_inner().into_iter().map(|unknown| match unknown.place.clone() {
+            Place::Environment(name) => unknown.into_fault_of_variable(&name, &of_env),
+            _ => unknown.into_fault(&known),
+        }));
         faults
     }
 
@@ -80,26 +86,31 @@ impl Sink {
 
 impl Unknown {
     fn into_fault(self, known: &BTreeSet<String>) -> Fault {
-        let key = format!("{}{}", self.section, self.key);
-        let same_name = known.iter().filter(|k| k.rsplit('.').next() == Some(&self.key));
-        // The section nearest to the top is the one that holds for all.
-        let elsewhere = same_name.min_by_key(|k| k.len());
-        let from_env = matches!(self.place, Place::Environment(_));
         let problem = if let Some(near) = nearest(&self.key, self.siblings.iter().copied()) {
-            match from_env {
-                true => format!("unknown key; did you mean {}?", env::variable_of(&format!("{}{near}", self.section))),
-                false => format!("unknown key; did you mean `{near}`?"),
-            }
-        } else if let Some(path) = elsewhere {
-            match (from_env, path.rsplit_once('.')) {
-                (true, _) => format!("unknown key; did you mean {}?", env::variable_of(path)),
-                (false, Some((section, _))) => format!("unknown key here; it belongs into section `{section}`"),
-                (false, None) => "unknown key here; it belongs to the top of the file, before any section".into(),
-            }
+            format!("unknown key; did you mean `{near}`?")
         } else {
-            format!("unknown key; known here are {}", self.siblings.join(", "))
+            match self.elsewhere(known).map(|path| path.rsplit_once('.')) {
+                Some(Some((section, _))) => format!("unknown key here; it belongs into section `{section}`"),
+                Some(None) => "unknown key here; it belongs to the top of the file, before any section".into(),
+                None => format!("unknown key; known here are {}", self.siblings.join(", ")),
+            }
         };
-        Fault { place: self.place, key, problem }
+        Fault { key: format!("{}{}", self.section, self.key), place: self.place, problem }
+    }
+
+    fn into_fault_of_variable(self, name: &str, known: &BTreeSet<String>) -> Fault {
+        let variables: Vec<String> = known.iter().map(|key| env::variable_of(key)).collect();
+        let near = nearest(name, variables.iter().map(String::as_str)).map(str::to_owned);
+        let problem = match near.or_else(|| self.elsewhere(known).map(|key| env::variable_of(key))) {
+            Some(near) => format!("unknown key; did you mean {near}?"),
+            None => format!("unknown key; known here are {}, or unset it", self.siblings.join(", ")),
+        };
+        Fault { key: format!("{}{}", self.section, self.key), place: self.place, problem }
+    }
+
+    /// The key of this name in another section. The one nearest to the top is the one that holds for all.
+    fn elsewhere<'k>(&self, known: &'k BTreeSet<String>) -> Option<&'k String> {
+        known.iter().filter(|k| k.rsplit('.').next() == Some(&self.key)).min_by_key(|k| k.len())
     }
 }
 
@@ -199,6 +210,7 @@ impl<'a> Scope<'a> {
                 return Vec::new();
             }
         };
+        self.sink.repeated.borrow_mut().insert(format!("{}{key}.", self.prefix));
         let mut all = Vec::new();
         for item in items {
             match &item.value {

@@ -388,6 +388,12 @@ fn faults_of_the_environment_name_the_variable() {
             "environment SKYVIS_RECORDING__RETIAN_DAYS: recording.retian_days: unknown key; did you mean SKYVIS_RECORDING__RETAIN_DAYS?",
         ),
         (
+            "SKYVIS_LOG_LEVEL",
+            "x",
+            "environment SKYVIS_LOG_LEVEL: log_level: unknown key; did you mean SKYVIS_LOG__LEVEL?",
+        ),
+        ("SKYVIS_HOME", "x", "environment SKYVIS_HOME: home: unknown key; known here are data_dir, node, log, "),
+        (
             "SKYVIS_RETAIN_DAYS",
             "7",
             "environment SKYVIS_RETAIN_DAYS: retain_days: unknown key; did you mean SKYVIS_RECORDING__RETAIN_DAYS?",
