@@ -392,7 +392,11 @@ fn faults_of_the_environment_name_the_variable() {
             "x",
             "environment SKYVIS_LOG_LEVEL: log_level: unknown key; did you mean SKYVIS_LOG__LEVEL?",
         ),
-        ("SKYVIS_HOME", "x", "environment SKYVIS_HOME: home: unknown key; known here are data_dir, node, log, "),
+        (
+            "SKYVIS_SOMEWHERE",
+            "x",
+            "environment SKYVIS_SOMEWHERE: somewhere: unknown key; known here are data_dir, node, log, ",
+        ),
         (
             "SKYVIS_RETAIN_DAYS",
             "7",
