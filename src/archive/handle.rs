@@ -134,6 +134,14 @@ impl Archive {
         self.save_closed(segment, table).await
     }
 
+    /// Closes what grows of a stream, as far as it is listed: its writer is gone.
+    pub async fn close_left_open(&self, stream: &StreamKey) -> Result<(), Error> {
+        for segment in self.growing().of(stream).into_iter().filter(|s| !s.closed) {
+            self.closed(segment).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn save_closed(&self, segment: Segment, table: Arc<SampleTable>) -> Result<(), Error> {
         let (stream, start) = (segment.stream.clone(), segment.start);
         let mark = segment.sha256.is_none().then_some(Mark::Unhashed);

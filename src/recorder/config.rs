@@ -30,7 +30,8 @@ pub struct Settings {
 /// When what was written is forced to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
-    /// With the first write that comes so long after the last time.
+    /// With the first write that comes so long after the last time; zero: with each write. A disk that is too slow for
+    /// it is asked less often, unless it is zero.
     Every(Duration),
     /// Once, when a segment is closed.
     Segment,

@@ -6,8 +6,22 @@
 //! live ── frames ──► assembler (pure: open, append, close) ──► writer (disk, in the order that survives) ──► archive
 //! ```
 
-pub mod assembler;
+mod assembler;
 mod config;
-pub mod cut;
+mod cut;
+mod error;
+mod file;
+mod metrics;
+mod status;
+mod stream;
+mod sync;
+mod task;
+mod writer;
 
 pub use config::{Config, Settings, Sync};
+pub use error::Error;
+pub use status::{Status, Statuses};
+pub use task::{Deps, Recorder, RecorderTask, build};
+
+#[cfg(test)]
+mod tests;

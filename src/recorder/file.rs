@@ -1,0 +1,162 @@
+//! One file on the disk: begun with its first fragment, then only appended to. The steps are those of the writer.
+//! Everything here blocks.
+
+use super::Error;
+use crate::{
+    archive::{Archive, DIR_MODE, IDENTITY_FILE_NAME, layout},
+    base::{Kind, Wall},
+    disk::{self, File, Files},
+    media::fmp4::write::Fragment,
+    model::StreamKey,
+};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// Names that are tried where files lie about that no row speaks of.
+const NAMES_TRIED_MAX: u32 = 100;
+
+/// Where a new file goes.
+pub struct Place {
+    /// Where files lie.
+    pub archive: Archive,
+    /// The stream.
+    pub stream: StreamKey,
+    /// The start, which no other segment of the stream has.
+    pub start: Wall,
+    /// The suffix to begin with.
+    pub suffix: u32,
+    /// Whether it is to survive a power cut.
+    pub durable: bool,
+}
+
+/// A new file with its first fragment.
+pub struct Made {
+    /// To write more.
+    pub out: Out,
+    /// The suffix that its name got.
+    pub suffix: u32,
+    /// Whether its entry is durable. Where that failed the file is there all the same, and may not be thrown away.
+    pub directory: Result<(), disk::Error>,
+}
+
+impl Place {
+    /// Steps 1 and 2. Blocks.
+    pub fn make(mut self, files: &Files, header: &[u8], fragment: &Fragment) -> Result<Made, Error> {
+        let root = self.archive.dir().to_owned();
+        if files.len_of(&root.join(IDENTITY_FILE_NAME))?.is_none() {
+            return Err(Error::NotMounted(root));
+        }
+        let path = self.free_path(files)?;
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(layout::UNFINISHED);
+        let unfinished = PathBuf::from(unfinished);
+        let directory = path.parent().unwrap_or(&root).to_owned();
+        let result = self.write(files, &directory, &unfinished, header, fragment).and_then(|mut out| {
+            files.rename(&unfinished, &path)?;
+            out.file.renamed(path);
+            Ok(out)
+        });
+        let out = match result {
+            Ok(out) => out,
+            Err(error) => {
+                // What is left of a failed removal goes at the next start.
+                let _ = files.remove_file(&unfinished);
+                return Err(error.into());
+            }
+        };
+        let directory = if self.durable { files.sync_dir(&directory) } else { Ok(()) };
+        Ok(Made { out, suffix: self.suffix, directory })
+    }
+
+    /// A name that no file has: one may lie there that no row speaks of, and it is not overwritten.
+    fn free_path(&mut self, files: &Files) -> Result<PathBuf, Error> {
+        let first = self.suffix;
+        loop {
+            let path = self.archive.path_of(&self.stream, self.start, self.suffix);
+            if files.len_of(&path)?.is_none() || self.suffix - first >= NAMES_TRIED_MAX {
+                return Ok(path);
+            }
+            self.suffix += 1;
+        }
+    }
+
+    fn write(
+        &self,
+        files: &Files,
+        directory: &Path,
+        path: &Path,
+        header: &[u8],
+        fragment: &Fragment,
+    ) -> Result<Out, disk::Error> {
+        let create = || {
+            files.create_dir_all_durable(directory, DIR_MODE)?;
+            files.create_new(path)
+        };
+        let mut file = match create() {
+            // Retention may have removed the empty directory in between.
+            Err(e) if e.kind() == Kind::NotFound => create()?,
+            // Left over by a failure.
+            Err(e) if e.kind() == Kind::Conflict => {
+                files.remove_file(path)?;
+                create()?
+            }
+            other => other?,
+        };
+        let slices = slices(header, fragment);
+        file.append_vectored(&slices)?;
+        if self.durable {
+            file.sync_data()?;
+        }
+        let mut hasher = Sha256::new();
+        slices.iter().for_each(|slice| hasher.update(slice));
+        Ok(Out { file, hasher, dirty: false })
+    }
+}
+
+/// An open file that is only appended to. It goes to a disk thread and comes back.
+pub struct Out {
+    file: File,
+    hasher: Sha256,
+    /// Something was written since the last sync.
+    dirty: bool,
+}
+
+impl Out {
+    /// Step 4. Answers the file too, where it holds exactly what is listed. Blocks.
+    pub fn append(mut self, fragment: &Fragment, sync: bool) -> (Option<Self>, Result<(), disk::Error>) {
+        let whole = self.file.end();
+        let slices = slices(&[], fragment);
+        if let Err(error) = self.file.append_vectored(&slices) {
+            // Where cutting fails too, the next start cuts the tail.
+            let cut = self.file.truncate(whole).is_ok();
+            return (cut.then_some(Self { dirty: true, ..self }), Err(error));
+        }
+        if sync && let Err(error) = self.file.sync_data() {
+            return (None, Err(error));
+        }
+        slices.iter().for_each(|slice| self.hasher.update(slice));
+        (Some(Self { dirty: !sync, ..self }), Ok(()))
+    }
+
+    /// Forces what was written to the disk. A file whose sync failed is gone: it may not be tried again. Blocks.
+    pub fn sync(self) -> Result<Self, disk::Error> {
+        self.file.sync_data()?;
+        Ok(Self { dirty: false, ..self })
+    }
+
+    /// Whether something was written since the last sync.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// SHA-256 of all that was appended.
+    pub fn sha256(self) -> [u8; 32] {
+        self.hasher.finalize().into()
+    }
+}
+
+fn slices<'a>(header: &'a [u8], fragment: &'a Fragment) -> Vec<&'a [u8]> {
+    let parts = [header, &fragment.head];
+    parts.into_iter().chain(fragment.body.iter().map(Bytes::as_ref)).filter(|s| !s.is_empty()).collect()
+}

@@ -1,0 +1,183 @@
+//! The supervisor: one child per live stream that is to be recorded; one that panics or fails harms no other.
+
+use super::{
+    Config, Settings,
+    metrics::Counts,
+    status::{Board, Statuses},
+    stream::{Recording, Shared},
+};
+use crate::{
+    archive::Archive,
+    base::{Clock, Metrics, TaskGroup, task::End},
+    disk::Disk,
+    events::Events,
+    live::Hub,
+    model::StreamKey,
+};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// A stream whose child panicked is begun again after so long.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// Files are closed within so long after a stop; the process has 20 s for everything.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// What the recorder stands on.
+pub struct Deps {
+    /// Where frames come from.
+    pub hub: Hub,
+    /// Where files are listed.
+    pub archive: Archive,
+    /// Where files lie.
+    pub disk: Disk,
+    /// Time.
+    pub clock: Clock,
+    /// Where news are told.
+    pub events: Events,
+    /// Where it is counted.
+    pub metrics: Metrics,
+}
+
+/// The recorder. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder {
+    config: Arc<watch::Sender<Arc<Config>>>,
+    board: Board,
+}
+
+/// Owns the children.
+pub struct RecorderTask {
+    shared: Shared,
+    counts: Counts,
+    config: watch::Receiver<Arc<Config>>,
+}
+
+/// Makes the recorder and its task.
+pub fn build(config: Config, deps: Deps) -> (Recorder, RecorderTask) {
+    let Deps { hub, archive, disk, clock, events, metrics } = deps;
+    let board = Board::default();
+    let sender = watch::Sender::new(Arc::new(config));
+    let config = sender.subscribe();
+    let shared = Shared { hub, archive, disk, clock, events, board: board.clone() };
+    let task = RecorderTask { shared, counts: Counts::new(&metrics), config };
+    (Recorder { config: Arc::new(sender), board }, task)
+}
+
+impl Recorder {
+    /// Other settings: a stream takes them with its next file; one that is disabled closes its file and stops.
+    pub fn apply(&self, config: Config) {
+        self.config.send_replace(Arc::new(config));
+    }
+
+    /// What each live stream's recording is doing, as it changes.
+    pub fn watch(&self) -> watch::Receiver<Arc<Statuses>> {
+        self.board.watch()
+    }
+}
+
+/// A stream that is being recorded.
+struct Child {
+    stop: CancellationToken,
+    settings: watch::Sender<Settings>,
+}
+
+/// A child that ended, and whether in order.
+type Ending = BoxFuture<'static, (StreamKey, bool)>;
+
+struct Children {
+    group: TaskGroup,
+    running: BTreeMap<StreamKey, Child>,
+    endings: FuturesUnordered<Ending>,
+    /// Streams whose child panicked: they rest until their future ends.
+    resting: BTreeSet<StreamKey>,
+}
+
+impl RecorderTask {
+    /// Records what is live until stopped; files are then closed in order. Stop the cameras first, so that nothing
+    /// that was live is left out.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut streams = self.shared.hub.streams();
+        let mut children = Children {
+            group: TaskGroup::new(),
+            running: BTreeMap::new(),
+            endings: FuturesUnordered::new(),
+            resting: BTreeSet::new(),
+        };
+        loop {
+            let live = streams.borrow_and_update().clone();
+            let config = self.config.borrow_and_update().clone();
+            self.reconcile(&mut children, &live, &config);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Ok(()) = streams.changed() => {}
+                Ok(()) = self.config.changed() => {}
+                Some((stream, in_order)) = children.endings.next() => self.ended(&mut children, stream, in_order).await,
+            }
+        }
+        if !children.group.stop(STOP_MAX).await {
+            tracing::error!(seconds = STOP_MAX.as_secs(), "not every recording was closed in time");
+        }
+    }
+
+    /// Starts what should run and does not, stops what runs and should not, and hands settings on.
+    fn reconcile(&self, children: &mut Children, live: &BTreeSet<StreamKey>, config: &Config) {
+        for stream in live {
+            let settings = config.settings(&stream.device);
+            if let Some(child) = children.running.get(stream) {
+                child.settings.send_if_modified(|now| std::mem::replace(now, settings) != settings);
+                if !settings.enabled {
+                    child.stop.cancel();
+                }
+            } else if !settings.enabled {
+                self.shared.board.set(stream, false, Some("disabled"));
+            } else if !children.resting.contains(stream) {
+                self.start(children, stream, settings);
+            }
+        }
+        let known = self.shared.board.watch().borrow().clone();
+        for gone in known.keys().filter(|s| !live.contains(*s) && !children.running.contains_key(*s)) {
+            self.shared.board.remove(gone);
+        }
+    }
+
+    fn start(&self, children: &mut Children, stream: &StreamKey, settings: Settings) {
+        let stop = children.group.stop_token().child_token();
+        let (sender, settings) = watch::channel(settings);
+        let recording = Recording::new(self.shared.clone(), stream.clone(), settings, self.counts.of(stream));
+        let handle = children.group.spawn("recording", recording.run(stop.clone()));
+        children.running.insert(stream.clone(), Child { stop, settings: sender });
+        let stream = stream.clone();
+        children.endings.push(async move { (stream, matches!(handle.await, Ok(End::Done(())))) }.boxed());
+    }
+
+    async fn ended(&self, children: &mut Children, stream: StreamKey, in_order: bool) {
+        if children.resting.remove(&stream) {
+            return;
+        }
+        children.running.remove(&stream);
+        if in_order {
+            return;
+        }
+        // What it left open is closed as far as it is listed; nobody else will.
+        if let Err(error) = self.shared.archive.close_left_open(&stream).await {
+            tracing::warn!(%stream, %error, "a segment could not be closed");
+        }
+        self.shared.board.set(&stream, false, Some("restarting"));
+        children.resting.insert(stream.clone());
+        let clock = self.shared.clock.clone();
+        children.endings.push(
+            async move {
+                clock.sleep(RESTART_AFTER).await;
+                (stream, true)
+            }
+            .boxed(),
+        );
+    }
+}
