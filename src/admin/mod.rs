@@ -25,6 +25,7 @@ use crate::{
     camera::Cameras,
     events::Events,
     live::Hub,
+    recorder::Recorder,
     serve::{BoxFuture, Handler},
     store::Store,
 };
@@ -48,6 +49,8 @@ pub struct Config {
 pub struct Deps {
     /// Devices and streams.
     pub cameras: Cameras,
+    /// What is recorded, and why where it is not.
+    pub recorder: Recorder,
     /// Footage.
     pub archive: Archive,
     /// For backups.

@@ -43,12 +43,14 @@ pub(super) struct CountsView {
     pub devices: BTreeMap<&'static str, usize>,
     /// Streams by state; every state is named.
     pub streams: BTreeMap<&'static str, usize>,
+    /// Streams whose frames go to the disk.
+    pub recording: usize,
     /// Live readers of all streams.
     pub readers: usize,
 }
 
 impl CountsView {
-    pub(super) fn of(snapshot: &camera::Snapshot, readers: usize) -> Self {
+    pub(super) fn of(snapshot: &camera::Snapshot, recording: usize, readers: usize) -> Self {
         use {Presence as P, StreamState as S};
         let presences = [P::Unknown, P::Online, P::Flapping, P::Offline, P::Locked];
         let states = [S::Connecting, S::Running, S::Backoff, S::Paused, S::Offline, S::Locked, S::Stopped];
@@ -57,6 +59,7 @@ impl CountsView {
         Self {
             devices: presences.iter().map(|p| (p.as_str(), devices_in(*p))).collect(),
             streams: states.iter().map(|s| (s.as_str(), streams_in(*s))).collect(),
+            recording,
             readers,
         }
     }
@@ -91,6 +94,8 @@ pub(super) struct StreamView {
     pub clock_skew_ms: Option<i64>,
     /// Live viewers.
     pub readers: usize,
+    /// Whether its frames go to the disk.
+    pub recording: bool,
 }
 
 /// `POST /api/v1/reload`

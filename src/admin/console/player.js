@@ -19,6 +19,8 @@ const LIVE_LAG_JUMP_S = 8;
 const PLAYLIST_EVERY_MS = 500;
 /** A playlist that grows is fetched whole each time; one longer than this is left for a new one. */
 const OPEN_SEGMENTS_MAX = 120;
+/** Where segments begin, remembered for so many of them. */
+const MARKS_MAX = 2_000;
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
 
 /** A video that cannot be decoded here; trying again would not help. */
@@ -146,6 +148,7 @@ export class Player {
     await this.feed(bytes);
     const place = begins + this.buffer.timestampOffset;
     this.marks.push({ place, time: segment.time });
+    if (this.marks.length > MARKS_MAX) this.marks.splice(0, MARKS_MAX / 2);
     this.end = place + segment.duration;
     this.endTime = segment.time === null ? null : segment.time + segment.duration * 1000;
     if (this.wanted !== null) {

@@ -30,13 +30,16 @@ pub(in crate::admin) async fn one(api: Arc<Api>, call: Call) -> Result<Response,
     json(&view(&api, &snapshot, stream))
 }
 
+/// Why a stream does not run comes before why it is not recorded.
 fn view(api: &Api, snapshot: &camera::Snapshot, stream: &camera::StreamView) -> StreamView {
     let key = stream.key.clone();
     let device = snapshot.devices.iter().find(|d| d.id == key.device);
     let channel = device.and_then(|d| d.channels.iter().find(|c| c.channel == key.channel));
+    let recording = api.deps.recorder.watch().borrow().get(&key).cloned().unwrap_or_default();
     StreamView {
         state: stream.state,
-        reason: stream.reason.clone(),
+        reason: stream.reason.clone().or(recording.reason),
+        recording: recording.recording,
         name: channel.and_then(|c| c.name.clone()),
         codec: stream.codec,
         width: stream.width,

@@ -35,6 +35,7 @@ pub(in crate::admin) async fn metrics(api: Arc<Api>, _: Call) -> Result<Response
 pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
     let snapshot = api.deps.cameras.watch().borrow().clone();
     let readers = snapshot.streams.iter().map(|s| api.deps.hub.readers(&s.key)).sum();
+    let recording = api.deps.recorder.watch().borrow().values().filter(|s| s.recording).count();
     let phase = *api.deps.phase.borrow();
     json(&StatusView {
         version: env!("CARGO_PKG_VERSION"),
@@ -42,7 +43,7 @@ pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response,
         phase,
         time: api.deps.clock.wall(),
         uptime_seconds: (api.deps.clock.now() - api.began).as_secs(),
-        counts: CountsView::of(&snapshot, readers),
+        counts: CountsView::of(&snapshot, recording, readers),
         disk: disk(&api),
         last_event: *api.deps.events.watch().borrow(),
         catalog_version: None,

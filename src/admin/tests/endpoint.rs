@@ -10,6 +10,7 @@ use crate::{
     events::{self, Events},
     live::Hub,
     model::{SampleTable, Segment, SessionId, StreamKey},
+    recorder,
     serve::{Body, BoxFuture, Handler, HandlerFn, ListenerKind, Peer, Request, Response},
     store::{self, Store},
 };
@@ -62,7 +63,7 @@ async fn house(token: Option<&str>) -> House {
     };
     let deps = archive::Deps {
         store: store.clone(),
-        disk,
+        disk: disk.clone(),
         clock: clock.clone(),
         events: events.clone(),
         metrics: metrics.clone(),
@@ -79,11 +80,23 @@ async fn house(token: Option<&str>) -> House {
     };
     let (cameras, cameras_task) = camera::build(camera::Config::default(), deps);
     group.spawn("cameras", cameras_task.run(group.stop_token()));
+    let config = recorder::Config { defaults: recorder::Settings::default(), devices: Default::default() };
+    let deps = recorder::Deps {
+        hub: hub.clone(),
+        archive: archive.clone(),
+        disk,
+        clock: clock.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+    };
+    let (recorder, recorder_task) = recorder::build(config, deps);
+    group.spawn("recorder", recorder_task.run(group.stop_token()));
     let (phase, phases) = watch::channel(Phase::Ready);
     let reload_works = Arc::new(AtomicBool::new(true));
     let media = |request: Request| async move { Response::new(Body::bytes(format!("media {}", request.path()))) };
     let deps = Deps {
         cameras,
+        recorder,
         archive: archive.clone(),
         store,
         events: events.clone(),
