@@ -110,8 +110,11 @@ async fn an_event_that_is_not_durable_is_not_shown() {
     log.until(1).await;
     faults.inject(Rule::new(Op::SyncData, Failure::Io).persistent());
     log.events.emit("x", "unsure", json!(null));
-    let mut health = log.store.watch_health();
-    health.wait_for(|h| h.failed.is_some()).await.unwrap();
+    let (mut health, mut last) = (log.store.watch_health(), log.events.watch());
+    tokio::select! {
+        failed = health.wait_for(|h| h.failed.is_some()) => drop(failed.unwrap()),
+        shown = last.wait_for(|last| *last > 1) => panic!("event {} is shown", *shown.unwrap()),
+    }
     assert_eq!(log.subjects(0, 10), [(1, "kept".into())]);
     let metrics = log.metrics.clone();
     log.end().await;
