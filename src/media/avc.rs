@@ -1,11 +1,19 @@
 //! What is needed of H.264 and H.265 outside a decoder: NAL units, their framing, parameter sets.
 
-use super::{Error, fmp4::boxes::Boxes};
+use super::{
+    Error,
+    fmp4::{
+        boxes::Boxes,
+        parse::{self, children},
+    },
+};
 use crate::model::VideoCodec;
 use bytes::Bytes;
 
 /// Bytes of the length in front of each NAL unit of a sample.
 pub const LENGTH_BYTES: usize = 4;
+/// Bytes of a visual sample entry in front of its inner boxes.
+const VISUAL_FIELDS_BYTES: usize = 78;
 
 /// Splits a sample into its NAL units. Ends at the first length that does not fit.
 pub fn nals(sample: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -95,6 +103,41 @@ pub fn nal_kind(codec: VideoCodec, nal: &[u8]) -> NalKind {
             _ => NalKind::Other,
         },
     }
+}
+
+/// The parameter sets that an `avc1` or `hvc1` box holds, as NAL units behind their lengths: what a key frame can be
+/// preceded by where a decoder is to change over without looking at the box. None where the box cannot be read.
+pub fn parameter_sets(sample_entry: &[u8]) -> Option<Vec<u8>> {
+    let entry = children(sample_entry).next()?.ok()?;
+    let inner = entry.content.get(VISUAL_FIELDS_BYTES..)?;
+    let mut out = Vec::new();
+    if let Some(config) = parse::child(inner, b"avcC") {
+        let mut rest = config.get(5..)?;
+        for mask in [0x1f, 0xff] {
+            let (count, after) = rest.split_first()?;
+            rest = copy_sets(after, usize::from(count & mask), &mut out)?;
+        }
+    } else {
+        let config = parse::child(inner, b"hvcC")?;
+        let (arrays, mut rest) = config.get(22..)?.split_first()?;
+        for _ in 0..*arrays {
+            let count = usize::from(parse::u16_at(rest, 1)?);
+            rest = copy_sets(rest.get(3..)?, count, &mut out)?;
+        }
+    }
+    (!out.is_empty()).then_some(out)
+}
+
+/// Copies `count` NAL units, each behind a 16-bit length, and gives back what follows them.
+fn copy_sets<'a>(mut rest: &'a [u8], count: usize, out: &mut Vec<u8>) -> Option<&'a [u8]> {
+    for _ in 0..count {
+        let len = parse::u16_at(rest, 0)?;
+        let (nal, after) = rest.get(2..)?.split_at_checked(usize::from(len))?;
+        out.extend_from_slice(&u32::from(len).to_be_bytes());
+        out.extend_from_slice(nal);
+        rest = after;
+    }
+    Some(rest)
 }
 
 /// The body of an `avcC` box for one sequence and one picture parameter set, with 4-byte lengths.
@@ -190,6 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_gives_back_its_parameter_sets() {
+        let (sps, pps) = ([0x67, 0x64, 0, 0x29, 7], [0x68, 1, 2]);
+        let entry = avc1_entry(&sps, &pps, 64, 48).unwrap();
+        assert_eq!(parameter_sets(&entry).unwrap(), sample_of([&sps[..], &pps]));
+        for cut in 0..entry.len() {
+            assert!(parameter_sets(&entry[..cut]).is_none());
+        }
+    }
+
+    #[test]
     fn kinds_of_nals() {
         assert_eq!(nal_kind(VideoCodec::H264, &[0x65]), NalKind::KeySlice);
         assert_eq!(nal_kind(VideoCodec::H264, &[0x41]), NalKind::Slice);
@@ -215,6 +268,7 @@ mod tests {
             let _ = annex_b_nals(&bytes);
             let _ = avc1_entry(&bytes, &bytes, 16, 16);
             let _ = mp4a_entry(&bytes, 1, 8000);
+            let _ = parameter_sets(&bytes);
         }
     }
 }

@@ -3,11 +3,11 @@
 use super::{metrics::Meters, plan::Plan};
 use crate::{
     disk::{self, Disk, File, Files},
-    media::vod::Slice,
+    media::vod::{INSERTED, Slice},
 };
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use std::{io, ops::Range, path::PathBuf, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 /// What is read at once, in bytes: a client that goes away costs no more than this.
 const BLOCK_BYTES: u64 = 256 << 10;
@@ -56,7 +56,7 @@ impl Reader {
         }
         let reads: Vec<Slice> = self.plan.layout.slices_in(block).collect();
         let (plan, open) = (self.plan.clone(), self.open.take());
-        let read = self.disk.run(move |files| read(files, &plan.paths, &reads, open)).await;
+        let read = self.disk.run(move |files| read(files, &plan, &reads, open)).await;
         match read.and_then(|done| done) {
             Ok((bytes, open)) => {
                 self.open = open;
@@ -72,7 +72,7 @@ impl Reader {
 
 fn read(
     files: &Files,
-    paths: &[PathBuf],
+    plan: &Plan,
     reads: &[Slice],
     mut open: Option<Open>,
 ) -> Result<(Bytes, Option<Open>), disk::Error> {
@@ -80,14 +80,19 @@ fn read(
     let mut buffer = vec![0; usize::try_from(total).expect("a block is at most BLOCK_BYTES")];
     let mut rest = &mut buffer[..];
     for slice in reads {
+        let (here, after) = rest.split_at_mut(usize::try_from(slice.len).expect("a block is at most BLOCK_BYTES"));
+        rest = after;
+        if slice.source == INSERTED {
+            let at = usize::try_from(slice.offset).expect("inserts are in memory");
+            here.copy_from_slice(&plan.layout.inserts[at..at + here.len()]);
+            continue;
+        }
         let reused = open.take().filter(|o| o.source == slice.source);
         let current = match reused {
             Some(open) => open,
-            None => Open { source: slice.source, file: files.open_read(&paths[slice.source])? },
+            None => Open { source: slice.source, file: files.open_read(&plan.paths[slice.source])? },
         };
-        let (here, after) = rest.split_at_mut(usize::try_from(slice.len).expect("a block is at most BLOCK_BYTES"));
         current.file.read_exact_at(slice.offset, here)?;
-        rest = after;
         open = Some(current);
     }
     Ok((buffer.into(), open))

@@ -432,3 +432,25 @@ async fn the_archive_is_played_through_cuts_and_from_the_file_that_grows() {
     assert!(said.contains(&format!("ends {}", at(200))), "{said}");
     bench.end().await;
 }
+
+#[tokio::test]
+async fn a_gap_and_a_change_of_format_play_through() {
+    let clip_a = clip(Options::default());
+    let clip_b = clip(Options { width: 64, height: 48, audio_rate: 8_000, gop: 10, ..Options::default() });
+    let world = world(
+        &shelf(&[
+            Take { clip: &clip_a, frames: 0..50, start: at(0), session: 1, index: 0 },
+            Take { clip: &clip_b, frames: 0..30, start: at(500), session: 2, index: 0 },
+        ]),
+        None,
+    );
+    let uri = mp4(10, 520);
+    let whole = body(world.get(&uri).await).await;
+    let path = world.library.dir.path().join("out.mp4");
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(decoded_frames(&path), 60);
+    for first in (0..whole.len()).step_by(whole.len() / 40) {
+        let part = world.ask(&uri, &[(header::RANGE, &format!("bytes={first}-{}", first + 999))]).await;
+        assert_eq!(body(part).await, whole[first..whole.len().min(first + 1000)]);
+    }
+}

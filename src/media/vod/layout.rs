@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use std::ops::Range;
 
-/// A run of bytes of one source's file.
+/// The `source` of a slice that lies in [`Layout::inserts`] and in no file.
+pub const INSERTED: usize = usize::MAX;
+
+/// A run of bytes of one source's file, or of [`Layout::inserts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice {
-    /// Number of the source in the list that was planned from.
+    /// Number of the source in the list that was planned from, or [`INSERTED`].
     pub source: usize,
     /// First byte in its file.
     pub offset: u64,
@@ -19,6 +22,8 @@ pub struct Slice {
 pub struct Layout {
     /// Its first bytes.
     pub head: Bytes,
+    /// What is put between slices of files: parameter sets, where the format changes on the way.
+    pub inserts: Bytes,
     slices: Vec<Slice>,
     /// Where each slice ends in the virtual file.
     ends: Vec<u64>,
@@ -34,7 +39,7 @@ impl Layout {
             end += s.len;
             end
         });
-        Self { ends: ends.collect(), head, slices, tag }
+        Self { ends: ends.collect(), head, inserts: Bytes::new(), slices, tag }
     }
 
     /// Length of the virtual file.
@@ -72,7 +77,7 @@ impl Layout {
 
     /// Memory that it takes, for caches.
     pub fn memory_bytes(&self) -> usize {
-        self.head.len() + self.slices.len() * (size_of::<Slice>() + size_of::<u64>())
+        self.head.len() + self.inserts.len() + self.slices.len() * (size_of::<Slice>() + size_of::<u64>())
     }
 }
 

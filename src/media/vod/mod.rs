@@ -6,11 +6,12 @@ mod layout;
 mod mp4;
 mod parts;
 mod pieces;
+mod sound;
 mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use layout::{Layout, Slice};
+pub use layout::{INSERTED, Layout, Slice};
 pub use mp4::{FOOTAGE_TICKS_MAX, plan_mp4};
 pub use parts::{Cut, Part, PartRange, init_hash, init_segment, plan_hls_playlist, plan_hls_segment};
 

@@ -2,20 +2,21 @@
 
 use super::{
     Source,
-    layout::{Layout, Slice, Slices},
-    pieces::{Piece, pieces, scale},
+    layout::{INSERTED, Layout, Slice, Slices},
+    pieces::{Piece, pieces},
+    sound::Sound,
     tables::Tables,
 };
 use crate::{
     media::{
-        Error,
+        Error, avc,
         fmp4::{
             AUDIO_TRACK, VIDEO_TRACK,
             boxes::Boxes,
             track::{self, Edit, Track},
         },
     },
-    model::{self, TrackKind, TrackSamples, frame::VIDEO_TIMESCALE},
+    model::{self, SampleTable, TrackKind, TrackSamples, frame::VIDEO_TIMESCALE},
 };
 use sha2::{Digest, Sha256};
 use std::ops::Range;
@@ -68,36 +69,37 @@ fn bound(pieces: &[Piece]) -> Result<(), Error> {
 struct Plan<'a> {
     sources: &'a [Source],
     video: Tables<'a>,
-    audio: Tables<'a>,
-    /// Ticks per second of the audio track: those of the first source with sound.
-    audio_timescale: u32,
-    /// Where the first audio sample is heard, in ticks of the audio track.
-    audio_start: Option<u64>,
+    sounds: Vec<Sound<'a>>,
     edits: Vec<Edit>,
     /// Video shown so far, in 90 kHz ticks.
     shown_ticks: u64,
     slices: Slices,
+    /// Parameter sets that slices put in front of key frames.
+    inserts: Vec<u8>,
+    /// Whether the pieces' formats differ. Browsers look at one sample entry only: then every key frame brings its
+    /// parameter sets along.
+    mixed: bool,
     width: u16,
     height: u16,
 }
 
 impl<'a> Plan<'a> {
     fn new(sources: &'a [Source], pieces: &[Piece]) -> Self {
-        let heard = pieces.iter().find(|p| !p.audio.is_empty());
         let mut plan = Self {
             sources,
             video: Tables::default(),
-            audio: Tables::default(),
-            audio_timescale: heard.map_or(0, |p| sources[p.source].table.audio_timescale),
-            audio_start: None,
+            sounds: Vec::new(),
             edits: Vec::new(),
             shown_ticks: 0,
             slices: Slices::default(),
+            inserts: Vec::new(),
+            mixed: pieces
+                .windows(2)
+                .any(|p| sources[p[0].source].table.video_entry != sources[p[1].source].table.video_entry),
             width: 0,
             height: 0,
         };
         plan.video.reserve(pieces.iter().map(|p| p.video.len()).sum());
-        plan.audio.reserve(pieces.iter().map(|p| p.audio.len()).sum());
         plan
     }
 
@@ -105,12 +107,13 @@ impl<'a> Plan<'a> {
         let table = &*self.sources[piece.source].table;
         (self.width, self.height) = (self.width.max(table.width), self.height.max(table.height));
         let shown_before = self.shown_ticks;
-        self.add_video(piece, &table.video);
-        if !piece.audio.is_empty() {
-            self.add_audio(piece, &table.audio, table.audio_timescale, shown_before);
+        let insert = self.insert_for(&table.video_entry);
+        self.add_video(piece, &table.video, insert.len);
+        let sound = (!piece.audio.is_empty()).then(|| self.sound_for(table));
+        if let Some(sound) = sound {
+            self.sounds[sound].add(piece, table, shown_before);
         }
         let video_entry = self.video.entry(&table.video_entry);
-        let audio_entry = if piece.audio.is_empty() { 0 } else { self.audio.entry(&table.audio_entry) };
         // In the order of the file, so that what lies together is read together.
         let mut video = Clipped::new(&table.video, piece.video.clone()).peekable();
         let mut audio = Clipped::new(&table.audio, piece.audio.clone()).peekable();
@@ -121,17 +124,53 @@ impl<'a> Plan<'a> {
                 (None, Some(_)) => false,
                 (None, None) => break,
             };
-            let (chunks, tables, entry) = match video_first {
-                true => (&mut video, &mut self.video, video_entry),
-                false => (&mut audio, &mut self.audio, audio_entry),
-            };
-            let Some(chunk) = chunks.next() else { break };
-            tables.push_chunk(self.slices.len(), chunk.samples, entry);
-            self.slices.push(Slice { source: piece.source, offset: chunk.offset, len: chunk.bytes });
+            let Some(chunk) = (if video_first { video.next() } else { audio.next() }) else { break };
+            match sound {
+                Some(sound) if !video_first => {
+                    self.sounds[sound].tables.push_chunk(self.slices.len(), chunk.samples, 1);
+                }
+                _ => self.video.push_chunk(self.slices.len(), chunk.samples, video_entry),
+            }
+            if video_first && insert.len > 0 {
+                self.slice_with_inserts(piece.source, &table.video, &chunk, insert);
+            } else {
+                self.slices.push(Slice { source: piece.source, offset: chunk.offset, len: chunk.bytes });
+            }
         }
     }
 
-    fn add_video(&mut self, piece: &Piece, track: &TrackSamples) {
+    /// Number of the audio track for the sound of that table.
+    fn sound_for(&mut self, table: &'a SampleTable) -> usize {
+        self.sounds.iter().position(|s| s.takes(table)).unwrap_or_else(|| {
+            self.sounds.push(Sound::new(table));
+            self.sounds.len() - 1
+        })
+    }
+
+    /// The parameter sets to be put in front of each key frame of a format; empty where all formats are one.
+    fn insert_for(&mut self, entry: &[u8]) -> Slice {
+        let sets = if self.mixed { avc::parameter_sets(entry) } else { None };
+        let sets = sets.unwrap_or_default();
+        let insert = Slice { source: INSERTED, offset: self.inserts.len() as u64, len: sets.len() as u64 };
+        self.inserts.extend_from_slice(&sets);
+        insert
+    }
+
+    /// The slices of a chunk with `insert` in front of each of its key frames.
+    fn slice_with_inserts(&mut self, source: usize, track: &TrackSamples, chunk: &ClippedChunk, insert: Slice) {
+        let samples = chunk.first..chunk.first + chunk.samples as usize;
+        let mut offset = chunk.offset;
+        for n in samples {
+            if track.keys.binary_search(&u32::try_from(n).unwrap_or(u32::MAX)).is_ok() {
+                self.slices.push(insert);
+            }
+            let len = u64::from(track.sizes[n]);
+            self.slices.push(Slice { source, offset, len });
+            offset += len;
+        }
+    }
+
+    fn add_video(&mut self, piece: &Piece, track: &TrackSamples, insert_bytes: u64) {
         let hidden = piece.shown_ticks - piece.start_ticks;
         if self.edits.is_empty() || hidden > 0 {
             let media_ticks = Some(self.video.ticks + hidden);
@@ -141,11 +180,17 @@ impl<'a> Plan<'a> {
             ..track.keys.partition_point(|k| (*k as usize) < piece.video.end);
         let first = u32::try_from(piece.video.start).unwrap_or(u32::MAX);
         let before = self.video.ticks;
-        self.video.push_samples(
-            &track.sizes[piece.video.clone()],
-            &track.durations[piece.video.clone()],
-            track.keys[keys].iter().map(|k| k - first),
-        );
+        let keys = track.keys[keys].iter().map(|k| k - first);
+        let durations = &track.durations[piece.video.clone()];
+        let sizes = &track.sizes[piece.video.clone()];
+        if insert_bytes == 0 {
+            self.video.push_samples(sizes, durations, keys);
+        } else {
+            let mut sizes = sizes.to_vec();
+            let more = u32::try_from(insert_bytes).unwrap_or(0);
+            keys.clone().for_each(|k| sizes[k as usize] = sizes[k as usize].saturating_add(more));
+            self.video.push_samples(&sizes, durations, keys);
+        }
         let shown = self.video.ticks - before - hidden;
         if let Some(edit) = self.edits.last_mut() {
             edit.movie_ticks += shown;
@@ -153,35 +198,17 @@ impl<'a> Plan<'a> {
         self.shown_ticks += shown;
     }
 
-    /// Sound lies where it was heard, counted from the first shown frame of its piece, which is shown after
-    /// `shown_before` ticks of video.
-    fn add_audio(&mut self, piece: &Piece, track: &TrackSamples, timescale: u32, shown_before: u64) {
-        let rate = self.audio_timescale;
-        let piece_at = scale(shown_before, VIDEO_TIMESCALE, rate);
-        let skipped = scale(piece.shown_ticks, VIDEO_TIMESCALE, rate);
-        let at = (piece_at + scale(piece.audio_ticks, timescale, rate)).saturating_sub(skipped);
-        let start = *self.audio_start.get_or_insert(at);
-        self.audio.end_last_at(at.saturating_sub(start));
-        let durations = &track.durations[piece.audio.clone()];
-        let sizes = &track.sizes[piece.audio.clone()];
-        if timescale == rate {
-            self.audio.push_samples(sizes, durations, std::iter::empty());
-        } else {
-            let scaled = |d: &u32| u32::try_from(scale(u64::from(*d), timescale, rate)).unwrap_or(u32::MAX);
-            let durations: Vec<u32> = durations.iter().map(scaled).collect();
-            self.audio.push_samples(sizes, &durations, std::iter::empty());
-        }
-    }
-
     fn finish(self, created: crate::base::Wall, tag: String) -> Layout {
         let media_bytes = self.slices.len();
         let wide = media_bytes > NARROW_MEDIA_BYTES_MAX;
-        let mut out = Boxes::with_capacity(4096 + self.video.bytes_bound() + self.audio.bytes_bound());
+        let sound_bytes: usize = self.sounds.iter().map(|s| s.tables.bytes_bound()).sum();
+        let mut out = Boxes::with_capacity(4096 + self.video.bytes_bound() + sound_bytes);
         track::ftyp(&mut out, b"isom", &[b"isom", b"iso2", b"mp41"]);
-        let (mut video_at, mut audio_at) = (0, 0);
+        let (mut video_at, mut sounds_at) = (0, Vec::new());
         out.boxed(b"moov", |b| {
-            let (has_audio, audio_movie_ticks, audio_edits) = self.audio_edits();
-            track::mvhd(b, created, self.shown_ticks.max(audio_movie_ticks), AUDIO_TRACK + 1);
+            let movie_ticks = self.sounds.iter().map(Sound::movie_ticks).fold(self.shown_ticks, u64::max);
+            let tracks = u32::try_from(self.sounds.len()).expect("there are no more tracks than sources");
+            track::mvhd(b, created, movie_ticks, AUDIO_TRACK + tracks);
             let whole = self.edits.len() == 1 && self.edits[0].media_ticks == Some(0);
             let video = Track {
                 id: VIDEO_TRACK,
@@ -196,43 +223,19 @@ impl<'a> Plan<'a> {
                 entries: &self.video.entries,
             };
             track::trak(b, &video, |b| video_at = self.video.write(b, true, wide));
-            if has_audio {
-                let audio = Track {
-                    id: AUDIO_TRACK,
-                    kind: TrackKind::Audio,
-                    width: 0,
-                    height: 0,
-                    timescale: self.audio_timescale,
-                    media_ticks: self.audio.ticks,
-                    movie_ticks: audio_movie_ticks,
-                    edits: &audio_edits,
-                    entries: &self.audio.entries,
-                    ..video
-                };
-                track::trak(b, &audio, |b| audio_at = self.audio.write(b, false, wide));
+            for (id, sound) in (AUDIO_TRACK..).zip(&self.sounds) {
+                sounds_at.push(sound.write(b, id, &video, wide));
             }
         });
         mdat_header(&mut out, media_bytes);
         let media_at = out.len() as u64;
         self.video.place_media(&mut out, video_at, media_at, wide);
-        self.audio.place_media(&mut out, audio_at, media_at, wide);
-        Layout::new(out.into_bytes().into(), self.slices.into_vec(), tag)
-    }
-
-    /// Whether there is sound, how long its track lasts, and the edits that let it begin where it was heard.
-    fn audio_edits(&self) -> (bool, u64, Vec<Edit>) {
-        if self.audio.samples() == 0 {
-            return (false, 0, Vec::new());
+        for (sound, at) in self.sounds.iter().zip(sounds_at) {
+            sound.tables.place_media(&mut out, at, media_at, wide);
         }
-        let lead = scale(self.audio_start.unwrap_or(0), self.audio_timescale, VIDEO_TIMESCALE);
-        let heard = scale(self.audio.ticks, self.audio_timescale, VIDEO_TIMESCALE);
-        let edits = if lead == 0 {
-            Vec::new()
-        } else {
-            let silence = Edit { movie_ticks: lead, media_ticks: None };
-            vec![silence, Edit { movie_ticks: heard, media_ticks: Some(0) }]
-        };
-        (true, lead + heard, edits)
+        let mut layout = Layout::new(out.into_bytes().into(), self.slices.into_vec(), tag);
+        layout.inserts = self.inserts.into();
+        layout
     }
 }
 

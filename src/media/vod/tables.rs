@@ -21,10 +21,6 @@ pub(super) struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    pub(super) fn samples(&self) -> usize {
-        self.sizes.len()
-    }
-
     pub(super) fn reserve(&mut self, samples: usize) {
         self.sizes.reserve(samples);
     }
