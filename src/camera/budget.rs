@@ -14,6 +14,9 @@ use tokio::{sync::Notify, time::Instant};
 pub(super) const REFUSALS_MAX: u32 = 2;
 /// The device's clock and ours count the lock differently; one try too early would begin it anew.
 const LOCK_MARGIN: Duration = Duration::from_secs(5);
+/// How long an attempt keeps its part without a verdict. A device that is asked for a login answers within
+/// milliseconds; one that is silent for longer has not looked at the password, and must not hold up the others.
+const RESERVED_FOR: Duration = Duration::from_secs(2);
 /// How long a lock lasts where the device does not say: the default of its firmware.
 const LOCK_UNKNOWN: Duration = Duration::from_secs(30 * 60);
 
@@ -39,8 +42,16 @@ pub(super) struct Locked {
 struct State {
     refused_isapi: u32,
     refused_rtsp: u32,
-    in_flight: u32,
+    in_flight: Vec<Reserved>,
+    attempts: u64,
     locked: Option<Locked>,
+}
+
+#[derive(Debug)]
+struct Reserved {
+    attempt: u64,
+    share: u32,
+    until: Instant,
 }
 
 impl State {
@@ -79,7 +90,7 @@ pub(super) struct Budget {
 pub(super) struct Attempt<'a> {
     budget: &'a Budget,
     door: Door,
-    share: u32,
+    id: u64,
     /// The attempt may cost only one login: an earlier challenge must not be answered again.
     pub careful: bool,
 }
@@ -91,25 +102,33 @@ impl Budget {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            if let Some(attempt) = self.try_begin(door, cost, Instant::now())? {
-                return Ok(attempt);
-            }
-            freed.await;
+            let wait_until = match self.try_begin(door, cost, Instant::now())? {
+                Ok(attempt) => return Ok(attempt),
+                Err(until) => until,
+            };
+            let _ = tokio::time::timeout_at(wait_until, freed).await;
         }
     }
 
-    fn try_begin(&self, door: Door, cost: u32, now: Instant) -> Result<Option<Attempt<'_>>, Locked> {
+    /// An attempt, or when to look again at the latest.
+    fn try_begin(&self, door: Door, cost: u32, now: Instant) -> Result<Result<Attempt<'_>, Instant>, Locked> {
         self.with(|state| {
             if let Some(locked) = state.lock_at(now) {
                 return Err(locked);
             }
             let left = REFUSALS_MAX.saturating_sub(state.spent());
             let share = cost.min(left);
-            if share == 0 || state.in_flight + share > left {
-                return Ok(None);
+            let reserved = state.in_flight.iter().filter(|r| r.until > now);
+            let (taken, next) = reserved.fold((0, None), |(taken, next): (u32, Option<Instant>), r| {
+                (taken + r.share, Some(next.map_or(r.until, |n| n.min(r.until))))
+            });
+            if share == 0 || taken + share > left {
+                return Ok(Err(next.unwrap_or(now + RESERVED_FOR)));
             }
-            state.in_flight += share;
-            Ok(Some(Attempt { budget: self, door, share, careful: share < cost }))
+            state.attempts += 1;
+            let id = state.attempts;
+            state.in_flight.push(Reserved { attempt: id, share, until: now + RESERVED_FOR });
+            Ok(Ok(Attempt { budget: self, door, id, careful: share < cost }))
         })
     }
 
@@ -192,8 +211,7 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let share = self.share;
-        self.budget.with(|state| state.in_flight -= share);
+        self.budget.with(|state| state.in_flight.retain(|r| r.attempt != self.id));
         self.budget.freed.notify_waiters();
     }
 }
@@ -201,11 +219,11 @@ impl Drop for Attempt<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt;
     use proptest::prelude::*;
 
+    /// An attempt without waiting for it.
     fn begin(budget: &Budget, door: Door, cost: u32) -> Option<Result<Attempt<'_>, Locked>> {
-        budget.begin(door, cost).now_or_never()
+        budget.try_begin(door, cost, Instant::now()).map(Result::ok).transpose()
     }
 
     #[tokio::test]
@@ -253,6 +271,18 @@ mod tests {
         assert_eq!(budget.locked(now).unwrap().until, None, "our own refusals led there");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_hangs_does_not_hold_up_the_others() {
+        let budget = Budget::default();
+        let hanging = begin(&budget, Door::Rtsp, 1).unwrap().unwrap();
+        assert!(begin(&budget, Door::Isapi, 2).is_none());
+        let began = Instant::now();
+        budget.begin(Door::Isapi, 2).await.unwrap().accepted();
+        assert_eq!(began.elapsed(), RESERVED_FOR);
+        hanging.refused(1);
+        assert!(begin(&budget, Door::Isapi, 2).unwrap().unwrap().careful, "a late verdict still counts");
+    }
+
     #[tokio::test]
     async fn an_attempt_without_a_verdict_costs_nothing() {
         let budget = Budget::default();
@@ -272,10 +302,10 @@ mod tests {
             for (step, rtsp) in steps {
                 let (door, cost) = if rtsp { (Door::Rtsp, 1) } else { (Door::Isapi, 2) };
                 match step {
-                    0 => open.extend(begin(&budget, door, cost).and_then(Result::ok)),
+                    0 => open.extend(begin(&budget, door, cost).and_then(Result::ok).map(|a| (a, cost))),
                     1 if !open.is_empty() => {
-                        let attempt = open.remove(0);
-                        let times = attempt.share;
+                        let (attempt, cost) = open.remove(0);
+                        let times = if attempt.careful { 1 } else { cost };
                         refused += times;
                         attempt.refused(times);
                     }

@@ -88,10 +88,18 @@ struct Channel {
     shown: Shown,
 }
 
+impl Channel {
+    fn new(since: Wall) -> Self {
+        Self { name: None, tracker: Tracker::default(), shown: Shown { presence: Presence::Unknown, since } }
+    }
+}
+
 impl Device {
     pub(super) fn new(config: DeviceConfig, shared: Arc<Shared>, meters: Meters, group: &TaskGroup) -> Self {
         let made_for = *shared.timings.borrow();
         let shown = Shown { presence: Presence::Unknown, since: shared.board.clock().wall() };
+        // Channels that the configuration names are shown before the device has been asked.
+        let channels = config.channels.iter().map(|id| (*id, Channel::new(shown.since))).collect();
         Self {
             client: client(&config, made_for),
             streams: Streams::new(&config, shared.clone(), meters.clone(), group),
@@ -105,7 +113,7 @@ impl Device {
             inventory: None,
             inventory_due: Instant::now(),
             listed: None,
-            channels: BTreeMap::new(),
+            channels,
             off_since: None,
             rtsp_answers: false,
         }
@@ -220,11 +228,7 @@ impl Device {
         self.channels.retain(|id, _| inventory.channels.contains_key(id) || self.config.channels.contains(id));
         let named = self.config.channels.iter();
         for id in inventory.channels.keys().filter(|id| wanted(id)).chain(named) {
-            let channel = self.channels.entry(*id).or_insert_with(|| Channel {
-                name: None,
-                tracker: Tracker::default(),
-                shown: Shown { presence: Presence::Unknown, since: wall },
-            });
+            let channel = self.channels.entry(*id).or_insert_with(|| Channel::new(wall));
             if let Some(name) = inventory.channels.get(id) {
                 channel.name.clone_from(name);
             }

@@ -62,8 +62,7 @@ impl Failure {
 
 impl From<TimeError> for Failure {
     fn from(e: TimeError) -> Self {
-        // The camera is there and well enough to send; its clock begins anew with the session.
-        Self::lost(e.to_string())
+        Self::other(e.to_string())
     }
 }
 

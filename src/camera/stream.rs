@@ -32,6 +32,8 @@ const LOST_RETRY: Duration = Duration::from_secs(1);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// Longest wait after any other failure.
 const RETRY_MOST: Duration = Duration::from_secs(8);
+/// A session that ran this long was a good one: what ends it is not the failure of before.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
 
 /// Whether a stream may be fetched, as its device sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +129,7 @@ impl Stream {
         // Opened before the first session, so that who records is there for the first frame.
         let publisher = self.shared.hub.publisher(&self.key);
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        let mut told = None;
         loop {
             let now = gate.borrow_and_update().clone();
             let wait = match now {
@@ -136,7 +139,8 @@ impl Stream {
                     None
                 }
                 Gate::Open { url, interval } => {
-                    self.show_state(StreamState::Connecting);
+                    self.show_connecting();
+                    let began = Instant::now();
                     let failure = tokio::select! {
                         biased;
                         () = stop.cancelled() => None,
@@ -145,11 +149,13 @@ impl Stream {
                     };
                     let ran = self.running.swap(false, Ordering::Relaxed);
                     if ran {
-                        backoff.reset();
+                        if began.elapsed() >= STEADY_AFTER {
+                            backoff.reset();
+                        }
                         publisher.break_session(failure.as_ref().map_or("the stream is stopped", |f| &f.text));
                     }
                     match failure {
-                        Some(failure) => Some(self.failed(&failure, ran, &mut backoff)),
+                        Some(failure) => Some(self.failed(&failure, ran, &mut told, &mut backoff)),
                         None if stop.is_cancelled() => break,
                         None if gate.has_changed().is_err() => break,
                         None => continue,
@@ -166,9 +172,13 @@ impl Stream {
     }
 
     /// Shows a failure and says how long to wait.
-    fn failed(&self, failure: &Failure, ran: bool, backoff: &mut Backoff) -> Duration {
+    fn failed(&self, failure: &Failure, ran: bool, told: &mut Option<String>, backoff: &mut Backoff) -> Duration {
         let Failure { kind, text } = failure;
-        tracing::warn!(stream = %self.key, reason = text, "session ended");
+        // A camera that is away for a night fails thousands of times in one way; that is one line.
+        if ran || told.as_deref() != Some(text) {
+            tracing::warn!(stream = %self.key, reason = text, "session ended");
+            *told = Some(text.clone());
+        }
         let state = if *kind == FailureKind::Locked { StreamState::Locked } else { StreamState::Backoff };
         self.show_idle(state, Some(text.clone()));
         if ran || matches!(kind, FailureKind::Refused | FailureKind::Locked) {
@@ -181,8 +191,14 @@ impl Stream {
         }
     }
 
-    fn show_state(&self, state: StreamState) {
-        self.show(|view| view.state = state);
+    /// A further try of one that fails is still a failure until it runs: its state does not change with each.
+    fn show_connecting(&self) {
+        self.show(|view| {
+            if !matches!(view.state, StreamState::Backoff | StreamState::Locked) {
+                view.state = StreamState::Connecting;
+                view.reason = None;
+            }
+        });
     }
 
     fn show_idle(&self, state: StreamState, reason: Option<String>) {
