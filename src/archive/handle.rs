@@ -74,7 +74,7 @@ impl Archive {
     /// Fails where the directory is not the one that the index speaks of.
     pub async fn recover(&self) -> Result<Recovered, Error> {
         identity::establish(self.dir(), self.index(), self.disk(), Doubt::Refuse).await?;
-        let (recovered, changes) = recover::recover(self.dir(), self.index(), self.disk()).await?;
+        let (recovered, changes) = recover::recover(self.dir(), self.index(), self.disk(), self.clock().wall()).await?;
         self.apply_changes(changes).await?;
         self.0.phase.send_replace(Phase::Open { wants_reindex: recovered.wants_reindex });
         self.0.retention.poke();

@@ -2,7 +2,8 @@
 //! completed; files that no row speaks of yet get one; files that never got a whole fragment go.
 //!
 //! The work is bounded by what can have happened since the last rows were written: for each stream, only directories
-//! from its last row's hour on are looked at. An index without any row is rebuilt in the background instead.
+//! from its last row's hour on, and that of the last hour, are looked at. An index without any row is rebuilt in the
+//! background instead.
 
 use super::{
     Error,
@@ -12,6 +13,7 @@ use super::{
     walk,
 };
 use crate::{
+    base::Wall,
     disk::{Disk, Files},
     model::{Segment, StreamKey},
 };
@@ -19,6 +21,7 @@ use futures_util::{StreamExt, stream};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Files that are scanned at the same time.
@@ -27,6 +30,9 @@ pub(super) const SCANS_MAX: usize = 8;
 const GROWING_ROWS_MAX: usize = 100_000;
 /// A stream with more files that no row speaks of was not left so by a crash; it is indexed in the background.
 const NEW_FILES_MAX: usize = 256;
+
+/// Where the last row lies in the future, because a camera's clock was wrong, files from this long ago are looked at.
+const LOOK_BACK: Duration = Duration::from_secs(3600);
 
 /// What was found at start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,10 +60,10 @@ struct Task {
     name: Name,
 }
 
-/// Finds what to put in order and does it, one change at a time; `apply` makes the changes durable.
-pub async fn recover(dir: &Path, index: &Index, disk: &Disk) -> Result<(Recovered, Vec<Change>), Error> {
+/// Finds what to put in order and does it on the disk; answers the changes that the index is to take.
+pub async fn recover(dir: &Path, index: &Index, disk: &Disk, now: Wall) -> Result<(Recovered, Vec<Change>), Error> {
     let (dir_too, index_too) = (dir.to_owned(), index.clone());
-    let (tasks, unfinished, mut recovered) = disk.run(move |files| survey(files, &dir_too, &index_too)).await??;
+    let (tasks, unfinished, mut recovered) = disk.run(move |files| survey(files, &dir_too, &index_too, now)).await??;
     let mut changes = Vec::new();
     let removals = unfinished.len() as u64;
     disk.run(move |files| unfinished.iter().try_for_each(|path| files.remove_file(path))).await??;
@@ -81,7 +87,12 @@ pub async fn recover(dir: &Path, index: &Index, disk: &Disk) -> Result<(Recovere
 }
 
 /// Which files to look at. Blocks.
-fn survey(files: &Files, dir: &Path, index: &Index) -> Result<(BTreeSet<Task>, Vec<PathBuf>, Recovered), Error> {
+fn survey(
+    files: &Files,
+    dir: &Path,
+    index: &Index,
+    now: Wall,
+) -> Result<(BTreeSet<Task>, Vec<PathBuf>, Recovered), Error> {
     let mut recovered = Recovered::default();
     let (streams, foreign) = walk::streams(files, dir)?;
     recovered.foreign = foreign;
@@ -92,7 +103,7 @@ fn survey(files: &Files, dir: &Path, index: &Index) -> Result<(BTreeSet<Task>, V
         return Ok((tasks, unfinished, recovered));
     }
     for stream in streams {
-        let from = index.newest(&stream)?.map(|row| Hour::of(row.start));
+        let from = index.newest(&stream)?.map(|row| Hour::of(row.start).min(Hour::of(now.minus(LOOK_BACK))));
         let found = walk::segments(files, dir, &stream, from)?;
         recovered.foreign += found.foreign;
         unfinished.extend(found.unfinished);

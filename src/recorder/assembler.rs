@@ -232,7 +232,7 @@ impl Assembler {
         let newest = self.audio.back().map_or(0, |a| a.ticks);
         while let Some(oldest) = self.audio.front() {
             let rate = i64::from(oldest.format.timescale(TrackKind::Audio));
-            let stale = self.run.is_none() && newest - oldest.ticks > cut::AUDIO_LEAD_SECONDS_MAX * rate;
+            let stale = self.run.is_none() && newest.saturating_sub(oldest.ticks) > cut::AUDIO_LEAD_SECONDS_MAX * rate;
             if !stale && self.audio.len() <= cut::AUDIO_FRAMES_MAX {
                 break;
             }
@@ -305,7 +305,7 @@ impl Assembler {
         let Some(run) = &self.run else { return };
         let last = run.last().ticks;
         let duration = run.last_duration.unwrap_or(cut::FRAME_TICKS_DEFAULT);
-        let end = last + i64::from(duration);
+        let end = last.saturating_add(i64::from(duration));
         self.flush_pending(Some(end), actions);
         let Some(run) = self.run.take() else { return };
         // Sound that lies a little behind the last picture is the same moment for a person.
@@ -352,7 +352,8 @@ impl Assembler {
             if !late && !fits && ends {
                 break; // the next file's
             }
-            let next = self.audio.get(1).map(|next| u32::try_from(next.ticks - frame.ticks).unwrap_or(u32::MAX));
+            let next =
+                self.audio.get(1).map(|next| u32::try_from(next.ticks.saturating_sub(frame.ticks)).unwrap_or(u32::MAX));
             let duration = match next {
                 Some(duration) => duration,
                 None if ends => cut::AUDIO_TICKS_DEFAULT,
@@ -422,7 +423,7 @@ impl Run {
                 track.first_ticks = u64::try_from(frame.ticks - self.zero).unwrap_or(0);
             }
             self.pending_bytes -= frame.data.len();
-            let duration = u32::try_from(until - frame.ticks).unwrap_or(u32::MAX);
+            let duration = u32::try_from(until - frame.ticks).unwrap_or(u32::MAX).max(1);
             track.samples.push(Sample { data: frame.data, duration, key: frame.key });
         }
         (track, end_of_last)

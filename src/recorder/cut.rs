@@ -47,24 +47,24 @@ impl Rules {
 
     /// Whether a new file begins at `frame`, the open one having begun at `zero`.
     pub fn cuts(&self, zero: i64, frame: &Frame) -> bool {
-        frame.key && frame.ticks - zero >= self.segment_ticks
+        frame.key && frame.ticks.saturating_sub(zero) >= self.segment_ticks
     }
 
     /// Whether what is held from `first` on must be written now that `frame`, which follows `previous`, is here: with
     /// it, or with a frame as long as the last, more than a fragment would be held.
     pub fn fragment_is_due(&self, first: i64, previous: i64, frame: i64, bytes: usize) -> bool {
-        (frame - first) + (frame - previous) > self.fragment_ticks || bytes > FRAGMENT_BYTES_MAX
+        frame.saturating_sub(first).saturating_add(frame - previous) > self.fragment_ticks || bytes > FRAGMENT_BYTES_MAX
     }
 }
 
 /// Whether `next` plays on from a frame at `last`.
 pub fn follows(last: i64, next: i64) -> bool {
-    (1..=FRAME_GAP_TICKS_MAX).contains(&(next - last))
+    (1..=FRAME_GAP_TICKS_MAX).contains(&next.saturating_sub(last))
 }
 
 /// Whether an open file has found no place to be cut for too long.
 pub fn is_overlong(zero: i64, frame: i64, bytes: u64) -> bool {
-    frame - zero > SEGMENT_TICKS_MAX || bytes > SEGMENT_BYTES_MAX
+    frame.saturating_sub(zero) > SEGMENT_TICKS_MAX || bytes > SEGMENT_BYTES_MAX
 }
 
 fn ticks(d: Duration) -> i64 {

@@ -181,3 +181,49 @@ impl RecorderTask {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        archive::fixture::{Bench, noon, stream},
+        media::fixture::{Options, clip},
+    };
+
+    #[tokio::test]
+    async fn what_a_child_that_panicked_left_open_is_closed_and_the_child_rests_before_it_is_begun_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench::open(dir.path()).await;
+        let cam = stream("cam/1/main");
+        let hub = Hub::default();
+        let _publisher = hub.publisher(&cam);
+        let deps = Deps {
+            hub: hub.clone(),
+            archive: bench.archive.clone(),
+            disk: bench.disk.clone(),
+            clock: Clock::real(),
+            events: Events::discard(),
+            metrics: bench.metrics.clone(),
+        };
+        let config = Config { defaults: Settings::default(), devices: BTreeMap::new() };
+        let (_recorder, task) = build(config.clone(), deps);
+        let mut children = Children {
+            group: TaskGroup::new(),
+            running: BTreeMap::new(),
+            endings: FuturesUnordered::new(),
+            resting: BTreeSet::new(),
+        };
+        bench.lay_open(&cam, &clip(Options::default()).frames(1, noon()), 0, 25).await;
+        task.ended(&mut children, cam.clone(), false).await;
+        assert!(bench.all(&cam).await[0].closed);
+        let live = hub.streams().borrow().clone();
+        task.reconcile(&mut children, &live, &config);
+        assert!(children.running.is_empty(), "it rests");
+        let (rested, in_order) = children.endings.next().await.unwrap();
+        task.ended(&mut children, rested, in_order).await;
+        task.reconcile(&mut children, &live, &config);
+        assert!(children.running.contains_key(&cam));
+        assert!(children.group.stop(STOP_MAX).await);
+        bench.end().await;
+    }
+}

@@ -420,22 +420,28 @@ async fn a_file_that_no_row_speaks_of_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn syncs_come_as_often_as_asked() {
-    let count = async |sync| {
+async fn syncs_come_as_often_as_asked_and_before_the_name() {
+    let count = async |sync, rule: Option<Rule>| {
         let dir = tempfile::tempdir().unwrap();
         let faults = Faults::new();
         let mut bench = Bench::start(dir.path(), Faults::new(), Clock::real());
         bench.archive.recover().await.unwrap();
         bench.disk = Disk::faulty(1, faults.clone());
+        rule.into_iter().for_each(|rule| faults.inject(rule.on("recordings/cam").persistent()));
         let settings = Settings { sync, ..settings() };
         let (mut writer, mut assembler) = (writer(&bench, &settings), Assembler::new(Rules::of(&settings)));
         feed(&mut writer, &mut assembler, &frames(1)).await;
         end(&mut writer, &mut assembler).await;
         bench.end().await;
-        (faults.count(Op::SyncData), faults.count(Op::Append))
+        [Op::Append, Op::SyncData, Op::Rename, Op::SyncDir].map(|op| faults.count(op))
     };
-    let (syncs, appends) = count(Sync::Every(Duration::ZERO)).await;
-    assert_eq!(syncs, appends, "each fragment");
-    assert_eq!(count(Sync::Segment).await.0, 8, "begin and end of four files");
-    assert_eq!(count(Sync::Off).await.0, 0);
+    let [appends, syncs, renames, _] = count(Sync::Every(Duration::ZERO), None).await;
+    assert_eq!((syncs, renames), (appends, 4), "each fragment");
+    let [_, syncs, _, dirs] = count(Sync::Segment, None).await;
+    assert_eq!(syncs, 8, "begin and end of four files");
+    // cam, 1, main, year, month, day and hour are each made known to their parents, then the four files.
+    assert_eq!(dirs, 7 + 4);
+    assert_eq!(count(Sync::Off, None).await[1], 0);
+    let [.., renames, _] = count(Sync::Segment, Some(Rule::new(Op::SyncData, Failure::Io))).await;
+    assert_eq!(renames, 0, "nothing is given its name before it is synced");
 }

@@ -250,6 +250,18 @@ fn after_the_disk_failed_it_goes_on_with_the_next_key_frame() {
     assert!(assembler.take_dropped().failed > 0);
 }
 
+#[test]
+fn absurd_times_are_breaks_and_nothing_worse() {
+    let mut assembler = Assembler::new(RULES);
+    let mut made = Vec::new();
+    for (n, ticks) in (0u32..).zip([0, i64::MAX, i64::MIN, -1, i64::MAX - 1, i64::MAX, 0, 3600]) {
+        carry_out(&mut made, assembler.push(Frame { ticks, ..frame(1, 0, true, n) }));
+        carry_out(&mut made, assembler.push(Frame { ticks, ..sound(1, 0, n) }));
+    }
+    carry_out(&mut made, assembler.finish());
+    assert_eq!(made.iter().flat_map(|f| ids(&f.video)).collect::<Vec<_>>(), (0..8).collect::<Vec<_>>());
+}
+
 /// One thing that happens to a stream.
 #[derive(Clone, Debug)]
 enum Step {
