@@ -107,6 +107,30 @@ enum Next {
 
 impl Connection {
     async fn serve(&mut self) {
+        self.converse().await;
+        self.hear_last_words();
+    }
+
+    /// A client may say TEARDOWN and close at once, which our next write notices before our next read: what it said
+    /// counts all the same.
+    fn hear_last_words(&mut self) {
+        loop {
+            match self.parser.take() {
+                Ok(Some(Item::Request(request))) => {
+                    self.answer(&request);
+                }
+                Ok(Some(Item::Frame { .. })) => {}
+                Ok(None) => {
+                    if !self.reader.try_read_buf(self.parser.buffer()).is_ok_and(|len| len > 0) {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn converse(&mut self) {
         loop {
             loop {
                 match self.parser.take() {
