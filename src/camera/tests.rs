@@ -418,3 +418,48 @@ async fn a_camera_clock_that_is_ahead_is_shown_and_not_believed_where_it_is_mad(
     assert!(Clock::real().wall().micros_since(frame.wall).abs() < 5_000_000);
     site.stop().await;
 }
+
+/// GStreamer's RTSP server on its own port, until it is dropped; None where this machine has none.
+fn gstreamer(codec: &str) -> Option<(std::process::Child, u16)> {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Command, Stdio},
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/peers/gst_camera.py");
+    let mut child = Command::new("/usr/bin/python3")
+        .args([script, "admin", Options::default().password.expose(), codec, "aac"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take()?).read_line(&mut line).ok()?;
+    Some((child, line.trim().parse().ok()?))
+}
+
+#[tokio::test]
+async fn gstreamer_as_a_camera_is_fetched_with_its_sound() {
+    for (codec, expected) in [("h264", VideoCodec::H264), ("h265", VideoCodec::H265)] {
+        let Some((mut peer, port)) = gstreamer(codec) else {
+            eprintln!("skipped: no GStreamer RTSP server on this machine");
+            return;
+        };
+        let elsewhere = |c: &mut Config| c.devices[0].rtsp_port = Some(port);
+        let site = Site::start_with(Options { audio: true, ..Options::default() }, elsewhere).await;
+        let mut reader = site.reader("d1/1/main").await;
+        let mut last = picture(&mut reader).await;
+        assert_eq!(last.format.video.codec, expected);
+        let sound = last.format.audio.clone().expect("sound");
+        assert_eq!(sound.sample_rate, 16_000);
+        for _ in 0..60 {
+            let next = picture(&mut reader).await;
+            assert_eq!(next.session, last.session);
+            assert!(next.ticks > last.ticks && next.wall > last.wall);
+            last = next;
+        }
+        site.stop().await;
+        drop(peer.stdin.take());
+        peer.wait().unwrap();
+    }
+}
