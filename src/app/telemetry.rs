@@ -1,21 +1,8 @@
 //! Logs: text for people, JSON for collectors, journald with its fields.
 
-use serde::{Deserialize, Serialize};
+use crate::config::LogFormat;
 use std::io::{self, IsTerminal};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One object a line.
-    Json,
-    /// Straight to journald, fields kept as fields.
-    Journald,
-}
 
 /// Logs could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! Why a command failed, in one sentence that says what to do.
 
 use crate::{
-    archive,
+    app, archive,
     base::{Kind, time::NotATime},
     config::Faults,
     disk,
@@ -32,6 +32,9 @@ pub enum Error {
     /// A text is not a stream.
     #[error(transparent)]
     Key(#[from] BadKey),
+    /// The daemon could not start, or had to end.
+    #[error(transparent)]
+    App(#[from] app::Error),
     /// The config has faults.
     #[error("{0}")]
     Config(#[from] Faults),
@@ -101,6 +104,7 @@ impl Error {
     /// What kind of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::App(e) => e.kind(),
             Self::Usage(_) | Self::NotBuilt(_) | Self::Time(_) | Self::Key(_) | Self::Config(_) => Kind::Invalid,
             Self::NotRunning { .. } | Self::Answer { .. } | Self::Refused(_) => Kind::Peer,
             Self::Token { .. } => Kind::Denied,
@@ -122,6 +126,7 @@ impl Error {
             Self::Usage(_) | Self::NotBuilt(_) | Self::Time(_) | Self::Key(_) => EXIT_USAGE,
             Self::Simulator(e) if e.kind() == Kind::Invalid => EXIT_USAGE,
             Self::Config(_) => EXIT_CONFIG,
+            Self::App(e) => e.exit_code(),
             _ => EXIT_FAILED,
         }
     }

@@ -26,8 +26,11 @@ mod tests;
 pub use error::Error;
 pub use out::Out;
 
-use crate::config::Env;
-use args::{Cli, Command};
+use crate::{
+    app::{self, DemoOptions},
+    config::{self, Env},
+};
+use args::{Cli, Command, Demo};
 use clap::Parser;
 use daemon::Daemon;
 use std::{ffi::OsString, process::ExitCode};
@@ -72,8 +75,15 @@ fn dispatch(command: Command, env: &Env, out: &mut Out) -> Result<(), Error> {
         Command::Reindex(args) => one_thread(reindex::reindex(&args, env, out)),
         Command::Backup(args) => one_thread(care::backup(&args, env, out)),
         Command::Restore(args) => care::restore(&args, env, out),
-        Command::Run(_) => Err(Error::NotBuilt("run")),
-        Command::Demo(_) => Err(Error::NotBuilt("demo")),
+        Command::Run(args) => {
+            let file = args.config.unwrap_or_else(|| config::default_path(env));
+            Ok(app::run(&file, env.clone())?)
+        }
+        Command::Demo(args) => {
+            let Demo { channels, dir, length, codec } = args;
+            let options = DemoOptions { channels, dir, run_for: length, codec: simulate::codec(codec) };
+            Ok(app::demo(&options, env, out)?)
+        }
         Command::Services(_) => Err(Error::NotBuilt("services")),
         Command::Jobs(_) => Err(Error::NotBuilt("jobs")),
         Command::Verify { .. } => Err(Error::NotBuilt("verify")),

@@ -1,0 +1,151 @@
+//! A running daemon: all rooms built, wired and started in order, and stopped in order. `run`, `demo` and the tests
+//! stand on it alike.
+
+use super::{Error, phases::Phases, reload::Reloading, wiring};
+use crate::{
+    base::{Clock, TaskGroup},
+    config::{Config, Env},
+    serve::{Handler, Limits, Listener, ListenerKind, Server},
+};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A daemon that serves. Call [`Daemon::stop`]; dropping it leaves its tasks to end on their own.
+pub struct Daemon {
+    phases: Phases,
+    store: crate::store::Store,
+    reloading: Arc<Reloading>,
+    rooms: wiring::Rooms,
+    /// Where it really listens, ports that were asked for as 0 included.
+    admin: Option<SocketAddr>,
+    proxy: Vec<SocketAddr>,
+    ended: tokio::sync::Mutex<mpsc::Receiver<&'static str>>,
+}
+
+impl Daemon {
+    /// Starts everything that `config` says. `file` is what a reload reads; without one there is nothing to reload.
+    pub async fn start(config: Config, file: Option<PathBuf>, env: Env) -> Result<Self, Error> {
+        let phases = Phases::default();
+        match Self::start_in(&phases, config, file, env).await {
+            Ok(daemon) => Ok(daemon),
+            Err(error) => {
+                // What was started before the failure must not outlive it.
+                phases.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_in(phases: &Phases, config: Config, file: Option<PathBuf>, env: Env) -> Result<Self, Error> {
+        let clock = Clock::real();
+        let began = clock.now();
+        let (ended_tx, ended) = mpsc::channel(1);
+        let rooms = wiring::build(&config, phases, clock.clone(), ended_tx.clone()).await?;
+        let reloading = Reloading::new(config.clone(), file, env, &rooms);
+        let admin_handler = wiring::admin(&config, &rooms, phases, reloading.clone());
+
+        // Listeners come last: whoever reaches one reaches a daemon that is ready.
+        let admin = bind_admin(&config).await?;
+        let admin_address = admin.local_addr();
+        let mut proxies = Vec::new();
+        for address in &config.proxy.listen {
+            proxies.push(Listener::tcp(*address, ListenerKind::Proxy).await?);
+        }
+        let proxy_addresses = proxies.iter().filter_map(Listener::local_addr).collect();
+        serve(phases, admin, admin_handler, &ended_tx);
+        for listener in proxies {
+            serve(phases, listener, rooms.playback.clone(), &ended_tx);
+        }
+        reloading.watch_file(&phases.listeners, clock.clone());
+        wiring::watchdog(&rooms, phases);
+        rooms.ready();
+        let daemon = Self {
+            phases: phases.clone(),
+            store: rooms.store.clone(),
+            reloading,
+            rooms,
+            admin: admin_address,
+            proxy: proxy_addresses,
+            ended: tokio::sync::Mutex::new(ended),
+        };
+        let took_ms = u64::try_from((clock.now() - began).as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(admin = %config.admin.listen, bound = ?daemon.admin, proxy = ?daemon.proxy, took_ms, "ready");
+        Ok(daemon)
+    }
+
+    /// The admin endpoint's bound address; None on a unix socket.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The proxy listeners' bound addresses.
+    pub fn proxy_addresses(&self) -> &[SocketAddr] {
+        &self.proxy
+    }
+
+    /// The rooms' handles, for who drives the daemon from within its process.
+    pub fn rooms(&self) -> &wiring::Rooms {
+        &self.rooms
+    }
+
+    /// Reads the file again, all or nothing. The outcome is logged and told to systemd; the names of what changed.
+    pub async fn reload(&self, cause: &str) -> Result<Vec<String>, Error> {
+        self.reloading.reload(cause).await
+    }
+
+    /// One line for `systemctl status`.
+    pub fn status_line(&self) -> String {
+        self.reloading.status_line()
+    }
+
+    /// Ends when the task of a room ends while it should run: its name.
+    pub async fn room_ended(&self) -> &'static str {
+        match self.ended.lock().await.recv().await {
+            Some(room) => room,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order. True where every phase ended in its time.
+    pub async fn stop(self) -> bool {
+        self.rooms.stopping();
+        let in_time = self.phases.stop().await;
+        self.store.close().await;
+        tracing::info!(in_time, "stopped");
+        in_time
+    }
+}
+
+/// Runs a room's own task: its end before the stop is a bug that ends the process.
+pub(super) fn run_room(
+    group: &TaskGroup,
+    room: &'static str,
+    ended: &mpsc::Sender<&'static str>,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let (stop, ended): (CancellationToken, _) = (group.stop_token(), ended.clone());
+    let child = group.spawn(room, task);
+    group.spawn("room watch", async move {
+        let end = child.await;
+        if !stop.is_cancelled() {
+            tracing::error!(room, ?end, "the task of a room ended by itself");
+            // One report is enough to stop the process.
+            let _ = ended.try_send(room);
+        }
+    });
+}
+
+fn serve(phases: &Phases, listener: Listener, handler: Arc<dyn Handler>, ended: &mpsc::Sender<&'static str>) {
+    let stop = phases.listeners.stop_token();
+    run_room(&phases.listeners, "listener", ended, Server::run(listener, handler, Limits::default(), stop));
+}
+
+async fn bind_admin(config: &Config) -> Result<Listener, Error> {
+    use crate::config::AdminListen;
+    Ok(match &config.admin.listen {
+        AdminListen::Tcp(address) => Listener::tcp(*address, ListenerKind::Admin).await?,
+        // The group may talk to it: operators are put into the service's group.
+        AdminListen::Unix(path) => Listener::unix(path, 0o660, ListenerKind::Admin)?,
+    })
+}

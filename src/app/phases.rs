@@ -1,0 +1,47 @@
+//! The order in which a daemon stops, and the time that each phase is given. All together stay under 20 s.
+
+use crate::base::TaskGroup;
+use std::time::Duration;
+
+/// What a phase may take before the next begins without it.
+const LISTENERS_STOP: Duration = Duration::from_secs(3);
+/// RTSP TEARDOWN is awaited in here.
+const CAMERAS_STOP: Duration = Duration::from_secs(6);
+/// The last fragments are written and synced in here.
+const RECORDER_STOP: Duration = Duration::from_secs(6);
+const KEEPING_STOP: Duration = Duration::from_secs(2);
+
+/// The groups of tasks, named for the phase in which they end.
+#[derive(Clone, Default)]
+pub struct Phases {
+    /// What takes requests.
+    pub listeners: TaskGroup,
+    /// What takes frames from cameras.
+    pub cameras: TaskGroup,
+    /// What makes footage of frames.
+    pub recorder: TaskGroup,
+    /// What keeps footage, events and itself in order.
+    pub keeping: TaskGroup,
+}
+
+impl Phases {
+    /// Stops from the outside in: nothing new comes, then what is under way is finished, then it is kept.
+    /// True where every phase ended in its time.
+    pub async fn stop(&self) -> bool {
+        let phases = [
+            ("listeners", &self.listeners, LISTENERS_STOP),
+            ("cameras", &self.cameras, CAMERAS_STOP),
+            ("recorder", &self.recorder, RECORDER_STOP),
+            ("keeping", &self.keeping, KEEPING_STOP),
+        ];
+        let mut in_time = true;
+        for (phase, group, deadline) in phases {
+            let ended = group.stop(deadline).await;
+            if !ended {
+                tracing::error!(phase, deadline_s = deadline.as_secs(), "did not stop in time, going on without it");
+            }
+            in_time &= ended;
+        }
+        in_time
+    }
+}

@@ -1,0 +1,91 @@
+//! `skyvis run`: the process around a daemon. Runtime, signals, the exit code.
+
+use super::{Daemon, Error, systemd, telemetry};
+use crate::{
+    base::TaskGroup,
+    config::{self, Env},
+};
+use std::path::Path;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Threads for API, polls, sessions and playback: mixed work with few wake-ups needs no more.
+const RUNTIME_THREADS_MAX: usize = 4;
+
+/// Runs the daemon until a signal; the process' exit code.
+pub fn run(config_path: &Path, env: Env) -> Result<(), Error> {
+    let config = config::load(config_path, &env)?;
+    telemetry::start(config.log.format, &config.log.level)?;
+    runtime()?.block_on(async {
+        let stop = StopSignals::listen()?;
+        let daemon = Daemon::start(config, Some(config_path.to_owned()), env).await?;
+        systemd::ready(&daemon.status_line());
+        let ended = until_stopped(&daemon, stop).await;
+        systemd::stopping();
+        daemon.stop().await;
+        ended
+    })
+}
+
+/// The main runtime.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(2, RUNTIME_THREADS_MAX))
+        .thread_name("skyvis-main")
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)
+}
+
+/// SIGTERM and SIGINT. The first asks the daemon to stop in order; a second ends the process where it stands.
+pub(super) struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    pub(super) fn listen() -> Result<Self, Error> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(Error::Runtime)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(Error::Runtime)?,
+        })
+    }
+
+    /// Waits for the first signal, and from then on lets a second one end the process.
+    pub(super) async fn first(mut self, group: &TaskGroup) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM, stopping"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT, stopping"),
+        }
+        group.spawn("second signal", async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            exit_at_once();
+        });
+    }
+}
+
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "a second signal asks for just that")]
+fn exit_at_once() -> ! {
+    std::process::exit(1)
+}
+
+/// Serves SIGHUP as a reload; ends with the first stop signal, or with the failure of a room.
+async fn until_stopped(daemon: &Daemon, stop: StopSignals) -> Result<(), Error> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
+    let unsupervised = TaskGroup::new();
+    let stopped = stop.first(&unsupervised);
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return Ok(()),
+            room = daemon.room_ended() => return Err(Error::RoomEnded(room)),
+            _ = hangup.recv() => {
+                // The outcome is logged, and told to systemd, by the reload itself.
+                let _ = daemon.reload("SIGHUP").await;
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! All rooms built and wired in one place. Read it to see who knows whom.
+
+use super::{Error, daemon::run_room, phases::Phases, reload::Reloading, systemd};
+use crate::{
+    admin::{self, Phase},
+    archive::{self, Archive},
+    base::{Clock, Metrics, metrics::Family, metrics::Gauge},
+    camera::{self, Cameras},
+    config::Config,
+    disk::Disk,
+    events::{self, Events},
+    live::Hub,
+    playback,
+    recorder::{self, Recorder},
+    serve::{BoxFuture, Handler},
+    store::{self, Store},
+};
+use std::{
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+};
+use tokio::sync::{mpsc, watch};
+
+/// Threads that do all blocking work on files. Two streams' syncs can overlap on one disk; more would only queue there.
+const DISK_THREADS: usize = 4;
+
+/// The handles of all rooms.
+pub struct Rooms {
+    /// Files.
+    pub disk: Disk,
+    /// The database.
+    pub store: Store,
+    /// What happened.
+    pub events: Events,
+    /// Frames in flight.
+    pub hub: Hub,
+    /// Footage.
+    pub archive: Archive,
+    /// Frames to footage.
+    pub recorder: Recorder,
+    /// Devices and streams.
+    pub cameras: Cameras,
+    /// Footage to players.
+    pub playback: Arc<dyn Handler>,
+    /// What is counted.
+    pub metrics: Metrics,
+    clock: Clock,
+    phase: watch::Sender<Phase>,
+}
+
+/// Opens what is kept, takes in what a crash left, and starts everything but the listeners.
+pub(super) async fn build(
+    config: &Config,
+    phases: &Phases,
+    clock: Clock,
+    ended: mpsc::Sender<&'static str>,
+) -> Result<Rooms, Error> {
+    let metrics = Metrics::default();
+    count_build(&metrics);
+    make_data_dir(&config.data_dir)?;
+    let disk = Disk::real(DISK_THREADS);
+    let store = open_store(&config.data_dir, &disk, &metrics).await?;
+    let (events, task) = events::build(store.clone(), clock.clone(), &metrics)?;
+    run_room(&phases.keeping, "events", &ended, task.run(phases.keeping.stop_token()));
+
+    let deps = archive::Deps {
+        store: store.clone(),
+        disk: disk.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+    };
+    let (archive, task) = archive::build(config.archive(), deps)?;
+    archive.recover().await?;
+    run_room(&phases.keeping, "archive", &ended, task.run(phases.keeping.stop_token()));
+
+    let hub = Hub::default();
+    let recorder = start_recorder(config, phases, &ended, &hub, &archive, &disk, &clock, &events, &metrics);
+    let deps = camera::Deps {
+        hub: hub.clone(),
+        events: events.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        group: phases.cameras.clone(),
+    };
+    let (cameras, task) = camera::build(config.cameras(), deps);
+    run_room(&phases.cameras, "cameras", &ended, task.run(phases.cameras.stop_token()));
+
+    let deps = playback::Deps {
+        footage: Arc::new(archive.clone()),
+        disk: disk.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    };
+    let playback = playback::build(config.playback(), deps);
+    let (phase, _) = watch::channel(Phase::Starting);
+    Ok(Rooms { disk, store, events, hub, archive, recorder, cameras, playback, metrics, clock, phase })
+}
+
+#[expect(clippy::too_many_arguments, reason = "this is the list of what the recorder knows")]
+fn start_recorder(
+    config: &Config,
+    phases: &Phases,
+    ended: &mpsc::Sender<&'static str>,
+    hub: &Hub,
+    archive: &Archive,
+    disk: &Disk,
+    clock: &Clock,
+    events: &Events,
+    metrics: &Metrics,
+) -> Recorder {
+    let deps = recorder::Deps {
+        hub: hub.clone(),
+        archive: archive.clone(),
+        disk: disk.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+    };
+    let (recorder, task) = recorder::build(config.recorder(), deps);
+    run_room(&phases.recorder, "recorder", ended, task.run(phases.recorder.stop_token()));
+    recorder
+}
+
+/// The admin endpoint's handler: the one room that sees all handles.
+pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: Arc<Reloading>) -> Arc<dyn Handler> {
+    let view = reloading.view();
+    admin::build(
+        admin::Config {
+            token: config.admin.token.clone(),
+            node: config.node.clone(),
+            data_dir: config.data_dir.clone(),
+        },
+        admin::Deps {
+            cameras: rooms.cameras.clone(),
+            recorder: rooms.recorder.clone(),
+            archive: rooms.archive.clone(),
+            store: rooms.store.clone(),
+            events: rooms.events.clone(),
+            hub: rooms.hub.clone(),
+            playback: rooms.playback.clone(),
+            metrics: rooms.metrics.clone(),
+            clock: rooms.clock.clone(),
+            group: phases.listeners.clone(),
+            phase: rooms.phase.subscribe(),
+            reloader: reloading,
+            config: view,
+        },
+    )
+}
+
+/// Feeds systemd's watchdog while the runtime, the disk threads and the store all get on.
+pub(super) fn watchdog(rooms: &Rooms, phases: &Phases) {
+    let (disk, store, clock) = (rooms.disk.clone(), rooms.store.clone(), rooms.clock.clone());
+    let stop = phases.keeping.stop_token();
+    phases.keeping.spawn("watchdog", async move {
+        let alive = || {
+            let (disk, store) = (disk.clone(), store.clone());
+            async move {
+                disk.run(|_| ()).await.map_err(|e| format!("disk threads: {e}"))?;
+                store.commit(store::Batch::new()).await.map(drop).map_err(|e| format!("store: {e}"))
+            }
+        };
+        systemd::watchdog(clock, stop, alive).await;
+    });
+}
+
+impl Rooms {
+    pub(super) fn ready(&self) {
+        self.phase.send_replace(Phase::Ready);
+    }
+
+    pub(super) fn stopping(&self) {
+        self.phase.send_replace(Phase::Stopping);
+    }
+}
+
+impl admin::Reloader for Reloading {
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, admin::ReloadRefused>> {
+        Box::pin(async move {
+            Reloading::reload(self, "API").await.map_err(|error| admin::ReloadRefused {
+                faults: error.to_string().lines().map(str::to_owned).collect(),
+            })
+        })
+    }
+}
+
+/// Sled blocks, and at a start may read its whole log.
+async fn open_store(data_dir: &Path, disk: &Disk, metrics: &Metrics) -> Result<Store, Error> {
+    let (dir, metrics) = (data_dir.join("store"), metrics.clone());
+    Ok(disk.run(move |files| Store::open(&dir, store::Options::default(), files, &metrics)).await??)
+}
+
+/// The data directory holds footage and secrets' neighbours: nobody else may look.
+fn make_data_dir(dir: &Path) -> Result<(), Error> {
+    let failed = |error| Error::DataDir { path: dir.to_owned(), error };
+    if !dir.exists() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    }
+    let found = std::fs::metadata(dir).map_err(failed)?;
+    if !found.is_dir() {
+        return Err(failed(std::io::ErrorKind::NotADirectory.into()));
+    }
+    if found.permissions().mode() & 0o007 != 0 {
+        tracing::warn!(dir = %dir.display(), "data_dir is open to everybody, chmod 0700 it");
+    }
+    Ok(())
+}
+
+fn count_build(metrics: &Metrics) {
+    let family = Family::<Vec<(String, String)>, Gauge>::default();
+    family.get_or_create(&vec![("version".into(), env!("CARGO_PKG_VERSION").into())]).set(1);
+    metrics.register("build_info", "Which skyvis this is", family);
+}
