@@ -261,7 +261,7 @@ impl Device {
         let mut wanted = Vec::new();
         for (id, channel) in &self.channels {
             for profile in &self.config.profiles {
-                let found = self.inventory.as_ref().map(|i| find_stream(self.config.kind, i, *id, profile.number()));
+                let found = self.inventory.as_ref().map(|i| find_stream(i, *id, profile.number()));
                 let gate = match (&closed, found) {
                     (_, Some(Found::Never(reason))) => Gate::Closed { state: StreamState::Stopped, reason },
                     // A session that runs goes on: its login was taken, and its frames are worth having.
@@ -353,7 +353,7 @@ impl Device {
 
     fn main_urls(&self) -> BTreeMap<u32, String> {
         let Some(inventory) = &self.inventory else { return BTreeMap::new() };
-        let url = |id: &u32| match find_stream(self.config.kind, inventory, *id, 1) {
+        let url = |id: &u32| match find_stream(inventory, *id, 1) {
             Found::At { id: stream, .. } if inventory.channels.contains_key(id) => {
                 Some((*id, urls::media_url(&self.config.host, self.rtsp_port(), stream)))
             }
@@ -369,17 +369,14 @@ enum Found {
     Never(String),
 }
 
-fn find_stream(kind: DeviceKind, inventory: &Inventory, channel: u32, number: u32) -> Found {
+fn find_stream(inventory: &Inventory, channel: u32, number: u32) -> Found {
     let mut of_channel = inventory.streams.iter().filter(|s| s.channel == channel).peekable();
     if of_channel.peek().is_none() {
         // Recorders leave out what is offline, and some list nothing at all; the numbering is always the same.
         return Found::At { id: channel * 100 + number, interval: Duration::ZERO };
     }
     match of_channel.find(|s| s.number == number) {
-        // Recorders also say "off" of what is merely offline; RTSP tells the two apart.
-        Some(stream) if !stream.enabled && kind == DeviceKind::Camera => {
-            Found::Never("it is turned off on the device".to_owned())
-        }
+        Some(stream) if !stream.enabled => Found::Never("it is turned off on the device".to_owned()),
         Some(stream) => {
             let interval = stream.centi_fps.map_or(Duration::ZERO, |f| Duration::from_secs(100) / f);
             Found::At { id: stream.id, interval }
@@ -411,41 +408,4 @@ async fn probe_rtsp(host: &str, port: u16) -> std::io::Result<bool> {
 async fn woken(shared: &Shared, soonest: Instant) {
     shared.wake.notified().await;
     tokio::time::sleep_until(soonest).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hikvision::StreamInfo;
-
-    fn inventory(streams: &[(u32, bool)]) -> Inventory {
-        let info = |(id, enabled): &(u32, bool)| StreamInfo {
-            id: *id,
-            channel: if *id < 100 { *id } else { id / 100 },
-            number: if *id < 100 { 1 } else { id % 100 },
-            enabled: *enabled,
-            codec: None,
-            centi_fps: Some(2500),
-            name: None,
-        };
-        Inventory { streams: streams.iter().map(info).collect(), ..Inventory::default() }
-    }
-
-    fn found(kind: DeviceKind, streams: &[(u32, bool)], channel: u32, number: u32) -> Result<u32, String> {
-        match find_stream(kind, &inventory(streams), channel, number) {
-            Found::At { id, .. } => Ok(id),
-            Found::Never(reason) => Err(reason),
-        }
-    }
-
-    #[test]
-    fn streams_are_found_by_the_devices_own_ids() {
-        use DeviceKind::{Camera, Nvr};
-        assert_eq!(found(Camera, &[(1, true)], 1, 1), Ok(1), "firmware of the first years");
-        assert_eq!(found(Nvr, &[(101, true), (102, true), (104, true)], 1, 2), Ok(102));
-        assert_eq!(found(Nvr, &[(101, true)], 12, 1), Ok(1201), "an offline channel is not listed");
-        assert!(found(Nvr, &[(101, true)], 1, 2).is_err(), "listed, but without a sub stream");
-        assert!(found(Camera, &[(101, true), (102, false)], 1, 2).is_err());
-        assert_eq!(found(Nvr, &[(101, false)], 1, 1), Ok(101), "a recorder's off may be an offline");
-    }
 }

@@ -1,3 +1,9 @@
 //! Tests that see the whole crate: the order of rooms, and flows of a whole daemon.
 
 mod architecture;
+mod crash;
+mod harness;
+mod main_job;
+mod nonsense;
+mod presence;
+mod real_peers;

@@ -116,14 +116,12 @@ const VIEWS = { live: LiveView, streams: StreamsView, recordings: RecordingsView
 /** Shows the view that the address names: `#recordings/nvr1/1/main`. */
 function show() {
   const [name, ...rest] = location.hash.slice(1).split("/");
-  let chosen = VIEWS[name] ? name : "live";
-  let argument = rest.join("/");
-  // One stream live is played large, beside its recordings.
-  if (chosen === "live" && argument !== "") [chosen, argument] = ["recordings", `${argument}/live`];
+  const chosen = VIEWS[name] ? name : "live";
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.view === chosen) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  const argument = rest.join("/");
   if (view?.name === chosen && view.shown.choose?.(argument)) return;
   view?.shown.close();
   main.replaceChildren();

@@ -15,7 +15,7 @@ const BEHIND_KEPT_S = 30;
 /** Live plays so far behind the newest frame, runs a little faster beyond the second, and jumps beyond the third. */
 const LIVE_LAG_S = 1.2;
 const LIVE_LAG_FAST_S = 2.5;
-const LIVE_LAG_JUMP_S = 5;
+const LIVE_LAG_JUMP_S = 8;
 const PLAYLIST_EVERY_MS = 500;
 /** A playlist that grows is fetched whole each time; one longer than this is left for a new one. */
 const OPEN_SEGMENTS_MAX = 120;
@@ -78,7 +78,7 @@ export class Player {
     this.video.disableRemotePlayback = true;
     this.video.src = URL.createObjectURL(this.source);
     await once(this.source, "sourceopen", this.signal);
-    Object.assign(this, { buffer: null, map: null, end: 0, endTime: null, caughtUp: false, marks: [], wanted: this.live ? null : from });
+    Object.assign(this, { buffer: null, map: null, end: 0, endTime: null, marks: [], wanted: this.live ? null : from });
     for (;;) {
       const start = await this.nextFootage(from);
       if (start === null) return this.finish();
@@ -125,12 +125,6 @@ export class Player {
         taken = segment.number;
         fresh = false;
       }
-      if (this.live && !this.caughtUp && this.end > 0) {
-        // What was fetched to begin with a key frame is not what live means.
-        this.caughtUp = true;
-        this.video.currentTime = Math.max(0, this.end - LIVE_LAG_S);
-        if (!this.held) this.video.play().catch(() => {});
-      }
       if (open && playlist.segments.length > OPEN_SEGMENTS_MAX && this.endTime !== null) return this.endTime;
       if (playlist.ended) return open ? Math.max(this.endTime ?? from, from + 1) : until;
       await pause(PLAYLIST_EVERY_MS, this.signal);
@@ -162,7 +156,7 @@ export class Player {
       if (segment.time !== null && this.wanted > segment.time) this.video.currentTime = place + (this.wanted - segment.time) / 1000;
       this.wanted = null;
     }
-    if (this.video.paused && !this.held && (!this.live || this.caughtUp)) this.video.play().catch(() => {});
+    if (this.video.paused && !this.held) this.video.play().catch(() => {});
   }
 
   /** Appends the init segment if it is another than the last. True where it is. */

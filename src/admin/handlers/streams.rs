@@ -49,8 +49,7 @@ fn view(api: &Api, snapshot: &camera::Snapshot, stream: &camera::StreamView) -> 
         last_frame: stream.last_frame,
         reconnects: stream.reconnects,
         clock_skew_ms: stream.clock_skew_ms,
-        // The recorder reads like any other, but nobody watches by it.
-        readers: api.deps.hub.readers(&key).saturating_sub(usize::from(recording.recording)),
+        readers: api.deps.hub.readers(&key),
         key,
     }
 }

@@ -34,10 +34,8 @@ pub(in crate::admin) async fn metrics(api: Arc<Api>, _: Call) -> Result<Response
 
 pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
     let snapshot = api.deps.cameras.watch().borrow().clone();
+    let readers = snapshot.streams.iter().map(|s| api.deps.hub.readers(&s.key)).sum();
     let recording = api.deps.recorder.watch().borrow().values().filter(|s| s.recording).count();
-    let readers: usize = snapshot.streams.iter().map(|s| api.deps.hub.readers(&s.key)).sum();
-    // The recorder's own are no viewers.
-    let readers = readers.saturating_sub(recording);
     let phase = *api.deps.phase.borrow();
     json(&StatusView {
         version: env!("CARGO_PKG_VERSION"),

@@ -90,8 +90,8 @@ async fn the_password_can_be_changed_by_its_owner() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_from_pypi_are_content() {
-    let python = std::env::var("SKYVIS_TEST_PYTHON")
-        .expect("this test needs a python with hikvisionapi and pyhik: run ./test, which sets SKYVIS_TEST_PYTHON");
+    let python = std::env::var("PEERS_PYTHON")
+        .expect("this test needs a python with hikvisionapi and pyhik: run ./test, which sets PEERS_PYTHON");
     for (kind, channels) in [(DeviceKind::Camera, 1), (DeviceKind::Nvr, 3)] {
         let heartbeat = Duration::from_millis(300);
         let (sim, _group) = start(Options { kind, channels, heartbeat, ..Options::default() }).await;
