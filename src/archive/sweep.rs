@@ -15,7 +15,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Oldest segments of each stream that are shown to one decision.
+/// Oldest segments of each stream that are shown to the first decision: mostly there is little or nothing to do.
+const SHOWN_FIRST: usize = 4;
+/// The same for the decisions that follow.
 const SHOWN_MAX: usize = 64;
 /// Decisions of one sweep; what is still over a limit then waits for the next sweep, so that a stop is heeded.
 const ROUNDS_MAX: usize = 64;
@@ -35,8 +37,8 @@ pub struct Swept {
 pub(super) async fn sweep(archive: &Archive) -> Result<Swept, Error> {
     let mut swept = Swept::default();
     let mut streams = BTreeSet::new();
-    for _ in 0..ROUNDS_MAX {
-        let decision = decide(archive).await?;
+    for round in 0..ROUNDS_MAX {
+        let decision = decide(archive, if round == 0 { SHOWN_FIRST } else { SHOWN_MAX }).await?;
         remove(archive, &decision.victims).await?;
         for victim in &decision.victims {
             swept.segments += 1;
@@ -57,7 +59,7 @@ pub(super) async fn sweep(archive: &Archive) -> Result<Swept, Error> {
     Ok(swept)
 }
 
-async fn decide(archive: &Archive) -> Result<retention::Decision, Error> {
+async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, Error> {
     let (dir, index) = (archive.dir().to_owned(), archive.index().clone());
     let usage = archive.usage();
     let growing = archive.growing().all();
@@ -70,7 +72,7 @@ async fn decide(archive: &Archive) -> Result<retention::Decision, Error> {
             }
             let mut rows = Vec::new();
             for stream in keys {
-                let (segments, complete) = index.oldest(&stream, SHOWN_MAX)?;
+                let (segments, complete) = index.oldest(&stream, shown)?;
                 rows.push((stream, segments, complete));
             }
             Ok((files.free_space(&dir).ok(), rows))
