@@ -61,6 +61,8 @@ pub(super) struct Device {
     listed: Option<BTreeSet<u32>>,
     channels: BTreeMap<u32, Channel>,
     streams: Streams,
+    off: Off,
+    /// When `off` last changed to something.
     off_since: Option<Instant>,
     /// ISAPI is silent, but RTSP answers.
     rtsp_answers: bool,
@@ -80,6 +82,14 @@ impl Shown {
         }
         *self
     }
+}
+
+/// What of a device is not as it should be.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Off {
+    device: bool,
+    channels: Vec<u32>,
+    streams: usize,
 }
 
 struct Channel {
@@ -114,6 +124,7 @@ impl Device {
             inventory_due: Instant::now(),
             listed: None,
             channels,
+            off: Off::default(),
             off_since: None,
             rtsp_answers: false,
         }
@@ -171,7 +182,7 @@ impl Device {
                 }
             }
             unknown => {
-                *unknown = Some(asker.inventory().await?);
+                *unknown = Some(asker.inventory(unknown.as_ref()).await?);
                 self.inventory_due = Instant::now() + INVENTORY_EVERY;
             }
         }
@@ -183,7 +194,7 @@ impl Device {
         let listed = states.as_ref().map(|s| s.keys().copied().collect());
         if !due && listed != self.listed {
             // A channel was added or deleted.
-            self.inventory = Some(asker.inventory().await?);
+            self.inventory = Some(asker.inventory(self.inventory.as_ref()).await?);
         }
         self.listed = listed;
         Ok(states)
@@ -302,10 +313,16 @@ impl Device {
     /// From one poll's begin to the next's.
     fn interval(&mut self, now: Instant) -> Duration {
         let usual = self.shared.timings.borrow().poll_interval;
-        let off = !self.tracker.is_up()
-            || self.channels.values().any(|c| !c.tracker.is_up())
-            || self.streams.any(StreamState::Backoff);
-        self.off_since = off.then(|| self.off_since.unwrap_or(now));
+        let off = Off {
+            device: !self.tracker.is_up(),
+            channels: self.channels.iter().filter(|(_, c)| !c.tracker.is_up()).map(|(id, _)| *id).collect(),
+            streams: self.streams.count(StreamState::Backoff),
+        };
+        if off != self.off {
+            // What has just gone, or come, is what is worth looking after; not the slot that is empty for years.
+            self.off_since = (off != Off::default()).then_some(now);
+            self.off = off;
+        }
         let nominal = match self.off_since {
             // A locked device is left in peace.
             _ if self.tracker.presence() == Presence::Locked => usual,

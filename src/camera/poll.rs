@@ -71,11 +71,24 @@ impl Asker<'_> {
         self.ask(async |c| c.identity().await).await?.map_err(|e| Trouble::Failed(e.to_string()))
     }
 
-    /// Everything that the device has.
-    pub(super) async fn inventory(&self) -> Result<Inventory, Trouble> {
+    /// Everything that the device has. Who it is and which cameras a recorder was given must be told; of the rest,
+    /// what cannot be had now is taken from `before`.
+    pub(super) async fn inventory(&self, before: Option<&Inventory>) -> Result<Inventory, Trouble> {
         let identity = self.identity().await?;
-        let streams = self.ask(async |c| c.streams().await).await.and_then(had)?.unwrap_or_default();
-        let rtsp_port = self.ask(async |c| c.rtsp_port().await).await.and_then(had)?.flatten();
+        let streams = match self.ask(async |c| c.streams().await).await? {
+            Ok(streams) => streams,
+            Err(e) => {
+                tracing::debug!(error = %e, "no list of streams");
+                before.map(|b| b.streams.clone()).unwrap_or_default()
+            }
+        };
+        let rtsp_port = match self.ask(async |c| c.rtsp_port().await).await? {
+            Ok(port) => port,
+            Err(e) => {
+                tracing::debug!(error = %e, "no list of ports");
+                before.and_then(|b| b.rtsp_port)
+            }
+        };
         let proxied = match self.kind {
             DeviceKind::Camera => None,
             DeviceKind::Nvr => self.ask(async |c| c.proxied().await).await.and_then(had)?,
@@ -93,7 +106,7 @@ impl Asker<'_> {
             // It has at least one input, whatever it answers.
             channels.insert(1, None);
         }
-        for input in self.ask(async |c| c.inputs().await).await.and_then(had)?.unwrap_or_default() {
+        for input in self.ask(async |c| c.inputs().await).await?.unwrap_or_default() {
             channels.entry(input.id).and_modify(|name| *name = input.name.or(name.take()));
         }
         Ok(Inventory { identity, channels, streams, rtsp_port })

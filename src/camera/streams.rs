@@ -113,9 +113,9 @@ impl Streams {
         self.shared.board.stream_state(&StreamKey::new(self.device.clone(), channel, profile))
     }
 
-    /// Whether any stream is in that state.
-    pub(super) fn any(&self, state: StreamState) -> bool {
-        self.children.keys().any(|key| self.shared.board.stream_state(key) == Some(state))
+    /// How many streams are in that state.
+    pub(super) fn count(&self, state: StreamState) -> usize {
+        self.children.keys().filter(|key| self.shared.board.stream_state(key) == Some(state)).count()
     }
 
     /// Ends all streams and waits for them.
