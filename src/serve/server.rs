@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long accepting rests after the host refused a new descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// One refusal in so many is told: one in ten seconds while none is accepted.
+const REFUSALS_TOLD_EVERY: u64 = 100;
 /// Between two requests to idle connections to make room.
 const CROWDED_PAUSE: Duration = Duration::from_millis(50);
 /// What connections that outstayed the drain are given to notice that they are cut.
@@ -49,6 +51,7 @@ impl Server {
         let group = TaskGroup::new();
         let places = Arc::new(Semaphore::new(limits.connections_max));
         let shared = Arc::new(Shared { handler, limits, stop, cut: CancellationToken::new(), crowded: Notify::new() });
+        let mut refusals = Refusals::default();
         loop {
             let place = tokio::select! {
                 biased;
@@ -72,7 +75,7 @@ impl Server {
                         drop(place);
                     });
                 }
-                Err(error) => rest_after(&error).await,
+                Err(error) => refusals.rest(&error).await,
             }
         }
         drop(listener);
@@ -84,11 +87,20 @@ impl Server {
     }
 }
 
-/// A client that is gone already needs no rest; a host without descriptors or memory does, or the loop would spin.
-async fn rest_after(error: &io::Error) {
-    let gone = matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
-    if !gone {
-        tracing::warn!(%error, "cannot accept a connection");
+/// Accepts that failed: told now and then, not each time.
+#[derive(Default)]
+struct Refusals(u64);
+
+impl Refusals {
+    /// A client that is gone already needs no rest; a host without descriptors or memory does, or the loop would spin.
+    async fn rest(&mut self, error: &io::Error) {
+        if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+            return;
+        }
+        if self.0.is_multiple_of(REFUSALS_TOLD_EVERY) {
+            tracing::warn!(%error, refusals = self.0 + 1, "cannot accept connections");
+        }
+        self.0 += 1;
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
