@@ -61,7 +61,7 @@ pub(super) struct Shared {
     /// Fixed: a change of it needs a restart.
     pub dir: PathBuf,
     pub commands: mpsc::Sender<Command>,
-    pub usage: watch::Receiver<Arc<Usage>>,
+    pub usage: watch::Sender<Arc<Usage>>,
     pub space: watch::Sender<Option<Space>>,
     pub phase: watch::Sender<Phase>,
     pub retention: Upkeep,
@@ -70,12 +70,13 @@ pub(super) struct Shared {
 }
 
 impl Archive {
-    /// Puts in order what a crash left. Call it once at start, while the task runs and before anything is recorded.
+    /// Puts in order what a crash left. Call it once at start, before anything is recorded; the task need not run yet.
     /// Fails where the directory is not the one that the index speaks of.
     pub async fn recover(&self) -> Result<Recovered, Error> {
         identity::establish(self.dir(), self.index(), self.disk(), Doubt::Refuse).await?;
         let (recovered, changes) = recover::recover(self.dir(), self.index(), self.disk(), self.clock().wall()).await?;
-        self.apply_changes(changes).await?;
+        // Nothing else writes yet, so this does not wait for the task.
+        self.commit_now(changes).await?;
         self.0.phase.send_replace(Phase::Open { wants_reindex: recovered.wants_reindex });
         self.0.retention.poke();
         self.0.repair.poke();
@@ -253,6 +254,18 @@ impl Archive {
         let (done, answer) = oneshot::channel();
         self.0.commands.send(Command { changes, done }).await.map_err(|_| Error::Stopped)?;
         Ok(answer.await.map_err(|_| Error::Stopped)??)
+    }
+
+    /// Commits changes and publishes what each stream takes. Only one at a time: the task, or `recover` before it.
+    pub(super) async fn commit_now(&self, changes: Vec<Change>) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let (index, before) = (self.index().clone(), self.usage());
+        let (batch, usage) = self.disk().run(move |_| index.stage(before, &changes)).await??;
+        self.index().commit(batch).await?;
+        self.0.usage.send_replace(Arc::new(usage));
+        Ok(())
     }
 
     pub(super) fn publish_space(&self, space: Option<Space>) {

@@ -40,11 +40,10 @@ pub struct Deps {
     pub metrics: Metrics,
 }
 
-/// Owns what each stream takes, and is the only one that writes the index.
+/// The only one that writes the index, once the archive is recovered.
 pub struct ArchiveTask {
     archive: Archive,
     commands: mpsc::Receiver<Command>,
-    usage: watch::Sender<Arc<Usage>>,
     retention: UpkeepTask,
     repair: UpkeepTask,
     stored: Gauge,
@@ -70,7 +69,7 @@ pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error
         dir: config.dir.clone(),
         config: watch::Sender::new(Arc::new(config)),
         commands,
-        usage: usage.subscribe(),
+        usage,
         space: watch::Sender::new(None),
         phase: watch::Sender::new(Phase::Closed),
         retention,
@@ -80,20 +79,19 @@ pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error
     let task = ArchiveTask {
         archive: archive.clone(),
         commands: queue,
-        usage,
         retention: retention_task,
         repair: repair_task,
         stored: gauge("recording_stored_bytes", "Bytes of all indexed footage"),
         segments: gauge("recording_stored_segments", "Indexed segments"),
     };
-    task.show();
     Ok((archive, task))
 }
 
 impl ArchiveTask {
     /// Commits, sweeps and repairs until stopped; what was sent before the stop is committed. Stop the recorder first.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { archive, mut commands, usage, retention, repair, stored, segments } = self;
+        let Self { archive, mut commands, retention, repair, stored, segments } = self;
+        show(&archive.usage(), &stored, &segments);
         let (sweeper, repairer) = (archive.clone(), archive.clone());
         let token = stop.clone();
         let sweeps = retention.run(stop.clone(), move || {
@@ -109,7 +107,7 @@ impl ArchiveTask {
             let (archive, stop) = (repairer.clone(), token.clone());
             async move { repair::repair(&archive, &stop).await }
         });
-        let mut writer = Writer { archive, usage, stored, segments };
+        let mut writer = Writer { archive, stored, segments };
         // The writer goes on until the reconcilers, which wait for it, are done.
         let reconcilers = async {
             tokio::join!(sweeps, repairs);
@@ -134,16 +132,11 @@ impl ArchiveTask {
             writer.write(std::mem::take(&mut batch)).await;
         }
     }
-
-    fn show(&self) {
-        show(&self.usage.borrow(), &self.stored, &self.segments);
-    }
 }
 
 /// Commits changes and publishes what each stream takes.
 struct Writer {
     archive: Archive,
-    usage: watch::Sender<Arc<Usage>>,
     stored: Gauge,
     segments: Gauge,
 }
@@ -151,18 +144,10 @@ struct Writer {
 impl Writer {
     async fn write(&mut self, batch: Vec<Command>) {
         let (changes, done): (Vec<_>, Vec<_>) = batch.into_iter().map(|c| (c.changes, c.done)).unzip();
-        let index = self.archive.index().clone();
-        let before = self.usage.borrow().as_ref().clone();
-        let staged = self.archive.disk().run(move |_| index.stage(before, changes.iter().flatten())).await;
-        let result = match staged {
-            Ok(Ok((batch, usage))) => self.archive.index().commit(batch).await.map(|()| usage),
-            Ok(Err(e)) => Err(e),
-            Err(e) => Err(e.into()),
-        };
-        let answer = match result {
-            Ok(usage) => {
-                show(&usage, &self.stored, &self.segments);
-                self.usage.send_replace(Arc::new(usage));
+        let changes = changes.into_iter().flatten().collect();
+        let answer = match self.archive.commit_now(changes).await {
+            Ok(()) => {
+                show(&self.archive.usage(), &self.stored, &self.segments);
                 Ok(())
             }
             Err(Error::Store(e)) => Err(e),

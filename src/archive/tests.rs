@@ -3,10 +3,12 @@ use super::{
     *,
 };
 use crate::{
-    base::{Clock, Kind, Wall},
-    disk::{Failure, Faults, Op, Rule},
+    base::{Clock, Kind, Metrics, Wall},
+    disk::{Disk, Failure, Faults, Op, Rule},
+    events::Events,
     media::fixture::{Options, clip},
     model::{Frame, Range, Segment},
+    store::{Options as StoreOptions, Store},
 };
 use std::{fs, path::Path, time::Duration};
 
@@ -147,6 +149,22 @@ async fn after_a_crash_growing_and_unknown_files_are_indexed_and_torn_tails_cut(
     let bench = Bench::start(dir.path(), Faults::new(), Clock::real());
     assert_eq!(bench.archive.recover().await.unwrap(), Recovered::default(), "nothing is left to do");
     bench.end().await;
+}
+
+#[tokio::test]
+async fn a_start_does_not_wait_for_the_task() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path()).await;
+    bench.lay_open(&cam(), &seconds()[0], 0, 10).await;
+    bench.crash().await;
+    let metrics = Metrics::default();
+    let disk = Disk::real(1);
+    let store = Store::open(&dir.path().join("store"), StoreOptions::default(), &disk.files(), &metrics).unwrap();
+    let deps = Deps { store, disk, clock: Clock::real(), events: Events::discard(), metrics };
+    let (archive, _task) = build(config(dir.path()), deps).unwrap();
+    assert_eq!(archive.recover().await.unwrap().segments, 1);
+    assert_eq!(archive.streams(), [cam()]);
+    assert!(archive.segments(&cam(), Range::ALL, 9).await.unwrap()[0].closed);
 }
 
 #[tokio::test]
