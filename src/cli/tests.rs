@@ -1,8 +1,9 @@
 //! Whole command lines: arguments in, what a person and a script see out, against a daemon made of canned answers.
 
-use super::*;
+use super::{command::one_thread, *};
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     path::Path,
