@@ -28,6 +28,7 @@ pub fn run(config_path: &Path, env: Env) -> Result<(), Error> {
 
 /// The main runtime.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    raise_descriptor_limit();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, RUNTIME_THREADS_MAX))
@@ -35,6 +36,16 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)
+}
+
+/// Raises the soft limit of open files to the hard one: many clients must not starve the recorder of descriptors.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, soft = limit.current, "the limit of open files stays low");
+    }
 }
 
 /// SIGTERM and SIGINT. The first asks the daemon to stop in order; a second ends the process where it stands.
