@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A stream whose child panicked is begun again after so long.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
-/// Files are closed within so long after a stop; the process has 20 s for everything.
-const STOP_MAX: Duration = Duration::from_secs(10);
+/// Files are closed within so long after a stop; the process gives the recorder 6 s of its 20.
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// What the recorder stands on.
 pub struct Deps {
