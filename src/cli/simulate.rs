@@ -18,13 +18,10 @@ const STOP: Duration = Duration::from_secs(5);
 
 /// `skyvis simulate`
 pub(super) async fn simulate(args: Simulate, out: &mut Out) -> Result<(), Error> {
-    let channels = args.channels;
     let group = TaskGroup::new();
     let running = sim::Simulator::start(options(args)?, &group).await?;
     out.line(format!("ISAPI    http://{}/", running.http_addr));
-    for channel in 1..=channels.min(1) {
-        out.line(format!("RTSP     rtsp://{}/Streaming/Channels/{channel}01", running.rtsp_addr));
-    }
+    out.line(format!("RTSP     rtsp://{}/Streaming/Channels/101", running.rtsp_addr));
     if let Some(control) = running.control_addr {
         out.line(format!("control  http://{control}/"));
     }

@@ -444,7 +444,9 @@ fn a_reload_refuses_keys_that_need_a_restart_by_name() {
     assert_ne!(old.cameras(), live.cameras());
     let restart = ok(&format!("data_dir = \"/x\"\n[log]\nformat = \"json\"\n[admin]\ntoken = \"t\"\n{DEVICE}"));
     let keys = restart_keys(&old, &restart);
-    assert_eq!(keys, ["data_dir", "log.format", "admin.token", "recording.dir"]);
+    assert_eq!(keys, ["data_dir", "log.format", "admin.token"]);
+    let moved = ok(&format!("[recording]\ndir = \"/y\"\n{DEVICE}"));
+    assert_eq!(restart_keys(&old, &moved), ["recording.dir"]);
 }
 
 #[test]
