@@ -61,7 +61,7 @@ export class LiveView {
     let left = PLAYING_MAX;
     for (const channel of [...this.tiles.keys()].sort(order)) {
       const tile = this.tiles.get(channel);
-      const wanted = tile.visible && !document.hidden && tile.running;
+      const wanted = tile.visible && !document.hidden && (tile.running || (tile.player && tile.retrying));
       tile.play(wanted && left > 0, wanted);
       if (wanted) left -= 1;
     }
@@ -100,6 +100,8 @@ class Tile {
 
   update(stream) {
     this.running = stream.state === "running";
+    // A player outlasts a short break: the playlist goes on behind it.
+    this.retrying = stream.state === "connecting" || stream.state === "backoff";
     setText(this.name, stream.name ? `${stream.name} · ${this.key}` : this.key);
     setBadge(this.badge, stream.state);
     setText(this.facts, this.running ? `${stream.fps.toFixed(0)} fps · ${bitrate(stream.bitrate)}` : "");
@@ -113,7 +115,8 @@ class Tile {
     if (play && !this.player) {
       this.say("Loading", false);
       this.player = new Player(this.video, this.key, null, {
-        onStatus: (text, failed) => this.say(text, failed),
+        // While the stream does not run, why it does not is said instead.
+        onStatus: (text, failed) => this.running && this.say(text, failed),
         onTime: (time) => setText(this.time, clock(time)),
       });
     } else if (!play && this.player) {

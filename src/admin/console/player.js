@@ -3,7 +3,7 @@
 
 import { ApiError, ask, pause, recordings, withToken } from "./api.js";
 import { firstTime, parsePlaylist, readInit } from "./playlist.js";
-import { iso } from "./text.js";
+import { clock, iso } from "./text.js";
 
 const Source = window.ManagedMediaSource ?? window.MediaSource;
 /** One playlist covers so much; a whole day in one would be megabytes of text. */
@@ -19,6 +19,8 @@ const LIVE_LAG_JUMP_S = 8;
 const PLAYLIST_EVERY_MS = 500;
 /** A playlist that grows is fetched whole each time; one longer than this is left for a new one. */
 const OPEN_SEGMENTS_MAX = 120;
+/** A picture that stands still for so long is called that. */
+const STILL_MS = 2_500;
 /** Where segments begin, remembered for so many of them. */
 const MARKS_MAX = 2_000;
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
@@ -243,10 +245,23 @@ export class Player {
         }
       }
     }
-    if (video.readyState >= 2) {
+    this.tell();
+  }
+
+  /** Says what is seen. A picture that stands still must not pass for live. */
+  tell() {
+    const { video } = this;
+    const now = performance.now();
+    if (video.currentTime !== this.seenAt || this.held) {
+      [this.seenAt, this.movedAt] = [video.currentTime, now];
+      if (video.readyState < 2) return;
       this.onStatus("", false);
       const time = this.wall();
       if (time !== null) this.onTime(time);
+    } else if (video.ended) {
+      this.onStatus("This is the end of what was recorded.", false);
+    } else if (now - this.movedAt > STILL_MS && this.wall() !== null) {
+      this.onStatus(`No new picture since ${clock(this.wall())}.`, this.live);
     }
   }
 
