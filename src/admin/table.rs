@@ -307,4 +307,5 @@ pub(super) const NOT_BUILT: &[(&str, &str)] = &[
     ("POST", "/api/v1/queues/{rest}"),
     ("GET POST DELETE", "/api/v1/webhooks"),
     ("GET POST DELETE", "/api/v1/webhooks/{rest}"),
+    ("GET POST", "/vod/{rest}"),
 ];

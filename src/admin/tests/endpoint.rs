@@ -191,6 +191,7 @@ async fn what_is_not_there_says_so() {
         (Method::PUT, "/api/v1/services/web/instances/a", 501, "not-built"),
         (Method::POST, "/api/v1/streams/nvr1/3/main/pause", 501, "not-built"),
         (Method::DELETE, "/api/v1/devices/nvr1", 501, "not-built"),
+        (Method::GET, "/vod/abc/index.m3u8", 501, "not-built"),
         (Method::DELETE, "/api/v1/status", 405, "method-not-allowed"),
         (Method::GET, "/api/v1/streams?form=x", 400, "bad-parameter"),
         (Method::GET, "/api/v1/recordings?stream=nvr1", 400, "bad-parameter"),
