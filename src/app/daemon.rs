@@ -1,11 +1,12 @@
 //! A running daemon: all rooms built, wired and started in order, and stopped in order. `run`, `demo` and the tests
 //! stand on it alike.
 
-use super::{Error, phases::Phases, reload::Reloading, wiring};
+use super::{Error, care, phases::Phases, reload::Reloading, wiring};
 use crate::{
     base::{Clock, TaskGroup},
     config::{Config, Env},
     serve::{Handler, Limits, Listener, ListenerKind, Server},
+    store::EXPORTS_DIR,
 };
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::sync::mpsc;
@@ -59,6 +60,8 @@ impl Daemon {
         }
         reloading.watch_file(&phases.listeners, clock.clone());
         wiring::watchdog(&rooms, phases);
+        care::export_store(&rooms, phases, config.data_dir.join(EXPORTS_DIR), &ended_tx);
+        care::watch_store(&rooms, phases, &ended_tx);
         rooms.ready();
         let daemon = Self {
             phases: phases.clone(),

@@ -10,6 +10,7 @@ use crate::{
 use std::{
     io::Write,
     net::{SocketAddr, TcpListener},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,7 +41,11 @@ pub fn demo(options: &DemoOptions, env: &Env, out: &mut (dyn Write + Send)) -> R
         Some(dir) => dir.clone(),
         None => cache_dir(env).join("skyvis/demo"),
     };
-    std::fs::create_dir_all(&dir).map_err(|error| Error::DemoDir { path: dir.clone(), error })?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
+        .map_err(|error| Error::DemoDir { path: dir.clone(), error })?;
     let dir = dir.canonicalize().map_err(|error| Error::DemoDir { path: dir.clone(), error })?;
     run::runtime()?.block_on(async {
         let stop = run::StopSignals::listen()?;

@@ -16,10 +16,10 @@ pub fn run(config_path: &Path, env: Env) -> Result<(), Error> {
     let config = config::load(config_path, &env)?;
     telemetry::start(config.log.format, &config.log.level)?;
     runtime()?.block_on(async {
-        let stop = StopSignals::listen()?;
+        let (stop, hangups) = (StopSignals::listen()?, hangups()?);
         let daemon = Daemon::start(config, Some(config_path.to_owned()), env).await?;
         systemd::ready(&daemon.status_line());
-        let ended = until_stopped(&daemon, stop).await;
+        let ended = until_stopped(&daemon, stop, hangups).await;
         systemd::stopping();
         daemon.stop().await;
         ended
@@ -42,6 +42,9 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, soft = limit.current, "the limit of open files stays low");
@@ -52,6 +55,11 @@ fn raise_descriptor_limit() {
 pub(super) struct StopSignals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+}
+
+/// SIGHUP, heard from before the daemon serves: unheard, it would end the process.
+fn hangups() -> Result<tokio::signal::unix::Signal, Error> {
+    signal(SignalKind::hangup()).map_err(Error::Runtime)
 }
 
 impl StopSignals {
@@ -84,8 +92,11 @@ fn exit_at_once() -> ! {
 }
 
 /// Serves SIGHUP as a reload; ends with the first stop signal, or with the failure of a room.
-async fn until_stopped(daemon: &Daemon, stop: StopSignals) -> Result<(), Error> {
-    let mut hangup = signal(SignalKind::hangup()).map_err(Error::Runtime)?;
+async fn until_stopped(
+    daemon: &Daemon,
+    stop: StopSignals,
+    mut hangups: tokio::signal::unix::Signal,
+) -> Result<(), Error> {
     let unsupervised = TaskGroup::new();
     let stopped = stop.first(&unsupervised);
     tokio::pin!(stopped);
@@ -93,7 +104,7 @@ async fn until_stopped(daemon: &Daemon, stop: StopSignals) -> Result<(), Error> 
         tokio::select! {
             () = &mut stopped => return Ok(()),
             room = daemon.room_ended() => return Err(Error::RoomEnded(room)),
-            _ = hangup.recv() => {
+            _ = hangups.recv() => {
                 // The outcome is logged, and told to systemd, by the reload itself.
                 let _ = daemon.reload("SIGHUP").await;
             }

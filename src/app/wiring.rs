@@ -17,7 +17,7 @@ use crate::{
 };
 use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 use tokio::sync::{mpsc, watch};
@@ -45,7 +45,7 @@ pub struct Rooms {
     pub playback: Arc<dyn Handler>,
     /// What is counted.
     pub metrics: Metrics,
-    clock: Clock,
+    pub(super) clock: Clock,
     phase: watch::Sender<Phase>,
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn build(
     count_build(&metrics);
     make_data_dir(&config.data_dir)?;
     let disk = Disk::real(DISK_THREADS);
-    let store = open_store(&config.data_dir, &disk, &metrics).await?;
+    let store = open_store(config.store_dir(), &disk, &metrics).await?;
     let (events, task) = events::build(store.clone(), clock.clone(), &metrics)?;
     run_room(&phases.keeping, "events", &ended, task.run(phases.keeping.stop_token()));
 
@@ -187,8 +187,8 @@ impl admin::Reloader for Reloading {
 }
 
 /// Sled blocks, and at a start may read its whole log.
-async fn open_store(data_dir: &Path, disk: &Disk, metrics: &Metrics) -> Result<Store, Error> {
-    let (dir, metrics) = (data_dir.join("store"), metrics.clone());
+async fn open_store(dir: PathBuf, disk: &Disk, metrics: &Metrics) -> Result<Store, Error> {
+    let metrics = metrics.clone();
     Ok(disk.run(move |files| Store::open(&dir, store::Options::default(), files, &metrics)).await??)
 }
 

@@ -5,6 +5,9 @@ use super::{budget::Locked, timeline::TimeError};
 /// What a person is shown of a failure, at most.
 const TEXT_CHARS_MAX: usize = 240;
 
+/// What retina says of a description in which it found nothing to play.
+const NO_STREAMS: &str = "No parseable streams";
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FailureKind {
@@ -47,6 +50,9 @@ impl Failure {
             Some(404) => (FailureKind::Other, "RTSP 404: the device has no such stream".to_owned()),
             Some(453) => (FailureKind::Other, "RTSP 453: the device has no bandwidth left for this stream".to_owned()),
             Some(503) => (FailureKind::Other, "RTSP 503: the device is too busy for this stream".to_owned()),
+            Some(200..=299) if first.contains(NO_STREAMS) => {
+                (FailureKind::Other, "its description (SDP) has no video that can be recorded".to_owned())
+            }
             Some(200..=299) => (FailureKind::Other, format!("the answer to {step} makes no sense: {}", after(first))),
             Some(status) => (FailureKind::Other, format!("RTSP {status} to {step}")),
             None if is_connection(first) => (FailureKind::Lost, format!("the connection was lost: {first}")),
