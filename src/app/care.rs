@@ -1,7 +1,10 @@
 //! What is done for the store while the daemon runs: exports that a damaged one is restored from, and an end to the
 //! process when it takes no more writes.
 
-use super::{daemon::run_room, phases::Phases, wiring::Rooms};
+use super::{
+    Rooms,
+    phases::{Phases, run_room},
+};
 use crate::{base::Clock, disk::Disk, store, upkeep};
 use std::{path::PathBuf, time::Duration};
 use tokio::sync::mpsc;

@@ -1,23 +1,27 @@
 //! A running daemon: all rooms built, wired and started in order, and stopped in order. `run`, `demo` and the tests
 //! stand on it alike.
 
-use super::{Error, care, phases::Phases, reload::Reloading, wiring};
+use super::{
+    Error, Rooms, care,
+    phases::{Phases, run_room},
+    reload::Reloading,
+    wiring,
+};
 use crate::{
-    base::{Clock, TaskGroup},
+    base::Clock,
     config::{Config, Env},
     serve::{Handler, Limits, Listener, ListenerKind, Server},
     store::EXPORTS_DIR,
 };
-use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// A daemon that serves. Call [`Daemon::stop`]; dropping it leaves its tasks to end on their own.
 pub struct Daemon {
     phases: Phases,
     store: crate::store::Store,
     reloading: Arc<Reloading>,
-    rooms: wiring::Rooms,
+    rooms: Rooms,
     /// Where it really listens, ports that were asked for as 0 included.
     admin: Option<SocketAddr>,
     proxy: Vec<SocketAddr>,
@@ -88,7 +92,7 @@ impl Daemon {
     }
 
     /// The rooms' handles, for who drives the daemon from within its process.
-    pub fn rooms(&self) -> &wiring::Rooms {
+    pub fn rooms(&self) -> &Rooms {
         &self.rooms
     }
 
@@ -118,25 +122,6 @@ impl Daemon {
         tracing::info!(in_time, "stopped");
         in_time
     }
-}
-
-/// Runs a room's own task: its end before the stop is a bug that ends the process.
-pub(super) fn run_room(
-    group: &TaskGroup,
-    room: &'static str,
-    ended: &mpsc::Sender<&'static str>,
-    task: impl Future<Output = ()> + Send + 'static,
-) {
-    let (stop, ended): (CancellationToken, _) = (group.stop_token(), ended.clone());
-    let child = group.spawn(room, task);
-    group.spawn("room watch", async move {
-        let end = child.await;
-        if !stop.is_cancelled() {
-            tracing::error!(room, ?end, "the task of a room ended by itself");
-            // One report is enough to stop the process.
-            let _ = ended.try_send(room);
-        }
-    });
 }
 
 fn serve(phases: &Phases, listener: Listener, handler: Arc<dyn Handler>, ended: &mpsc::Sender<&'static str>) {

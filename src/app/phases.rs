@@ -1,7 +1,10 @@
-//! The order in which a daemon stops, and the time that each phase is given. All together stay under 20 s.
+//! The order in which a daemon stops, the time that each phase is given (all together under 20 s), and the watch over
+//! rooms' own tasks until then.
 
 use crate::base::TaskGroup;
-use std::time::Duration;
+use std::{future::Future, time::Duration};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// What a phase may take before the next begins without it.
 const LISTENERS_STOP: Duration = Duration::from_secs(3);
@@ -44,4 +47,23 @@ impl Phases {
         }
         in_time
     }
+}
+
+/// Runs a room's own task: its end before the stop is a bug that ends the process.
+pub(super) fn run_room(
+    group: &TaskGroup,
+    room: &'static str,
+    ended: &mpsc::Sender<&'static str>,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let (stop, ended): (CancellationToken, _) = (group.stop_token(), ended.clone());
+    let child = group.spawn(room, task);
+    group.spawn("room watch", async move {
+        let end = child.await;
+        if !stop.is_cancelled() {
+            tracing::error!(room, ?end, "the task of a room ended by itself");
+            // One report is enough to stop the process.
+            let _ = ended.try_send(room);
+        }
+    });
 }

@@ -1,9 +1,11 @@
 //! Taking a new config while running: on SIGHUP, when the file changes, and by `POST /api/v1/reload`. All or nothing.
 
-use super::{Error, systemd, wiring::Rooms};
+use super::{Error, Rooms, systemd};
 use crate::{
+    admin,
     base::{Clock, TaskGroup},
     config::{self, Config, Env},
+    serve::BoxFuture,
 };
 use serde_json::json;
 use std::{
@@ -148,6 +150,16 @@ impl Reloading {
                 let _ = reloading.reload("file changed").await;
             }
         });
+    }
+}
+
+impl admin::Reloader for Reloading {
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, admin::ReloadRefused>> {
+        Box::pin(async move {
+            Reloading::reload(self, "API").await.map_err(|error| admin::ReloadRefused {
+                faults: error.to_string().lines().map(str::to_owned).collect(),
+            })
+        })
     }
 }
 

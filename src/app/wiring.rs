@@ -1,18 +1,23 @@
 //! All rooms built and wired in one place. Read it to see who knows whom.
 
-use super::{Error, daemon::run_room, phases::Phases, reload::Reloading, systemd};
+use super::{
+    Error, Rooms,
+    phases::{Phases, run_room},
+    reload::Reloading,
+    systemd,
+};
 use crate::{
     admin::{self, Phase},
     archive::{self, Archive},
     base::{Clock, Metrics, metrics::Family, metrics::Gauge},
-    camera::{self, Cameras},
+    camera,
     config::Config,
     disk::Disk,
     events::{self, Events},
     live::Hub,
     playback,
     recorder::{self, Recorder},
-    serve::{BoxFuture, Handler},
+    serve::Handler,
     store::{self, Store},
 };
 use std::{
@@ -24,30 +29,6 @@ use tokio::sync::{mpsc, watch};
 
 /// Threads that do all blocking work on files. Two streams' syncs can overlap on one disk; more would only queue there.
 const DISK_THREADS: usize = 4;
-
-/// The handles of all rooms.
-pub struct Rooms {
-    /// Files.
-    pub disk: Disk,
-    /// The database.
-    pub store: Store,
-    /// What happened.
-    pub events: Events,
-    /// Frames in flight.
-    pub hub: Hub,
-    /// Footage.
-    pub archive: Archive,
-    /// Frames to footage.
-    pub recorder: Recorder,
-    /// Devices and streams.
-    pub cameras: Cameras,
-    /// Footage to players.
-    pub playback: Arc<dyn Handler>,
-    /// What is counted.
-    pub metrics: Metrics,
-    pub(super) clock: Clock,
-    phase: watch::Sender<Phase>,
-}
 
 /// Opens what is kept, takes in what a crash left, and starts everything but the listeners.
 pub(super) async fn build(
@@ -164,26 +145,6 @@ pub(super) fn watchdog(rooms: &Rooms, phases: &Phases) {
         };
         systemd::watchdog(clock, stop, alive).await;
     });
-}
-
-impl Rooms {
-    pub(super) fn ready(&self) {
-        self.phase.send_replace(Phase::Ready);
-    }
-
-    pub(super) fn stopping(&self) {
-        self.phase.send_replace(Phase::Stopping);
-    }
-}
-
-impl admin::Reloader for Reloading {
-    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, admin::ReloadRefused>> {
-        Box::pin(async move {
-            Reloading::reload(self, "API").await.map_err(|error| admin::ReloadRefused {
-                faults: error.to_string().lines().map(str::to_owned).collect(),
-            })
-        })
-    }
 }
 
 /// Sled blocks, and at a start may read its whole log.

@@ -18,10 +18,10 @@ const LOST_FRAMES_MAX: u64 = 25;
 async fn sigkill_costs_at_most_the_last_fragment_and_the_next_start_needs_no_help() {
     let site = Site::new(sim::Options { audio: true, ..nvr(CHANNELS) }).await;
     let api = site.api();
-    let mut worst_lost = 0;
+    let (mut worst_lost, mut slowest_start) = (0, Duration::ZERO);
     for round in 0..kills() {
         let mut process = site.process("");
-        await_footage_of(&site, &process, round).await;
+        slowest_start = slowest_start.max(await_footage_of(&site, &process, round).await);
         // Any moment: between two fragments, in a write, in a cut, in a commit.
         let moment = rand::rng().random_range(0..2500);
         tokio::time::sleep(Duration::from_millis(moment)).await;
@@ -67,17 +67,19 @@ async fn sigkill_costs_at_most_the_last_fragment_and_the_next_start_needs_no_hel
             last = counters.last().copied();
         }
     }
-    tracing::info!(kills = kills(), worst_lost, "frames lost at worst in one kill");
+    // For people who ask with --nocapture; how fast a machine is decides no test.
+    println!("{} kills: {worst_lost} frames lost at worst, slowest start ready after {slowest_start:?}", kills());
     site.stop().await;
 }
 
-/// Waits until this start of the daemon has written something of every channel.
-async fn await_footage_of(site: &Site, process: &Process, round: u32) {
-    let api = site.api();
+/// Waits until this start of the daemon has written something of every channel; how long it took to be ready.
+async fn await_footage_of(site: &Site, process: &Process, round: u32) -> Duration {
+    let (api, began) = (site.api(), tokio::time::Instant::now());
     until(&format!("readiness in round {round}: {}", process.log_text()), || async {
         api.try_get("/readyz").await.filter(|(status, _)| *status == 200)
     })
     .await;
+    let ready = began.elapsed();
     for n in 1..=CHANNELS {
         let counter = site.nvr.last_counter(n, Profile::Main);
         until(&format!("footage of channel {n} in round {round}"), || async {
@@ -88,4 +90,5 @@ async fn await_footage_of(site: &Site, process: &Process, round: u32) {
         })
         .await;
     }
+    ready
 }

@@ -1,0 +1,50 @@
+//! The handles of all rooms, for whoever drives a daemon from within its process.
+
+use crate::{
+    admin::Phase,
+    archive::Archive,
+    base::{Clock, Metrics},
+    camera::Cameras,
+    disk::Disk,
+    events::Events,
+    live::Hub,
+    recorder::Recorder,
+    serve::Handler,
+    store::Store,
+};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The handles of all rooms.
+pub struct Rooms {
+    /// Files.
+    pub disk: Disk,
+    /// The database.
+    pub store: Store,
+    /// What happened.
+    pub events: Events,
+    /// Frames in flight.
+    pub hub: Hub,
+    /// Footage.
+    pub archive: Archive,
+    /// Frames to footage.
+    pub recorder: Recorder,
+    /// Devices and streams.
+    pub cameras: Cameras,
+    /// Footage to players.
+    pub playback: Arc<dyn Handler>,
+    /// What is counted.
+    pub metrics: Metrics,
+    pub(super) clock: Clock,
+    pub(super) phase: watch::Sender<Phase>,
+}
+
+impl Rooms {
+    pub(super) fn ready(&self) {
+        self.phase.send_replace(Phase::Ready);
+    }
+
+    pub(super) fn stopping(&self) {
+        self.phase.send_replace(Phase::Stopping);
+    }
+}
