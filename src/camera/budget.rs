@@ -44,6 +44,8 @@ struct State {
     refused_rtsp: u32,
     in_flight: Vec<Reserved>,
     attempts: u64,
+    /// Polls that wait for their part. They go before streams.
+    polls_waiting: u32,
     locked: Option<Locked>,
 }
 
@@ -77,8 +79,8 @@ impl State {
     }
 }
 
-/// One device's budget, shared by its poll and its streams. A changed configuration, or a reconnect that somebody
-/// asked for, begins with a new one.
+/// One device's budget, shared by its poll and its streams. Another address, user or password, or a reconnect that
+/// somebody asked for, begins with a new one; no other change of the configuration makes a refused password right.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     state: Mutex<State>,
@@ -98,6 +100,7 @@ pub(super) struct Attempt<'a> {
 impl Budget {
     /// Waits until a login may be tried that can be refused `cost` times at most.
     pub(super) async fn begin(&self, door: Door, cost: u32) -> Result<Attempt<'_>, Locked> {
+        let mut waiting = None;
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
@@ -106,6 +109,10 @@ impl Budget {
                 Ok(attempt) => return Ok(attempt),
                 Err(until) => until,
             };
+            // Streams take one part each and are many; a poll that needs both would never find them free together.
+            if door == Door::Isapi && waiting.is_none() {
+                waiting = Some(PollWaits::new(self));
+            }
             let _ = tokio::time::timeout_at(wait_until, freed).await;
         }
     }
@@ -122,7 +129,8 @@ impl Budget {
             let (taken, next) = reserved.fold((0, None), |(taken, next): (u32, Option<Instant>), r| {
                 (taken + r.share, Some(next.map_or(r.until, |n| n.min(r.until))))
             });
-            if share == 0 || taken + share > left {
+            let yields = door == Door::Rtsp && state.polls_waiting > 0;
+            if share == 0 || taken + share > left || yields {
                 return Ok(Err(next.unwrap_or(now + RESERVED_FOR)));
             }
             state.attempts += 1;
@@ -182,8 +190,8 @@ impl Attempt<'_> {
                     Door::Rtsp => "the device refused the user or password for its streams",
                 };
                 let reason = format!(
-                    "{what}; no further login is tried, so that it does not lock the account, until the \
-                     configuration changes or a reconnect is asked for"
+                    "{what}; no further login is tried, so that it does not lock the account, until the address, user \
+                     or password in the configuration changes or a reconnect is asked for"
                 );
                 state.locked = Some(Locked { reason, until: None });
             }
@@ -201,11 +209,29 @@ impl Attempt<'_> {
             if ours {
                 locked.until = None;
                 locked.reason = "the device refused the user or password and has locked the account; no further login \
-                                 is tried until the configuration changes or a reconnect is asked for"
+                                 is tried until the address, user or password in the configuration changes or a \
+                                 reconnect is asked for"
                     .to_owned();
             }
             state.locked = Some(locked);
         });
+    }
+}
+
+/// A poll that waits for its part.
+struct PollWaits<'a>(&'a Budget);
+
+impl<'a> PollWaits<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        budget.with(|state| state.polls_waiting += 1);
+        Self(budget)
+    }
+}
+
+impl Drop for PollWaits<'_> {
+    fn drop(&mut self) {
+        self.0.with(|state| state.polls_waiting -= 1);
+        self.0.freed.notify_waiters();
     }
 }
 
@@ -281,6 +307,30 @@ mod tests {
         assert_eq!(began.elapsed(), RESERVED_FOR);
         hanging.refused(1);
         assert!(begin(&budget, Door::Isapi, 2).unwrap().unwrap().careful, "a late verdict still counts");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_streams_that_hang_do_not_keep_the_poll_from_asking() {
+        let budget = Budget::default();
+        let hang = async || loop {
+            let login = budget.begin(Door::Rtsp, 1).await.unwrap();
+            tokio::time::sleep(RESERVED_FOR * 5).await;
+            drop(login);
+        };
+        let streams = futures_util::future::join_all((0..64).map(|_| hang()));
+        let polls = async {
+            for _ in 0..10 {
+                let began = Instant::now();
+                budget.begin(Door::Isapi, 2).await.unwrap().accepted();
+                assert!(began.elapsed() <= RESERVED_FOR, "{:?}", began.elapsed());
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = streams => unreachable!("they hang for ever"),
+            done = tokio::time::timeout(Duration::from_secs(600), polls) => done.unwrap(),
+        }
     }
 
     #[tokio::test]

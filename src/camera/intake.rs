@@ -42,7 +42,8 @@ pub(super) struct Intake<'a> {
     session: SessionId,
     timeline: Timeline,
     format: Option<Arc<StreamFormat>>,
-    awaits_key: bool,
+    /// Since when frames are of no use until one that decoding can begin at.
+    awaits_key: Option<Instant>,
     running: bool,
     /// Some while the time of the session is being settled.
     held: Option<Vec<Held>>,
@@ -79,7 +80,7 @@ impl<'a> Intake<'a> {
             session: SessionId(rand::random()),
             timeline: Timeline::default(),
             format: None,
-            awaits_key: true,
+            awaits_key: Some(now),
             running: false,
             held: Some(Vec::new()),
             began: now,
@@ -97,7 +98,7 @@ impl<'a> Intake<'a> {
             None => self.began + self.first_frame_wait,
             Some(_) => self.last + self.silence,
         };
-        let no_key = if self.format.is_none() || self.awaits_key { self.began + KEY_FRAME_WAIT_MAX } else { silent };
+        let no_key = self.awaits_key.map_or(silent, |since| since + KEY_FRAME_WAIT_MAX);
         let settled = self.held.as_ref().filter(|h| !h.is_empty()).and(self.first).map(|f| f + SETTLE);
         settled.unwrap_or(silent).min(silent).min(no_key)
     }
@@ -114,7 +115,7 @@ impl<'a> Intake<'a> {
         if self.first.is_some() && self.last + self.silence <= now {
             return Err(Failure::lost(format!("no frame came for {:?}", self.silence)));
         }
-        if self.awaits_key && self.began + KEY_FRAME_WAIT_MAX <= now {
+        if self.awaits_key.is_some_and(|since| since + KEY_FRAME_WAIT_MAX <= now) {
             return Err(Failure::other(format!("no key frame came within {KEY_FRAME_WAIT_MAX:?}")));
         }
         Ok(())
@@ -140,9 +141,11 @@ impl<'a> Intake<'a> {
         self.stream.pulse();
         let key = frame.is_random_access_point();
         // What follows a lost packet refers to a picture that nobody has.
-        self.awaits_key |= frame.loss() > 0;
+        if frame.loss() > 0 {
+            self.await_key(now);
+        }
         if frame.has_new_parameters() || self.format.is_none() {
-            self.awaits_key = true;
+            self.await_key(now);
             let built = format::build(described, self.tracks).map_err(Failure::other)?;
             match (built, &self.format) {
                 (Some(new), Some(old)) if new == **old => {}
@@ -150,10 +153,10 @@ impl<'a> Intake<'a> {
             }
         }
         let Some(format) = self.format.clone() else { return self.drop_frame() };
-        if self.awaits_key && !key {
+        if self.awaits_key.is_some() && !key {
             return self.drop_frame();
         }
-        self.awaits_key = false;
+        self.awaits_key = None;
         let at = frame.timestamp();
         let zero = micros(at.elapsed(), at.clock_rate().get());
         let ticks = self.timeline.video(at.timestamp(), zero, self.stream.clock().wall())?;
@@ -183,6 +186,11 @@ impl<'a> Intake<'a> {
         for report in packet.pkts().filter_map(|p| p.as_sender_report().ok().flatten()) {
             self.timeline.report(at.timestamp(), wall_of(report.ntp_timestamp()));
         }
+    }
+
+    /// The patience for a key frame begins with the need for one, not with the session.
+    fn await_key(&mut self, now: Instant) {
+        self.awaits_key.get_or_insert(now);
     }
 
     fn drop_frame(&self) -> Result<(), Failure> {
@@ -253,6 +261,37 @@ fn wall_of(ntp: NtpTimestamp) -> Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        base::{Clock, Metrics},
+        camera::{Timings, board::Board, meters::Meters, stream::Shared},
+        events::Events,
+        live::Hub,
+        model::StreamKey,
+    };
+    use retina::client::Credentials;
+    use tokio::sync::watch;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_picture_lost_late_in_a_session_is_waited_out_like_an_early_one() {
+        let key: StreamKey = "d1/1/main".parse().unwrap();
+        let hub = Hub::default();
+        let publisher = hub.publisher(&key);
+        let timings = Timings { poll_interval: SILENCE, timeout: SILENCE };
+        let board = Arc::new(Board::new(Events::discard(), Clock::real()));
+        let shared = Arc::new(Shared::new(board, hub, watch::channel(timings).1, Arc::default()));
+        let credentials = Credentials { username: "admin".into(), password: String::new() };
+        let counters = Meters::new(&Metrics::default()).stream(&key);
+        let stream = Stream::new(key, credentials, false, shared, counters);
+        let mut intake = Intake::new(&stream, &publisher, Tracks { video: 0, audio: None }, SILENCE, Duration::ZERO);
+        tokio::time::advance(KEY_FRAME_WAIT_MAX * 5).await;
+        let now = Instant::now();
+        (intake.first, intake.last, intake.awaits_key) = (Some(now), now, None);
+        intake.await_key(now);
+        assert!(intake.wake_at() > now && intake.tick(now).is_ok(), "a key frame may still come");
+        intake.await_key(now + SILENCE);
+        intake.last = now + KEY_FRAME_WAIT_MAX;
+        assert!(intake.tick(now + KEY_FRAME_WAIT_MAX).unwrap_err().text.contains("no key frame"));
+    }
 
     #[test]
     fn ntp_is_read_in_its_era() {

@@ -54,11 +54,24 @@ pub(super) enum Gate {
     },
 }
 
+impl Gate {
+    /// Makes it `new`; true where who goes through must look again. A session that runs goes on where the device
+    /// now says another rate of pictures.
+    pub(super) fn set(&mut self, new: Gate) -> bool {
+        let differs = match (&*self, &new) {
+            (Gate::Open { url, .. }, Gate::Open { url: new, .. }) => url != new,
+            (old, new) => old != new,
+        };
+        *self = new;
+        differs
+    }
+}
+
 /// What the streams of one device share with each other and with its poll.
 pub(super) struct Shared {
     pub board: Arc<Board>,
     pub hub: Hub,
-    pub budget: Budget,
+    pub budget: Arc<Budget>,
     /// Sessions whose end the device may not have seen yet.
     pub sessions: Arc<SessionGroup>,
     /// Wakes the poll: something happened that it should look into.
@@ -70,11 +83,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(board: Arc<Board>, hub: Hub, timings: watch::Receiver<Timings>) -> Self {
+    pub(super) fn new(board: Arc<Board>, hub: Hub, timings: watch::Receiver<Timings>, budget: Arc<Budget>) -> Self {
         Self {
             board,
             hub,
-            budget: Budget::default(),
+            budget,
             sessions: Arc::default(),
             wake: Notify::new(),
             timings,
@@ -252,5 +265,21 @@ async fn sleep(wait: Option<Duration>) {
     match wait {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_rate_of_pictures_is_no_reason_to_end_a_session() {
+        let open = |url: &str, ms| Gate::Open { url: url.into(), interval: Duration::from_millis(ms) };
+        let mut gate = open("rtsp://a/1", 40);
+        assert!(!gate.set(open("rtsp://a/1", 80)));
+        assert_eq!(gate, open("rtsp://a/1", 80), "the next session knows");
+        assert!(gate.set(open("rtsp://b/1", 80)));
+        let closed = Gate::Closed { state: StreamState::Offline, reason: "gone".into() };
+        assert!(gate.set(closed.clone()) && !gate.set(closed));
     }
 }

@@ -64,13 +64,7 @@ impl Streams {
             keys.insert(key.clone());
             match (self.children.get(&key), gate) {
                 (Some(child), Some(gate)) => {
-                    child.gate.send_if_modified(|now| {
-                        let differs = *now != gate;
-                        if differs {
-                            *now = gate;
-                        }
-                        differs
-                    });
+                    child.gate.send_if_modified(|now| now.set(gate));
                 }
                 (None, Some(gate)) => self.start(key, gate),
                 (_, None) => {}

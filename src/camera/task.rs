@@ -3,6 +3,7 @@
 use super::{
     Cameras, Config, DeviceConfig, DeviceView, Error, Snapshot,
     board::Board,
+    budget::Budget,
     device::{Device, TEARDOWN_WAIT_MAX},
     handle::{COMMANDS_MAX, Command},
     meters::Meters,
@@ -70,6 +71,7 @@ pub struct CamerasTask {
 struct Supervised {
     config: DeviceConfig,
     group: TaskGroup,
+    budget: Arc<Budget>,
 }
 
 /// Builds the room. Nothing runs until the task does.
@@ -150,6 +152,13 @@ impl CamerasTask {
             .map(|(id, _)| id.clone())
             .collect();
         let ended: Vec<_> = changed.iter().filter_map(|id| self.devices.remove(id)).collect();
+        let mut budgets = BTreeMap::new();
+        for old in &ended {
+            // What was refused stays refused: a change of something else gives no further tries.
+            if wanted.get(&old.config.id).is_some_and(|new| new.same_login(&old.config)) {
+                budgets.insert(old.config.id.clone(), old.budget.clone());
+            }
+        }
         end(ended).await;
         let known = self.config.devices.iter().map(|d| &d.id);
         for gone in known.chain(&changed).filter(|id| !wanted.contains_key(*id)) {
@@ -158,7 +167,7 @@ impl CamerasTask {
         self.config = config;
         for (id, device) in wanted {
             if !self.devices.contains_key(&id) {
-                self.start(device);
+                self.start(device, budgets.remove(&id).unwrap_or_default());
             }
         }
     }
@@ -168,17 +177,18 @@ impl CamerasTask {
         let device = self.config.devices.iter().find(|d| d.id == id).cloned();
         let device = device.ok_or(Error::UnknownDevice(id.clone()))?;
         end(self.devices.remove(&id)).await;
-        self.start(device);
+        self.start(device, Arc::default());
         Ok(())
     }
 
-    fn start(&mut self, config: DeviceConfig) {
+    fn start(&mut self, config: DeviceConfig, budget: Arc<Budget>) {
         if !config.enabled {
             self.board.remove_device(&config.id);
             self.board.set_device(switched_off(&config, self.board.clock()), BTreeMap::new());
             return;
         }
-        let shared = Arc::new(Shared::new(self.board.clone(), self.hub.clone(), self.timings.subscribe()));
+        let timings = self.timings.subscribe();
+        let shared = Arc::new(Shared::new(self.board.clone(), self.hub.clone(), timings, budget.clone()));
         let group = self.group.child();
         let (inner, meters) = (group.clone(), self.meters.clone());
         let of = config.clone();
@@ -190,7 +200,7 @@ impl CamerasTask {
             };
             supervise(&inner, "device", &stop, &meters, start).await;
         });
-        self.devices.insert(config.id.clone(), Supervised { config, group });
+        self.devices.insert(config.id.clone(), Supervised { config, group, budget });
     }
 
     fn publish(&mut self) {

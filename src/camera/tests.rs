@@ -230,6 +230,13 @@ async fn a_wrong_password_costs_two_logins_at_most_and_a_right_one_ends_the_lock
     // Several polls later nothing more was spent.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(site.sim.logins_failed(), 2);
+    // A reload that changes something else makes the password no better.
+    let mut config = site.config.clone();
+    config.devices[0].profiles = vec![Profile::Main, Profile::Sub];
+    site.cameras.apply(config).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    site.until("locked", |s| presence(s) == Some(Presence::Locked)).await;
+    assert_eq!(site.sim.logins_failed(), 2);
     site.cameras
         .apply(Config { devices: vec![device("d1", &site.sim, DeviceKind::Nvr, false)], ..site.config.clone() })
         .await

@@ -4,9 +4,12 @@ use super::{
     Error,
     xml::{Node, clip},
 };
+use crate::model::key::CHANNEL_MAX;
 
 /// Entries of one list that are believed.
 const LIST_MAX: usize = 4096;
+/// Channels of one device that are believed. The largest recorders have 256.
+const CHANNELS_MAX: usize = 512;
 
 /// Who a device says it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,7 +108,7 @@ fn stream(node: &Node) -> Option<StreamInfo> {
     let id: u32 = node.number_at(&["id"])?;
     let (channel, number) = if id < 100 { (id, 1) } else { (id / 100, id % 100) };
     let enabled = node.flag_at(&["enabled"]).unwrap_or(true) && node.flag_at(&["Video", "enabled"]).unwrap_or(true);
-    (channel > 0 && number > 0).then(|| StreamInfo {
+    ((1..=CHANNEL_MAX).contains(&channel) && number > 0).then(|| StreamInfo {
         id,
         channel,
         number,
@@ -119,7 +122,7 @@ fn stream(node: &Node) -> Option<StreamInfo> {
 pub(super) fn inputs(root: &Node) -> Result<Vec<VideoInput>, Error> {
     expect(root, "VideoInputChannelList", "/ISAPI/System/Video/inputs/channels")?;
     let input = |n: &Node| Some(VideoInput { id: id_of(n)?, name: text(n, &["name"]) });
-    Ok(root.all("VideoInputChannel").take(LIST_MAX).filter_map(input).collect())
+    Ok(root.all("VideoInputChannel").take(CHANNELS_MAX).filter_map(input).collect())
 }
 
 pub(super) fn proxied(root: &Node) -> Result<Vec<ProxyChannel>, Error> {
@@ -131,7 +134,7 @@ pub(super) fn proxied(root: &Node) -> Result<Vec<ProxyChannel>, Error> {
             address: text(n, &["sourceInputPortDescriptor", "ipAddress"]),
         })
     };
-    Ok(root.all("InputProxyChannel").take(LIST_MAX).filter_map(channel).collect())
+    Ok(root.all("InputProxyChannel").take(CHANNELS_MAX).filter_map(channel).collect())
 }
 
 pub(super) fn states(root: &Node) -> Result<Vec<ChannelState>, Error> {
@@ -149,7 +152,7 @@ pub(super) fn state(node: &Node) -> Option<ChannelState> {
 }
 
 fn id_of(node: &Node) -> Option<u32> {
-    node.number_at(&["id"]).filter(|id| *id > 0)
+    node.number_at(&["id"]).filter(|id| (1..=CHANNEL_MAX).contains(id))
 }
 
 pub(super) fn rtsp_port(root: &Node) -> Option<u16> {

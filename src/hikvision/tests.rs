@@ -35,6 +35,21 @@ fn nvr_list_size_attribute_is_not_the_count() {
 }
 
 #[test]
+fn channels_that_cannot_be_are_left_out_and_a_list_without_end_is_cut() {
+    let entry = |id: u64| format!("<InputProxyChannel><id>{id}</id></InputProxyChannel>");
+    let list = |ids: &[u64]| {
+        let text: String = ids.iter().map(|id| entry(*id)).collect();
+        answers::proxied(&tree(&format!("<InputProxyChannelList>{text}</InputProxyChannelList>"))).unwrap()
+    };
+    // Its stream would be 429,496,729,501; no key and no path could name it.
+    assert_eq!(list(&[0, 7, 65_536, 4_294_967_295]).iter().map(|c| c.id).collect::<Vec<_>>(), [7]);
+    assert_eq!(list(&(1..=5000).collect::<Vec<_>>()).len(), 512);
+    let streams =
+        "<StreamingChannelList><StreamingChannel><id>4294967201</id></StreamingChannel></StreamingChannelList>";
+    assert!(answers::streams(&tree(streams)).unwrap().is_empty());
+}
+
+#[test]
 fn a_channel_name_with_a_bare_ampersand_is_read_and_an_offline_camera_without_model_is_listed() {
     let list = answers::proxied(&tree(include_str!("fixtures/nvr_proxy_channels.xml"))).unwrap();
     let names: Vec<_> = list.iter().filter_map(|c| c.name.as_deref()).collect();
