@@ -31,13 +31,29 @@ pub struct Daemon {
 impl Daemon {
     /// Starts everything that `config` says. `file` is what a reload reads; without one there is nothing to reload.
     pub async fn start(config: Config, file: Option<PathBuf>, env: Env) -> Result<Self, Error> {
+        let started = Self::start_unless(std::future::pending(), config, file, env).await?;
+        Ok(started.expect("only a stop gives a start up, and this one never comes"))
+    }
+
+    /// As [`Daemon::start`], but given up as soon as `stop` ends: None, with nothing left that runs.
+    pub async fn start_unless(
+        stop: impl Future<Output = ()>,
+        config: Config,
+        file: Option<PathBuf>,
+        env: Env,
+    ) -> Result<Option<Self>, Error> {
         let phases = Phases::default();
-        match Self::start_in(&phases, config, file, env).await {
-            Ok(daemon) => Ok(daemon),
-            Err(error) => {
-                // What was started before the failure must not outlive it.
+        let started = tokio::select! {
+            biased;
+            () = stop => None,
+            started = Self::start_in(&phases, config, file, env) => Some(started),
+        };
+        match started.transpose() {
+            Ok(Some(daemon)) => Ok(Some(daemon)),
+            // What was started before must not outlive it.
+            given_up => {
                 phases.stop().await;
-                Err(error)
+                given_up
             }
         }
     }
@@ -136,4 +152,31 @@ async fn bind_admin(config: &Config) -> Result<Listener, Error> {
         // The group may talk to it: operators are put into the service's group.
         AdminListen::Unix(path) => Listener::unix(path, 0o660, ListenerKind::Admin)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_start_is_given_up_for_a_stop_and_leaves_nothing_that_holds_up_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        let (data, socket) = (dir.path().join("data"), dir.path().join("admin.sock"));
+        let text = format!(
+            "data_dir = '{}'\n[admin]\nlisten = 'unix:{}'\n[proxy]\nlisten = []\n",
+            data.display(),
+            socket.display()
+        );
+        std::fs::write(&file, text).unwrap();
+        let env = Env::new::<&str, &str>([], "test");
+        let config = crate::config::load(&file, &env).unwrap();
+        assert!(Daemon::start(config.clone(), None, env.clone()).await.unwrap().stop().await);
+        // In the middle of it: the store is being opened, the endpoint is not there yet.
+        let stop = tokio::task::yield_now();
+        let given_up = Daemon::start_unless(stop, config.clone(), None, env.clone()).await.unwrap();
+        assert!(given_up.is_none() && !socket.exists());
+        let daemon = Daemon::start(config, None, env).await.unwrap();
+        assert!(daemon.stop().await);
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     base::TaskGroup,
     config::{self, Env},
 };
-use std::path::Path;
+use std::{future::Future, path::Path, pin::Pin};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Threads for API, polls, sessions and playback: mixed work with few wake-ups needs no more.
@@ -17,9 +17,13 @@ pub fn run(config_path: &Path, env: Env) -> Result<(), Error> {
     telemetry::start(config.log.format, &config.log.level)?;
     runtime()?.block_on(async {
         let (stop, hangups) = (StopSignals::listen()?, hangups()?);
-        let daemon = Daemon::start(config, Some(config_path.to_owned()), env).await?;
+        let unsupervised = TaskGroup::new();
+        let mut stopped = std::pin::pin!(stop.first(&unsupervised));
+        // A start may take long, where a crash left much to look through; nobody who asks for a stop waits for it.
+        let daemon = Daemon::start_unless(stopped.as_mut(), config, Some(config_path.to_owned()), env).await?;
+        let Some(daemon) = daemon else { return Ok(()) };
         systemd::ready(&daemon.status_line());
-        let ended = until_stopped(&daemon, stop, hangups).await;
+        let ended = until_stopped(&daemon, stopped, hangups).await;
         systemd::stopping();
         daemon.stop().await;
         ended
@@ -94,20 +98,19 @@ fn exit_at_once() -> ! {
 /// Serves SIGHUP as a reload; ends with the first stop signal, or with the failure of a room.
 async fn until_stopped(
     daemon: &Daemon,
-    stop: StopSignals,
+    mut stopped: Pin<&mut impl Future<Output = ()>>,
     mut hangups: tokio::signal::unix::Signal,
 ) -> Result<(), Error> {
-    let unsupervised = TaskGroup::new();
-    let stopped = stop.first(&unsupervised);
-    tokio::pin!(stopped);
     loop {
         tokio::select! {
             () = &mut stopped => return Ok(()),
             room = daemon.room_ended() => return Err(Error::RoomEnded(room)),
-            _ = hangups.recv() => {
+            _ = hangups.recv() => tokio::select! {
+                // A reload waits for goodbyes to cameras that may hang; a stop does not wait for it.
+                () = &mut stopped => return Ok(()),
                 // The outcome is logged, and told to systemd, by the reload itself.
-                let _ = daemon.reload("SIGHUP").await;
-            }
+                _ = daemon.reload("SIGHUP") => {}
+            },
         }
     }
 }
