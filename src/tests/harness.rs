@@ -80,7 +80,12 @@ impl Site {
 
     /// Writes the config and starts a daemon in this process.
     pub(super) async fn daemon(&self, more: &str) -> Daemon {
-        fs::write(self.config_file(), self.config(more)).unwrap();
+        self.daemon_of(&self.config(more)).await
+    }
+
+    /// As [`Site::daemon`], with a text of one's own.
+    pub(super) async fn daemon_of(&self, text: &str) -> Daemon {
+        fs::write(self.config_file(), text).unwrap();
         let env = Env::new::<&str, &str>([], "test");
         let config = config::load(&self.config_file(), &env).unwrap_or_else(|faults| panic!("{faults}"));
         Daemon::start(config, Some(self.config_file()), env).await.unwrap()
@@ -99,6 +104,13 @@ impl Site {
 
     pub(super) fn recordings(&self) -> PathBuf {
         self.dir.path().join("data/recordings")
+    }
+
+    /// Fails unless the recorded pictures of a stream, all its files together, are consecutive; how many there are.
+    pub(super) fn assert_nothing_is_missing(&self, key: &str) -> usize {
+        let all: Vec<u64> = files(&self.recordings(), key).iter().flat_map(|f| counters_of_file(f)).collect();
+        assert_consecutive(&all, key);
+        all.len()
     }
 
     pub(super) async fn stop(self) {

@@ -1,6 +1,6 @@
 //! Cameras that come and go, and faults of one that must not reach another.
 
-use super::harness::{Site, assert_consecutive, counters_of_file, files, nvr, until};
+use super::harness::{Site, counters_of_file, files, nvr, until};
 use crate::{
     model::Profile,
     sim::{ChannelFault, DeviceFault},
@@ -35,9 +35,7 @@ async fn an_offline_channel_stops_and_records_again_while_its_neighbour_never_no
     })
     .await;
     daemon.stop().await;
-    let neighbour: Vec<u64> =
-        files(&site.recordings(), "nvr/2/main").iter().flat_map(|f| counters_of_file(f)).collect();
-    assert_consecutive(&neighbour, "the neighbour");
+    site.assert_nothing_is_missing("nvr/2/main");
     site.stop().await;
 }
 
@@ -46,10 +44,7 @@ async fn a_deleted_channel_leaves_the_table_of_urls_and_a_restored_one_returns()
     let site = Site::new(nvr(2)).await;
     let more = "";
     let text = site.config(more).replace("[hikvision]\n", "[hikvision]\nage_out = '2s'\n");
-    std::fs::write(site.config_file(), &text).unwrap();
-    let env = crate::config::Env::new::<&str, &str>([], "test");
-    let config = crate::config::load(&site.config_file(), &env).unwrap();
-    let daemon = crate::app::Daemon::start(config, None, env).await.unwrap();
+    let daemon = site.daemon_of(&text).await;
     let api = site.api();
     let rows = async || -> BTreeSet<u64> {
         let table = api.json("/api/v1/media-urls").await;
@@ -83,9 +78,7 @@ async fn a_stalled_or_silent_camera_is_noticed_and_fetched_again() {
         api.until_state("nvr/1/main", "running").await;
     }
     daemon.stop().await;
-    let neighbour: Vec<u64> =
-        files(&site.recordings(), "nvr/2/main").iter().flat_map(|f| counters_of_file(f)).collect();
-    assert_consecutive(&neighbour, "the neighbour");
+    site.assert_nothing_is_missing("nvr/2/main");
     site.stop().await;
 }
 

@@ -58,10 +58,7 @@ async fn a_gstreamer_camera_is_recorded(codec: &str, audio: &str) {
     let text = site.config("").replace("kind = 'nvr'", "kind = 'camera'");
     let ours = format!("rtsp_port = {}", site.nvr.rtsp_addr.port());
     assert!(text.contains(&ours));
-    std::fs::write(site.config_file(), text.replace(&ours, &format!("rtsp_port = {}", camera.port))).unwrap();
-    let env = crate::config::Env::new::<&str, &str>([], "test");
-    let config = crate::config::load(&site.config_file(), &env).unwrap_or_else(|faults| panic!("{faults}"));
-    let daemon = crate::app::Daemon::start(config, None, env).await.unwrap();
+    let daemon = site.daemon_of(&text.replace(&ours, &format!("rtsp_port = {}", camera.port))).await;
     let api = site.api();
     api.until_recorded("nvr/1/main", 5.0).await;
     assert_eq!(api.stream("nvr/1/main").await["codec"], codec);
@@ -101,10 +98,7 @@ async fn a_gstreamer_camera_with_h265_is_recorded() {
 async fn chromium_shows_the_live_grid_and_plays_a_recorded_span() {
     let site = Site::new(sim::Options { audio: true, ..nvr(2) }).await;
     let text = site.config("").replace(&format!("unix:{}/admin.sock", site.dir.path().display()), "127.0.0.1:0");
-    std::fs::write(site.config_file(), text).unwrap();
-    let env = crate::config::Env::new::<&str, &str>([], "test");
-    let config = crate::config::load(&site.config_file(), &env).unwrap_or_else(|faults| panic!("{faults}"));
-    let daemon = crate::app::Daemon::start(config, None, env).await.unwrap();
+    let daemon = site.daemon_of(&text).await;
     let address = daemon.admin_address().unwrap();
     until("6 s of footage", || async {
         let key = super::harness::key("nvr/1/main");
