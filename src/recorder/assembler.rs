@@ -126,8 +126,9 @@ impl Assembler {
         }
     }
 
-    /// Other rules, from the next file on.
+    /// Other rules: lengths hold at once, sound with the next file, since a file's tracks are fixed at its begin.
     pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = Rules { audio: self.rules.audio, ..rules };
         self.next_rules = rules;
     }
 

@@ -239,6 +239,18 @@ fn without_sound_in_the_settings_none_is_recorded_and_the_change_waits_for_the_n
 }
 
 #[test]
+fn a_shorter_segment_in_the_settings_holds_for_the_open_file() {
+    let mut assembler = Assembler::new(Rules { segment_ticks: 3_600_000_000, ..RULES });
+    let mut made = run(&mut assembler, (0..40u32).map(|n| frame(1, i64::from(n) * 3600, n % 25 == 0, n)));
+    assembler.set_rules(RULES);
+    for n in 40..60u32 {
+        carry_out(&mut made, assembler.push(frame(1, i64::from(n) * 3600, n % 25 == 0, n)));
+    }
+    carry_out(&mut made, assembler.finish());
+    assert_eq!(made.iter().map(|f| ids(&f.video).len()).collect::<Vec<_>>(), [50, 10]);
+}
+
+#[test]
 fn after_the_disk_failed_it_goes_on_with_the_next_key_frame() {
     let mut assembler = Assembler::new(RULES);
     run(&mut assembler, (0..15u32).map(|n| frame(1, i64::from(n) * 3600, n == 0, n)));
