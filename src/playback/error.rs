@@ -14,6 +14,9 @@ pub enum Error {
     /// No address of playback.
     #[error("there is nothing at {0}; media paths are /media/<device>/<channel>/<main|sub>/vod.mp4 and …/vod.m3u8")]
     NoSuchPath(String),
+    /// A path of other versions of skyvis.
+    #[error("{0} is part of the media paths, but this version of skyvis does not have it")]
+    NotBuilt(String),
     /// Anything but GET and HEAD.
     #[error("footage can only be read: use GET or HEAD")]
     Method,
@@ -53,8 +56,14 @@ pub enum Error {
     #[error("this part of the footage is gone")]
     Gone,
     /// No token, or a wrong one.
-    #[error("footage needs the operator's token: send `Authorization: Bearer …` or ?token=…")]
+    #[error(
+        "footage needs the operator's token: send `Authorization: Bearer …`, or Basic with any user and the token as \
+         password, or ?token=…"
+    )]
     Denied,
+    /// No token could be right, since none is set.
+    #[error("no token is set, so footage is served to this host at the admin endpoint alone; set playback.token_file")]
+    NoToken,
     /// Media that cannot be planned from.
     #[error(transparent)]
     Media(#[from] media::Error),
@@ -80,8 +89,10 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Method | Self::Missing(_) | Self::Bad { .. } | Self::Backwards(_) | Self::TooLong(_) => Kind::Invalid,
-            Self::NoSuchPath(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => Kind::NotFound,
-            Self::Denied => Kind::Denied,
+            Self::NoSuchPath(_) | Self::NotBuilt(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => {
+                Kind::NotFound
+            }
+            Self::Denied | Self::NoToken => Kind::Denied,
             Self::Media(e) => e.kind(),
             Self::Disk(e) => e.kind(),
             Self::Archive(_) => Kind::Storage,
@@ -103,6 +114,7 @@ impl Error {
         let say = |status, slug, title| problem(status, slug, title, self.to_string());
         match self {
             Self::NoSuchPath(_) => say(StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::NotBuilt(_) => say(StatusCode::NOT_IMPLEMENTED, "not-built", "Not built yet"),
             Self::Method => {
                 let mut response = say(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed");
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -118,10 +130,11 @@ impl Error {
             Self::Gone | Self::Media(media::Error::NoFrames) => {
                 say(StatusCode::NOT_FOUND, "footage-gone", "Footage gone")
             }
-            Self::Denied => {
+            Self::Denied | Self::NoToken => {
                 let mut response = say(StatusCode::UNAUTHORIZED, "token-needed", "Token needed");
-                let challenge = HeaderValue::from_static("Bearer realm=\"skyvis media\"");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                for challenge in ["Bearer realm=\"skyvis media\"", "Basic realm=\"skyvis media\""] {
+                    response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+                }
                 response
             }
             Self::Media(_) | Self::Disk(_) | Self::Archive(_) => problem(

@@ -60,13 +60,14 @@ impl Playback {
         }
     }
 
-    /// The token comes first: who may not ask learns nothing of what there is.
+    /// Under `/media/` the token comes first: who may not ask learns nothing of what there is.
     fn admit(&self, request: &Request) -> Result<(StreamKey, Route), Error> {
+        route::is_media(request)?;
         token::check(&self.config.read().unwrap_or_else(PoisonError::into_inner), request)?;
-        if request.method != Method::GET {
-            return Err(Error::Method);
+        match route::parse(request)? {
+            _ if request.method != Method::GET => Err(Error::Method),
+            found => Ok(found),
         }
-        route::parse(request)
     }
 
     async fn mp4(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {

@@ -22,6 +22,19 @@ pub(super) enum Route {
     Part(PartRange),
 }
 
+/// Paths under `/media/{stream}/` that other versions have.
+const NOT_BUILT: [&str; 4] = ["live.m3u8", "live.ws", "whep", "snapshot.jpg"];
+
+/// Whether a request is for footage at all; the listener for players has nothing else.
+pub(super) fn is_media(request: &Request) -> Result<(), Error> {
+    let shown = || request.path().chars().take(200).collect();
+    match request.path() {
+        path if path.starts_with("/media/") => Ok(()),
+        path if path.starts_with("/vod/") => Err(Error::NotBuilt(shown())),
+        _ => Err(Error::NoSuchPath(shown())),
+    }
+}
+
 /// Splits a request's path into the stream and what is asked of it.
 pub(super) fn parse(request: &Request) -> Result<(StreamKey, Route), Error> {
     let unknown = || Error::NoSuchPath(request.path().chars().take(200).collect());
@@ -34,6 +47,7 @@ pub(super) fn parse(request: &Request) -> Result<(StreamKey, Route), Error> {
         ["vod.mp4"] => Some(Route::Mp4),
         ["vod.m3u8"] => Some(Route::Playlist),
         ["hls", name] => init(name, request).or_else(|| part(name, request)),
+        [name] if NOT_BUILT.contains(&name) => return Err(Error::NotBuilt(format!("/media/{stream}/{name}"))),
         _ => None,
     };
     Ok((stream, route.ok_or_else(unknown)?))

@@ -274,6 +274,8 @@ async fn who_may_see_footage() {
         (Some("Bearer geheim"), 401),
         (Some("Basic geheim+1"), 401),
         (Some("Bearer "), 401),
+        (Some("Basic d2hvZXZlcjpnZWhlaW0rMQ=="), 200), // whoever:geheim+1
+        (Some("Basic d2hvZXZlcjpnZWhlaW0="), 401),
     ] {
         for peer in [peer(local, admin), peer(remote, proxy)] {
             assert_eq!(ask(&guarded, peer, &uri, bearer).await, status, "{bearer:?}");
@@ -281,6 +283,13 @@ async fn who_may_see_footage() {
     }
     assert_eq!(ask(&guarded, peer(remote, proxy), &format!("{uri}&token=geheim%2B1"), None).await, 200);
     assert_eq!(ask(&guarded, peer(remote, proxy), "/media/x", None).await, 401, "nothing is learned without one");
+    for (path, status) in [("/", 404), ("/favicon.ico", 404), ("/vod/x", 501), ("/media/cam/1/main/live.m3u8", 401)] {
+        assert_eq!(ask(&guarded, peer(remote, proxy), path, None).await, status, "{path}");
+    }
+    for name in ["live.m3u8", "live.ws", "whep", "snapshot.jpg?at=x"] {
+        let path = format!("/media/cam/1/main/{name}");
+        assert_eq!(ask(&open, peer(local, admin), &path, None).await, 501, "{path} says that it is not built");
+    }
     guarded.playback.apply(Config { token: Some(Secret::new("neu")) });
     assert_eq!(ask(&guarded, peer(remote, proxy), &uri, Some("Bearer geheim+1")).await, 401);
     assert_eq!(ask(&guarded, peer(remote, proxy), &uri, Some("Bearer neu")).await, 200);

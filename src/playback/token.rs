@@ -5,16 +5,18 @@ use crate::{
     base::Secret,
     serve::{ListenerKind, Request},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
 /// Lets a request pass or refuses it.
 pub(super) fn check(config: &Config, request: &Request) -> Result<(), Error> {
-    let allowed = match &config.token {
-        Some(token) => given(request).is_some_and(|given| same(&given, token)),
-        None => request.peer.listener == ListenerKind::Admin && request.peer.is_local(),
-    };
-    if allowed { Ok(()) } else { Err(Error::Denied) }
+    match &config.token {
+        Some(token) if given(request).is_some_and(|given| same(&given, token)) => Ok(()),
+        Some(_) => Err(Error::Denied),
+        None if request.peer.listener == ListenerKind::Admin && request.peer.is_local() => Ok(()),
+        None => Err(Error::NoToken),
+    }
 }
 
 /// The token in the query, to be handed on in the addresses of a playlist: players do not do that by themselves.
@@ -23,11 +25,21 @@ pub(super) fn in_query(request: &Request) -> Option<Secret> {
 }
 
 fn given(request: &Request) -> Option<Secret> {
-    let bearer = request.header(AUTHORIZATION).and_then(|value| {
+    let header = request.header(AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
+        match scheme.to_ascii_lowercase().as_str() {
+            "bearer" => Some(Secret::new(token.trim())),
+            "basic" => password(token.trim()),
+            _ => None,
+        }
     });
-    bearer.or_else(|| in_query(request))
+    header.or_else(|| in_query(request))
+}
+
+/// Players that ask their user for a name and a password send them so; the token is the password of any name.
+fn password(pair: &str) -> Option<Secret> {
+    let pair = String::from_utf8(BASE64_STANDARD.decode(pair).ok()?).ok()?;
+    Some(Secret::new(pair.split_once(':')?.1))
 }
 
 /// Compares hashes, all of them, so that the time taken says nothing of the token.
