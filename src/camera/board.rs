@@ -61,16 +61,22 @@ impl Board {
         }
         for gone in channels.iter().filter(|c| find(&view.channels, c.channel).is_none()) {
             let subject = format!("{}/{}", view.id, gone.channel);
-            self.presence_changed(subject, gone.presence, Presence::Offline, Some("the device no longer has it"));
+            self.presence_changed(
+                subject,
+                gone.presence,
+                Presence::Offline,
+                Some("it is no longer among the device's channels"),
+            );
         }
         self.changed.notify_one();
     }
 
-    /// A device left the configuration.
-    pub(super) fn remove_device(&self, id: &DeviceId) {
-        self.keep_streams(id, &BTreeSet::new());
+    /// A device left the configuration; the streams that it had.
+    pub(super) fn remove_device(&self, id: &DeviceId) -> Vec<StreamKey> {
+        let streams = self.keep_streams(id, &BTreeSet::new());
         self.with(|cells| cells.devices.remove(id));
         self.changed.notify_one();
+        streams
     }
 
     /// A stream is wanted from now on; one that is already shown stays as it is.
@@ -96,17 +102,17 @@ impl Board {
         self.changed.notify_one();
     }
 
-    /// Shows no other streams of a device than these.
-    pub(super) fn keep_streams(&self, device: &DeviceId, keys: &BTreeSet<StreamKey>) {
+    /// Shows no other streams of a device than these; those that were.
+    pub(super) fn keep_streams(&self, device: &DeviceId, keys: &BTreeSet<StreamKey>) -> Vec<StreamKey> {
         let removed = self.with(|cells| {
             let others = |key: &&StreamKey| key.device == *device && !keys.contains(*key);
             let others: Vec<_> = cells.streams.keys().filter(others).cloned().collect();
             others.iter().filter_map(|key| cells.streams.remove(key)).collect::<Vec<_>>()
         });
-        self.removed(removed);
+        self.removed(removed)
     }
 
-    fn removed(&self, streams: Vec<StreamView>) {
+    fn removed(&self, streams: Vec<StreamView>) -> Vec<StreamKey> {
         for view in streams.iter().filter(|view| view.state != StreamState::Stopped) {
             let data = json!({ "state": StreamState::Stopped, "reason": "no longer wanted" });
             self.events.emit("stream.stopped", &view.key, data);
@@ -114,6 +120,7 @@ impl Board {
         if !streams.is_empty() {
             self.changed.notify_one();
         }
+        streams.into_iter().map(|view| view.key).collect()
     }
 
     /// The state of a stream, if it is known.

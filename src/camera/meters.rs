@@ -16,6 +16,9 @@ struct PollLabel {
     outcome: &'static str,
 }
 
+/// Every outcome that a poll is counted by.
+const OUTCOMES: [&str; 5] = ["ok", "locked", "refused", "silent", "failed"];
+
 /// The room's metrics. Labels are bounded by the configuration.
 #[derive(Clone)]
 pub(super) struct Meters {
@@ -55,8 +58,26 @@ impl Meters {
         }
     }
 
+    /// Streams that are no longer wanted are no longer shown.
+    pub(super) fn forget_streams(&self, keys: &[StreamKey]) {
+        for key in keys {
+            let label = StreamLabel { stream: key.to_string() };
+            self.frames.remove(&label);
+            self.dropped.remove(&label);
+            self.reconnects.remove(&label);
+        }
+    }
+
+    /// Nor is a device that left the configuration.
+    pub(super) fn forget_device(&self, device: &DeviceId) {
+        for outcome in OUTCOMES {
+            self.polls.remove(&PollLabel { device: device.to_string(), outcome });
+        }
+    }
+
     /// One poll of a device.
     pub(super) fn polled(&self, device: &DeviceId, outcome: &'static str) {
+        debug_assert!(OUTCOMES.contains(&outcome), "an outcome that would never be forgotten");
         self.polls.get_or_create(&PollLabel { device: device.to_string(), outcome }).inc();
     }
 

@@ -77,7 +77,8 @@ impl Streams {
             }
             keep
         });
-        self.shared.board.keep_streams(&self.device, &keys);
+        let gone = self.shared.board.keep_streams(&self.device, &keys);
+        self.meters.forget_streams(&gone);
     }
 
     fn start(&mut self, key: StreamKey, gate: Gate) {

@@ -63,6 +63,8 @@ pub struct CamerasTask {
     group: TaskGroup,
     timings: watch::Sender<Timings>,
     devices: BTreeMap<DeviceId, Supervised>,
+    /// Devices that are switched off, as they are shown.
+    off: BTreeMap<DeviceId, DeviceConfig>,
     urls: Urls,
     commands: mpsc::Receiver<Command>,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -87,6 +89,7 @@ pub fn build(config: Config, deps: Deps) -> (Cameras, CamerasTask) {
         group: deps.group.child(),
         timings,
         devices: BTreeMap::new(),
+        off: BTreeMap::new(),
         urls: Urls::default(),
         commands,
         snapshot,
@@ -162,8 +165,10 @@ impl CamerasTask {
         end(ended).await;
         let known = self.config.devices.iter().map(|d| &d.id);
         for gone in known.chain(&changed).filter(|id| !wanted.contains_key(*id)) {
-            self.board.remove_device(gone);
+            self.meters.forget_streams(&self.board.remove_device(gone));
+            self.meters.forget_device(gone);
         }
+        self.off.retain(|id, _| wanted.contains_key(id));
         self.config = config;
         for (id, device) in wanted {
             if !self.devices.contains_key(&id) {
@@ -183,10 +188,15 @@ impl CamerasTask {
 
     fn start(&mut self, config: DeviceConfig, budget: Arc<Budget>) {
         if !config.enabled {
-            self.board.remove_device(&config.id);
-            self.board.set_device(switched_off(&config, self.board.clock()), BTreeMap::new());
+            // What is shown of it already stays, its time with it.
+            if self.off.get(&config.id) != Some(&config) {
+                self.meters.forget_streams(&self.board.remove_device(&config.id));
+                self.board.set_device(switched_off(&config, self.board.clock()), BTreeMap::new());
+                self.off.insert(config.id.clone(), config);
+            }
             return;
         }
+        self.off.remove(&config.id);
         let timings = self.timings.subscribe();
         let shared = Arc::new(Shared::new(self.board.clone(), self.hub.clone(), timings, budget.clone()));
         let group = self.group.child();

@@ -400,13 +400,19 @@ async fn a_reload_touches_the_changed_device_alone() {
     site.until_state("d2/1/main", StreamState::Running).await;
     let shown = site.cameras.watch().borrow().clone();
     assert_eq!(shown.devices[2].error.as_deref(), Some("switched off in the configuration"));
+    let off = shown.devices[2].clone();
+    assert!(site.metrics.render().contains("d2/1/main"));
     config.devices[1].profiles = vec![Profile::Sub];
     site.cameras.apply(config.clone()).await.unwrap();
     site.until_state("d2/1/sub", StreamState::Running).await;
+    assert!(!site.metrics.render().contains("d2/1/main"));
+    assert_eq!(site.cameras.watch().borrow().devices[2].since, off.since, "it is off since then, not since the reload");
     config.devices.truncate(1);
     site.cameras.apply(config).await.unwrap();
     let shown = site.cameras.watch().borrow().clone();
     assert_eq!((shown.devices.len(), shown.streams.len()), (1, 1));
+    let metrics = site.metrics.render();
+    assert!(!metrics.contains("\"d2") && metrics.contains("d1/1/main"), "what is gone is not counted:\n{metrics}");
     for _ in 0..5 {
         assert_eq!(picture(&mut reader).await.session, before.session);
     }

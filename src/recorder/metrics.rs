@@ -16,6 +16,9 @@ pub struct LeftOut {
     reason: &'static str,
 }
 
+/// Every reason that frames are counted by.
+const LEFT_OUT: [&str; 4] = ["slow_disk", "before_key_frame", "late_sound", "disk_failed"];
+
 /// All of it. Cheap to clone.
 #[derive(Clone)]
 pub struct Counts {
@@ -62,6 +65,16 @@ impl Counts {
         }
     }
 
+    /// A stream that is gone is no longer shown.
+    pub fn forget(&self, stream: &StreamKey) {
+        let label = StreamLabel { stream: stream.to_string() };
+        self.bytes.remove(&label);
+        self.sync_interval.remove(&label);
+        for reason in LEFT_OUT {
+            self.left_out.remove(&LeftOut { stream: label.stream.clone(), reason });
+        }
+    }
+
     /// The part of one stream.
     pub fn of(&self, stream: &StreamKey) -> StreamCounts {
         let label = StreamLabel { stream: stream.to_string() };
@@ -78,6 +91,7 @@ impl Counts {
 impl StreamCounts {
     /// Frames were not recorded.
     pub fn left_out(&self, reason: &'static str, frames: u64) {
+        debug_assert!(LEFT_OUT.contains(&reason), "a reason that would never be forgotten");
         if frames > 0 {
             let label = LeftOut { stream: self.label.stream.clone(), reason };
             self.counts.left_out.get_or_create(&label).inc_by(frames);

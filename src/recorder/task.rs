@@ -70,7 +70,8 @@ pub fn build(config: Config, deps: Deps) -> (Recorder, RecorderTask) {
 }
 
 impl Recorder {
-    /// Other settings: a stream takes them with its next file; one that is disabled closes its file and stops.
+    /// Other settings: a stream takes lengths and syncs at once and sound with its next file; one that is disabled
+    /// closes its file and stops.
     pub fn apply(&self, config: Config) {
         self.config.send_replace(Arc::new(config));
     }
@@ -163,6 +164,9 @@ impl RecorderTask {
         }
         children.running.remove(&stream);
         if in_order {
+            if !self.shared.hub.streams().borrow().contains(&stream) {
+                self.counts.forget(&stream);
+            }
             return;
         }
         // What it left open is closed as far as it is listed; nobody else will.

@@ -316,9 +316,14 @@ async fn what_is_live_is_listed_while_it_grows_and_whole_when_it_ends() {
     // All but the one that is held back, although no more frames come.
     rig.until_listed(pictures - 1).await;
     rig.until(|s| s.is_some_and(|s| s.recording)).await;
-    for row in rig.bench.all(&cam()).await {
-        assert_eq!(probed_frames(&rig.bench.archive.path(&row)), row.frames);
+    let listed = rig.bench.all(&cam()).await;
+    for row in &listed {
+        assert_eq!(probed_frames(&rig.bench.archive.path(row)), row.frames);
     }
+    let counted = || rig.bench.metrics.render();
+    let bytes: u64 = listed.iter().map(|r| r.bytes).sum();
+    let line = format!("skyvis_recording_bytes_total{{stream=\"cam/1/main\"}} {bytes}");
+    assert!(counted().contains(&line), "{}", counted());
     rest.iter().for_each(|f| publisher.publish(f.clone()));
     drop(publisher);
     rig.until(|s| s.is_none()).await;
@@ -333,9 +338,12 @@ async fn what_is_live_is_listed_while_it_grows_and_whole_when_it_ends() {
             &["-v", "error", "-xerror", "-i", rig.bench.archive.path(row).to_str().unwrap(), "-f", "null", "-"],
         );
     }
-    let text = rig.bench.metrics.render();
-    let bytes: u64 = rows.iter().map(|r| r.bytes).sum();
-    assert!(text.contains(&format!("skyvis_recording_bytes_total{{stream=\"cam/1/main\"}} {bytes}")), "{text}");
+    let forgotten = async {
+        while counted().contains("cam/1/main") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("a stream that is gone is no longer counted");
     rig.end().await;
 }
 
