@@ -59,7 +59,14 @@ const KIND: Parameter = Parameter {
     schema: |_| json_schema!({ "type": "string" }),
 };
 
+const ANY_STREAM: Parameter = Parameter {
+    required: false,
+    summary: "Whose footage: <device>/<channel>/<main|sub>; without it, that of every stream that has some",
+    ..STREAM
+};
+
 const FOOTAGE: &[Parameter] = &[STREAM, FROM, TO, LIMIT, CURSOR];
+const SPANS: &[Parameter] = &[ANY_STREAM, FROM, TO, LIMIT, CURSOR];
 const LIST: &[Parameter] = &[LIMIT, CURSOR];
 const NONE: Option<&[Parameter]> = Some(&[]);
 
@@ -103,7 +110,7 @@ pub(super) const ROUTES: &[Route] = &[
         summary: "Metrics for Prometheus",
         query: None,
         access: Operator,
-        answer: Media("application/openmetrics-text"),
+        answer: Media("text/plain"),
         run: run!(system::metrics),
     },
     Route {
@@ -182,7 +189,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::GET,
         pattern: "/api/v1/recordings",
         summary: "Footage as spans, runs without a gap",
-        query: Some(FOOTAGE),
+        query: Some(SPANS),
         access: Operator,
         answer: schema!(views::RecordingsView),
         run: run!(footage::recordings),
@@ -308,4 +315,5 @@ pub(super) const NOT_BUILT: &[(&str, &str)] = &[
     ("GET POST DELETE", "/api/v1/webhooks"),
     ("GET POST DELETE", "/api/v1/webhooks/{rest}"),
     ("GET POST", "/vod/{rest}"),
+    ("POST", "/media/{stream}/whep"),
 ];

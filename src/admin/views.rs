@@ -121,19 +121,29 @@ pub(super) struct DiskView {
     pub total_bytes: u64,
     /// Free, for skyvis.
     pub free_bytes: u64,
-    /// Of all streams' footage.
+    /// Of all streams' footage, growing files included.
     pub footage_bytes: u64,
 }
 
 /// `/api/v1/recordings`
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct RecordingsView {
-    /// Whose footage.
-    pub stream: StreamKey,
-    /// Runs of footage without a gap, those in full that have any moment in common with the interval.
-    pub spans: Vec<Span>,
+    /// Whose footage; null where that of every stream was asked for.
+    pub stream: Option<StreamKey>,
+    /// Runs of footage without a gap, those in full that have any moment in common with the interval; by stream, then
+    /// by start.
+    pub spans: Vec<SpanView>,
     /// Send it as `cursor` to get what follows; null where nothing does.
     pub next: Option<String>,
+}
+
+/// A run of footage without a gap, and whose it is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SpanView {
+    /// `<device>/<channel>/<main|sub>`
+    pub stream: StreamKey,
+    #[serde(flatten)]
+    pub span: Span,
 }
 
 /// `/api/v1/segments`

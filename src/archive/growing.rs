@@ -16,6 +16,8 @@ pub struct Growing {
 #[derive(Clone)]
 struct Open {
     segment: Segment,
+    /// Bytes that its row in the index says.
+    counted: u64,
     table: Arc<SampleTable>,
 }
 
@@ -23,7 +25,8 @@ impl Growing {
     /// A file has its first fragment.
     pub fn open(&self, segment: Segment, table: SampleTable) {
         let key = (segment.stream.clone(), segment.start);
-        self.with(|open| open.insert(key, Open { segment, table: Arc::new(table) }));
+        let counted = segment.bytes;
+        self.with(|open| open.insert(key, Open { segment, counted, table: Arc::new(table) }));
     }
 
     /// A file has one more fragment.
@@ -76,6 +79,11 @@ impl Growing {
     /// All of them.
     pub fn all(&self) -> Vec<Segment> {
         self.with(|open| open.values().map(|o| o.segment.clone()).collect())
+    }
+
+    /// Bytes that the files have grown by since their rows were written.
+    pub fn uncounted_bytes(&self) -> u64 {
+        self.with(|open| open.values().map(|o| o.segment.bytes.saturating_sub(o.counted)).sum())
     }
 
     /// Those that are complete and still here: the index has not taken them.

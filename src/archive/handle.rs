@@ -207,6 +207,12 @@ impl Archive {
         self.0.usage.borrow().as_ref().clone()
     }
 
+    /// Bytes of all footage now, what growing files have so far included.
+    pub fn footage_bytes(&self) -> u64 {
+        let indexed: u64 = self.0.usage.borrow().values().map(|of_stream| of_stream.bytes).sum();
+        indexed + self.growing().uncounted_bytes()
+    }
+
     /// Space of the recordings' file system, as of the last look at it; None before the first, or where it does not say.
     pub fn space(&self) -> Option<Space> {
         *self.0.space.borrow()

@@ -10,6 +10,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
     name = "skyvis",
     bin_name = "skyvis",
     version,
+    propagate_version = true,
     about = "A media gateway for Hikvision sites: finds the cameras, records them, plays any moment back",
     after_help = "Start with:  skyvis demo\nExit codes:  0 fine, 1 it ran and failed, 2 bad command line, 78 bad config",
     arg_required_else_help = true,

@@ -172,19 +172,21 @@ pub(super) async fn recordings(daemon: &Daemon, args: &args::Recordings, out: &m
             times.push((name, when::parse(text, now)?.to_string()));
         }
     }
-    let keys: Vec<String> = match &args.stream {
-        Some(key) => vec![key.parse::<StreamKey>()?.to_string()],
-        None => daemon.list("/api/v1/streams", "items").await?.iter().map(|s| plain(&s["key"])).collect(),
-    };
-    let mut streams = Vec::new();
-    for key in &keys {
-        let mut pairs = vec![("stream", key.as_str())];
-        pairs.extend(times.iter().map(|(name, time)| (*name, time.as_str())));
-        let spans = daemon.list(&format!("/api/v1/recordings?{}", query(&pairs)), "spans").await?;
-        streams.push((key.as_str(), spans));
+    let key = args.stream.as_ref().map(|key| key.parse::<StreamKey>()).transpose()?.map(|key| key.to_string());
+    let mut pairs: Vec<(&str, &str)> = key.iter().map(|key| ("stream", key.as_str())).collect();
+    pairs.extend(times.iter().map(|(name, time)| (*name, time.as_str())));
+    let joint = if pairs.is_empty() { "" } else { "?" };
+    let spans = daemon.list(&format!("/api/v1/recordings{joint}{}", query(&pairs)), "spans").await?;
+    let mut streams: Vec<(String, Vec<Value>)> = key.iter().map(|key| (key.clone(), Vec::new())).collect();
+    for span in spans {
+        let of = span["stream"].as_str().or(key.as_deref()).unwrap_or_default();
+        match streams.last_mut().filter(|(key, _)| key == of) {
+            Some((_, spans)) => spans.push(span),
+            None => streams.push((of.to_owned(), vec![span])),
+        }
     }
     if args.admin.json {
-        let one = |(key, spans): &(&str, Vec<Value>)| json!({ "stream": key, "spans": spans });
+        let one = |(key, spans): &(String, Vec<Value>)| json!({ "stream": key, "spans": spans });
         out.json(&json!({ "recordings": streams.iter().map(one).collect::<Vec<_>>() }));
         return Ok(());
     }
@@ -196,7 +198,7 @@ pub(super) async fn recordings(daemon: &Daemon, args: &args::Recordings, out: &m
     Ok(())
 }
 
-fn spans_table(streams: &[(&str, Vec<Value>)]) -> Table {
+fn spans_table(streams: &[(String, Vec<Value>)]) -> Table {
     let heads = [("STREAM", Left), ("FROM", Left), ("TO", Left), ("LENGTH", Right), ("SIZE", Right), ("FILES", Right)];
     let mut table = Table::new(heads);
     for (key, spans) in streams {
@@ -206,7 +208,7 @@ fn spans_table(streams: &[(&str, Vec<Value>)]) -> Table {
                 _ => String::new(),
             };
             table.row([
-                (*key).to_owned(),
+                key.clone(),
                 plain(&span["start"]),
                 plain(&span["end"]),
                 length,

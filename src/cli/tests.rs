@@ -84,6 +84,10 @@ fn help_and_version_are_answers_and_a_bad_line_is_a_complaint() {
         assert_eq!(skyvis(&[command, "--help"]).code, 0);
     }
     assert_eq!(skyvis(&["--version"]).stdout, concat!("skyvis ", env!("CARGO_PKG_VERSION"), "\n"));
+    for command in ["run", "status", "export", "hash-password"] {
+        let ran = skyvis(&[command, "--version"]);
+        assert_eq!((ran.code, ran.stdout.trim_end().ends_with(env!("CARGO_PKG_VERSION"))), (0, true), "{command}");
+    }
     for line in [&["rnu"][..], &[], &["export"], &["status", "--nope"], &["simulate", "--fps", "x"], &["restore"]] {
         let ran = skyvis(line);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{line:?}");
@@ -190,6 +194,14 @@ fn recordings_are_listed_for_people_and_for_programs() {
     let json = skyvis(&[&line[..], &["--json"]].concat()).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["recordings"][0]["spans"][0]["segments"], 7);
+    let span = |stream: &str| format!(r#"{{"stream":"{stream}","start":null,"end":null,"bytes":1,"segments":1}}"#);
+    let all = [span("gone/1/main"), span("nvr1/1/main"), span("nvr1/1/main")].join(",");
+    let (url, _) = daemon(&[("GET /api/v1/recordings", OK, &format!(r#"{{"spans":[{all}],"next":null}}"#))]);
+    let json = skyvis(&["recordings", "--json", "--admin", &url]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let spans =
+        |n: usize| (json["recordings"][n]["stream"].as_str(), json["recordings"][n]["spans"].as_array().map(Vec::len));
+    assert_eq!((spans(0), spans(1)), ((Some("gone/1/main"), Some(1)), (Some("nvr1/1/main"), Some(2))));
     assert_eq!(skyvis(&["recordings", "--stream", "nvr1"]).code, 2);
     assert_eq!(skyvis(&["recordings", "--from", "yesterday", "--admin", &url]).code, 2);
 }

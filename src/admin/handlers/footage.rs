@@ -5,7 +5,7 @@ use crate::{
         api::{Api, json},
         call::Call,
         failure::Failure,
-        views::{RecordingsView, ReindexView, SegmentView, SegmentsView},
+        views::{RecordingsView, ReindexView, SegmentView, SegmentsView, SpanView},
     },
     base::{Kind, Wall},
     model::{
@@ -20,8 +20,35 @@ use std::sync::Arc;
 const BATCH_SEGMENTS: usize = 2048;
 
 pub(in crate::admin) async fn recordings(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
-    let (stream, range, limit) = (call.stream()?, call.range()?, call.limit()?);
-    let mut reader = Reader::new(&api, stream.clone(), range, call.cursor()?.map(|c: i64| c - 1));
+    let (only, range, limit) = (call.parsed::<StreamKey>("stream")?, call.range()?, call.limit()?);
+    let cursor: Option<Cursor> = call.cursor()?;
+    let streams = only.clone().map_or_else(|| api.deps.archive.streams(), |stream| vec![stream]);
+    let (mut spans, mut next): (Vec<SpanView>, _) = (Vec::new(), None);
+    for stream in streams {
+        let behind = match &cursor {
+            Some(cursor) if stream < cursor.stream => continue,
+            Some(cursor) if stream == cursor.stream => Some(cursor.start.saturating_sub(1)),
+            _ => None,
+        };
+        let (found, more) = spans_from(&api, &stream, range, behind, limit - spans.len()).await?;
+        spans.extend(found.into_iter().map(|span| SpanView { stream: stream.clone(), span }));
+        if let Some(start) = more {
+            next = Some(Cursor { stream, start }.to_string());
+            break;
+        }
+    }
+    json(&RecordingsView { stream: only, spans, next })
+}
+
+/// The first `limit` spans of a stream that begin later than `behind`, and where the one after them begins.
+async fn spans_from(
+    api: &Api,
+    stream: &StreamKey,
+    range: Range,
+    behind: Option<i64>,
+    limit: usize,
+) -> Result<(Vec<Span>, Option<i64>), Failure> {
+    let mut reader = Reader::new(api, stream.clone(), range, behind);
     let mut spans: Vec<Span> = Vec::new();
     let mut last: Option<Segment> = None;
     while spans.len() <= limit {
@@ -37,9 +64,30 @@ pub(in crate::admin) async fn recordings(api: Arc<Api>, call: Call) -> Result<Re
         spans.extend(more);
         last = Some(end.clone());
     }
-    let next = spans.get(limit).map(|s| s.start.micros().to_string());
+    let next = spans.get(limit).map(|s| s.start.micros());
     spans.truncate(limit);
-    json(&RecordingsView { stream, spans, next })
+    Ok((spans, next))
+}
+
+/// Where a page of spans goes on: `<stream>@<start in microseconds>`.
+struct Cursor {
+    stream: StreamKey,
+    start: i64,
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.stream, self.start)
+    }
+}
+
+impl std::str::FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (stream, start) = text.rsplit_once('@').ok_or(())?;
+        Ok(Self { stream: stream.parse().map_err(|_| ())?, start: start.parse().map_err(|_| ())? })
+    }
 }
 
 pub(in crate::admin) async fn segments(api: Arc<Api>, call: Call) -> Result<Response, Failure> {

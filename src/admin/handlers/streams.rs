@@ -14,6 +14,9 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// A stream that does not exist is answered with the names of so many that do.
+const NAMED_MAX: usize = 16;
+
 pub(in crate::admin) async fn list(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
     let snapshot = api.deps.cameras.watch().borrow().clone();
     let chosen = page(&snapshot.streams, |s| s.key.clone(), call.cursor()?, call.limit()?);
@@ -26,8 +29,18 @@ pub(in crate::admin) async fn one(api: Arc<Api>, call: Call) -> Result<Response,
         call.argument("key").parse().map_err(|e: crate::model::key::BadKey| Failure::not_found(e.to_string()))?;
     let snapshot = api.deps.cameras.watch().borrow().clone();
     let stream = snapshot.streams.iter().find(|s| s.key == key);
-    let stream = stream.ok_or_else(|| Failure::not_found(format!("there is no stream `{key}`")))?;
+    let stream = stream.ok_or_else(|| Failure::not_found(none_such(&key, &snapshot)))?;
     json(&view(&api, &snapshot, stream))
+}
+
+fn none_such(key: &StreamKey, snapshot: &camera::Snapshot) -> String {
+    let all: Vec<String> = snapshot.streams.iter().map(|s| s.key.to_string()).collect();
+    let named = all.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match all.len() {
+        0 => format!("there is no stream `{key}`, and no other yet; GET /api/v1/devices says how the devices are"),
+        1..=NAMED_MAX => format!("there is no stream `{key}`; there is {named}"),
+        n => format!("there is no stream `{key}`; there is {named} and {} more at GET /api/v1/streams", n - NAMED_MAX),
+    }
 }
 
 /// Why a stream does not run comes before why it is not recorded.

@@ -10,10 +10,13 @@ use crate::{
     },
     serve::Response,
 };
+use http::header::ACCEPT;
 use std::sync::Arc;
 
-/// What Prometheus knows as its own text format since OpenMetrics.
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What Prometheus asks for by itself.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What everything that reads metrics understands.
+const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(in crate::admin) async fn healthz(_: Arc<Api>, _: Call) -> Result<Response, Failure> {
     Ok(body("text/plain; charset=utf-8", "ok\n"))
@@ -28,8 +31,12 @@ pub(in crate::admin) async fn readyz(api: Arc<Api>, _: Call) -> Result<Response,
     }
 }
 
-pub(in crate::admin) async fn metrics(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
-    Ok(body(METRICS_TYPE, api.deps.metrics.render()))
+pub(in crate::admin) async fn metrics(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
+    let open = call.request.header(ACCEPT).is_some_and(|accept| accept.contains("application/openmetrics-text"));
+    Ok(match open {
+        true => body(OPEN_METRICS, api.deps.metrics.render()),
+        false => body(PLAIN_METRICS, api.deps.metrics.render_plain()),
+    })
 }
 
 pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
@@ -57,7 +64,7 @@ fn disk(api: &Api) -> Option<DiskView> {
         path: api.deps.archive.dir().display().to_string(),
         total_bytes: space.total_bytes,
         free_bytes: space.free_bytes,
-        footage_bytes: api.deps.archive.usage().values().map(|u| u.bytes).sum(),
+        footage_bytes: api.deps.archive.footage_bytes(),
     })
 }
 

@@ -192,6 +192,7 @@ async fn what_is_not_there_says_so() {
         (Method::POST, "/api/v1/streams/nvr1/3/main/pause", 501, "not-built"),
         (Method::DELETE, "/api/v1/devices/nvr1", 501, "not-built"),
         (Method::GET, "/vod/abc/index.m3u8", 501, "not-built"),
+        (Method::POST, "/media/nvr1/1/main/whep", 501, "not-built"),
         (Method::DELETE, "/api/v1/status", 405, "method-not-allowed"),
         (Method::GET, "/api/v1/streams?form=x", 400, "bad-parameter"),
         (Method::GET, "/api/v1/recordings?stream=nvr1", 400, "bad-parameter"),
@@ -241,6 +242,57 @@ async fn footage_is_listed_page_by_page_and_nothing_twice() {
     let cut = format!("from={}&to={}", Wall::from_micros(START + 500_000), Wall::from_micros(START + 1_500_000));
     let within = house.json(&format!("/api/v1/segments?stream=nvr1/1/main&{cut}")).await;
     assert_eq!(within["segments"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_of_all_streams_come_page_by_page_whether_or_not_a_device_is_still_configured() {
+    let house = house(None).await;
+    for stream in ["nvr1/1/main", "nvr1/10/main", "nvr1/2/sub", "old/1/main"] {
+        house.record(&stream.parse().unwrap(), 25).await;
+    }
+    let all = house.json("/api/v1/recordings").await;
+    assert!(all["stream"].is_null() && all["next"].is_null());
+    let all = all["spans"].as_array().unwrap();
+    assert_eq!(all.len(), 12);
+    assert_eq!((&all[11]["stream"], &all[11]["segments"]), (&json!("old/1/main"), &json!(5)));
+    for limit in [1, 2, 3, 5, 12] {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = house.json(&format!("/api/v1/recordings?limit={limit}{cursor}")).await;
+            assert!(page["spans"].as_array().unwrap().len() <= limit);
+            found.extend(page["spans"].as_array().unwrap().clone());
+            let Some(next) = page["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(&found, all, "by {limit}");
+    }
+    assert_eq!(house.problem(Method::GET, "/api/v1/recordings?cursor=7", &[]).await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bytes_of_footage_include_those_of_growing_files() {
+    let house = house(None).await;
+    let stream: StreamKey = "nvr1/1/main".parse().unwrap();
+    house.record(&stream, 2).await;
+    house.archive.look_at_space().await.unwrap();
+    let mut segment = house.archive.segments(&stream, crate::model::Range::ALL, 2).await.unwrap().remove(1);
+    segment.bytes = 4321;
+    house.archive.extended(segment.clone(), &Default::default(), &Default::default());
+    assert_eq!(house.json("/api/v1/status").await["disk"]["footage_bytes"], 1000 + 4321);
+    house.archive.closed(Segment { closed: true, ..segment }).await.unwrap();
+    assert_eq!(house.json("/api/v1/status").await["disk"]["footage_bytes"], 1000 + 4321);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let house = house(None).await;
+    let plain = house.ask(Method::GET, "/metrics", &[]).await;
+    assert!(plain.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    let text = String::from_utf8(plain.into_body().collect().await.unwrap().to_vec()).unwrap();
+    assert!(text.contains("# HELP skyvis_admin_requests_total ") && !text.contains("# EOF"), "{text}");
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5";
+    let open = house.ask(Method::GET, "/metrics", &[("accept", accept)]).await;
+    assert!(open.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
