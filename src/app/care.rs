@@ -5,7 +5,11 @@ use super::{
     Rooms,
     phases::{Phases, run_room},
 };
-use crate::{base::Clock, disk::Disk, store, upkeep};
+use crate::{
+    base::{Clock, Kind},
+    disk::Disk,
+    store, upkeep,
+};
 use std::{path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
 
@@ -43,4 +47,44 @@ pub(super) fn watch_store(rooms: &Rooms, phases: &Phases, ended: &mpsc::Sender<&
         // One report is enough to stop the process.
         let _ = ended.try_send("store");
     });
+}
+
+/// Whether the store lives, by its answer to an empty commit. One that refuses rows because the disk is full does: the
+/// watchdog must not end a daemon that waits for room.
+pub(super) fn store_answers(answer: Result<u64, store::Error>) -> Result<(), String> {
+    match answer {
+        Err(error) if error.kind() != Kind::NoSpace => Err(format!("store: {error}")),
+        _ => Ok(()),
+    }
+}
+
+/// The footage is older than the database: the one that it was recorded with is gone. Recording goes on and the index is
+/// rebuilt from the files, but what else was in it comes back from an export only, which is kept for that.
+pub(super) async fn tell_lost_store(disk: &Disk, exports: PathBuf) {
+    let kept = disk.run(move |files| store::keep_newest_export(&exports, files)).await;
+    match kept.map_err(|e| e.to_string()).and_then(|kept| kept.map_err(|e| e.to_string())) {
+        Ok(Some(export)) => tracing::warn!(
+            export = %export.display(),
+            "the database was lost, or the footage comes from elsewhere: a new one is made and its index rebuilt from \
+             the files; to get back what else was in it, stop skyvis and run `skyvis restore {}`", export.display()
+        ),
+        other => tracing::warn!(
+            failure = other.err(),
+            "the database was lost, or the footage comes from elsewhere: a new one is made and its index rebuilt from \
+             the files; to get back what else was in it, stop skyvis and run `skyvis restore FILE` with a backup"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_reason_to_be_ended_by_the_watchdog_and_a_failed_store_is() {
+        assert_eq!(store_answers(Ok(1)), Ok(()));
+        assert_eq!(store_answers(Err(store::Error::NoSpace("9 bytes are free".into()))), Ok(()));
+        assert!(store_answers(Err(store::Error::Failed("EIO".into()))).is_err());
+        assert!(store_answers(Err(store::Error::Closed)).is_err());
+    }
 }

@@ -1,7 +1,7 @@
 //! All rooms built and wired in one place. Read it to see who knows whom.
 
 use super::{
-    Error, Rooms,
+    Error, Rooms, care,
     phases::{Phases, run_room},
     reload::Reloading,
     systemd,
@@ -53,7 +53,9 @@ pub(super) async fn build(
         metrics: metrics.clone(),
     };
     let (archive, task) = archive::build(config.archive(), deps)?;
-    archive.recover().await?;
+    if archive.recover().await?.adopted {
+        care::tell_lost_store(&disk, config.data_dir.join(store::EXPORTS_DIR)).await;
+    }
     run_room(&phases.keeping, "archive", &ended, task.run(phases.keeping.stop_token()));
 
     let hub = Hub::default();
@@ -140,7 +142,7 @@ pub(super) fn watchdog(rooms: &Rooms, phases: &Phases) {
             let (disk, store) = (disk.clone(), store.clone());
             async move {
                 disk.run(|_| ()).await.map_err(|e| format!("disk threads: {e}"))?;
-                store.commit(store::Batch::new()).await.map(drop).map_err(|e| format!("store: {e}"))
+                care::store_answers(store.commit(store::Batch::new()).await)
             }
         };
         systemd::watchdog(clock, stop, alive).await;

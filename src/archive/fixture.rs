@@ -32,8 +32,13 @@ pub(crate) fn config(dir: &Path) -> Config {
 impl Bench {
     /// An archive in `dir` whose task runs, not yet recovered; the store is never faulty.
     pub(crate) fn start(dir: &Path, faults: Faults, clock: Clock) -> Self {
+        Self::start_on(dir, faults, clock, &Disk::real(1))
+    }
+
+    /// The same with a store on a disk that may be faulty, too.
+    pub(crate) fn start_on(dir: &Path, faults: Faults, clock: Clock, of_store: &Disk) -> Self {
         let metrics = Metrics::default();
-        let store = Store::open(&dir.join("store"), Options::default(), &Disk::real(1).files(), &metrics).unwrap();
+        let store = Store::open(&dir.join("store"), Options::default(), &of_store.files(), &metrics).unwrap();
         let disk = Disk::faulty(4, faults);
         let deps = Deps {
             store: store.clone(),

@@ -29,6 +29,13 @@ impl Growing {
         self.with(|open| open.insert(key, Open { segment, counted, table: Arc::new(table) }));
     }
 
+    /// A complete file was found that the index cannot take yet.
+    pub fn hold(&self, segment: Segment, table: Arc<SampleTable>) {
+        let key = (segment.stream.clone(), segment.start);
+        // Of what a crash left, the index has counted the first fragment at most.
+        self.with(|open| open.insert(key, Open { segment, counted: 0, table }));
+    }
+
     /// A file has one more fragment.
     pub fn extend(&self, segment: Segment, video: &TrackSamples, audio: &TrackSamples) {
         self.with(|open| {

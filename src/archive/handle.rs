@@ -12,7 +12,7 @@ use super::{
     tables::Tables,
 };
 use crate::{
-    base::{Clock, Wall, metrics::Gauge},
+    base::{Clock, Kind, Wall, metrics::Gauge},
     disk::{Disk, Space},
     events::Events,
     model::{Range, SampleTable, Segment, StreamKey, TrackSamples},
@@ -73,15 +73,33 @@ impl Archive {
     /// Puts in order what a crash left. Call it once at start, before anything is recorded; the task need not run yet.
     /// Fails where the directory is not the one that the index speaks of.
     pub async fn recover(&self) -> Result<Recovered, Error> {
-        identity::establish(self.dir(), self.index(), self.disk(), Doubt::Refuse).await?;
-        let (recovered, changes) = recover::recover(self.dir(), self.index(), self.disk(), self.clock().wall()).await?;
+        let adopted = identity::establish(self.dir(), self.index(), self.disk(), Doubt::Refuse).await?;
+        let (mut recovered, changes) =
+            recover::recover(self.dir(), self.index(), self.disk(), self.clock().wall()).await?;
+        recovered.adopted = adopted;
         // Nothing else writes yet, so this does not wait for the task.
-        self.commit_now(changes).await?;
+        match self.commit_now(changes.clone()).await {
+            Err(error) if error.kind() == Kind::NoSpace => {
+                tracing::warn!(%error, changes = changes.len(), "the index takes what was recovered once there is room");
+                self.hold(changes);
+            }
+            other => other?,
+        }
         self.0.phase.send_replace(Phase::Open { wants_reindex: recovered.wants_reindex });
         self.0.retention.poke();
         self.0.repair.poke();
         tracing::info!(?recovered, "archive is open");
         Ok(recovered)
+    }
+
+    /// Lists what the index cannot take yet; the task tries again. What goes from the index is found again by the next
+    /// start.
+    fn hold(&self, changes: Vec<Change>) {
+        for change in changes {
+            if let Change::Put { segment, table: Some(table), .. } = change {
+                self.growing().hold(segment, table);
+            }
+        }
     }
 
     /// Rebuilds every row from the files alone, taking the directory as it is for the right one. The task must run.

@@ -34,13 +34,15 @@ pub fn is_present(files: &Files, dir: &Path) -> Result<bool, crate::disk::Error>
     Ok(files.len_of(&path(dir))?.is_some())
 }
 
-/// Checks that directory and index belong together; gives both an identity where neither has footage yet.
-pub async fn establish(dir: &Path, index: &Index, disk: &Disk, doubt: Doubt) -> Result<(), Error> {
+/// Checks that directory and index belong together; gives both an identity where neither has footage yet. True where the
+/// directory was recorded with another index and this one is new.
+pub async fn establish(dir: &Path, index: &Index, disk: &Disk, doubt: Doubt) -> Result<bool, Error> {
     let rows = index.count();
     let (known, dir_too) = (index.identity()?, dir.to_owned());
     let found = disk.run(move |files| read(files, &dir_too)).await??;
+    let adopted = known.is_none() && found.is_some();
     let settled = match (known, found) {
-        (Some(known), Some(found)) if known == found => return Ok(()),
+        (Some(known), Some(found)) if known == found => return Ok(false),
         (Some(known), Some(found)) if rows > 0 && doubt == Doubt::Refuse => {
             return Err(Error::Foreign { dir: dir.to_owned(), found, known });
         }
@@ -59,7 +61,12 @@ pub async fn establish(dir: &Path, index: &Index, disk: &Disk, doubt: Doubt) -> 
         }
     })
     .await??;
-    index.set_identity(&settled).await
+    match index.set_identity(&settled).await {
+        // A full disk holds nobody back: the file is there, and the next start takes it again.
+        Err(error) if error.kind() == Kind::NoSpace => tracing::warn!(%error, "the index could not note its directory"),
+        other => other?,
+    }
+    Ok(adopted)
 }
 
 /// The identity that lies in the directory. One that cannot be read as such is taken as it stands, and so differs.

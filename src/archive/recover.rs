@@ -49,6 +49,8 @@ pub struct Recovered {
     pub damaged: u64,
     /// Entries that are not ours.
     pub foreign: u64,
+    /// The footage was recorded with another index, and this one is new: the other one was lost.
+    pub adopted: bool,
     /// The index lacks footage that is not just what a crash left: a rebuild follows in the background.
     pub wants_reindex: bool,
 }

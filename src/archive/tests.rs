@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     base::{Clock, Kind, Metrics, Wall},
-    disk::{Disk, Failure, Faults, Op, Rule},
+    disk::{Disk, Failure, Faults, Op, Rule, Space},
     events::Events,
     media::fixture::{Options, clip},
     model::{Frame, Range, Segment},
@@ -212,7 +212,8 @@ async fn a_lost_index_is_rebuilt_in_the_background_to_what_it_was() {
     fs::remove_dir_all(dir.path().join("store")).unwrap();
 
     let bench = Bench::start(dir.path(), Faults::new(), Clock::real());
-    assert!(bench.archive.recover().await.unwrap().wants_reindex);
+    let recovered = bench.archive.recover().await.unwrap();
+    assert!(recovered.wants_reindex && recovered.adopted, "the loss is told");
     let mut repair = bench.archive.upkeep()[1].watch();
     let seen = repair.borrow().runs;
     repair.wait_for(|run| run.runs > seen && !run.running).await.unwrap();
@@ -380,6 +381,33 @@ async fn a_segment_that_the_index_could_not_take_stays_listed_and_is_saved_later
     repair.wait_for(|run| run.runs > seen + 1 || (run.runs > seen && !run.running)).await.unwrap();
     assert!(bench.archive.growing().all().is_empty());
     assert!(bench.all(&cam()).await[0].closed);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_start_on_a_full_disk_lists_what_the_index_cannot_take_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path()).await;
+    bench.lay_open(&cam(), &seconds()[0], 0, 25).await;
+    bench.crash().await;
+    let faults = Faults::new();
+    faults.pretend_space(Some(Space { total_bytes: 1 << 30, free_bytes: 100_000 }));
+    let bench = Bench::start_on(dir.path(), faults.clone(), Clock::real(), &Disk::faulty(1, faults.clone()));
+    assert_eq!(bench.archive.recover().await.unwrap().segments, 1);
+    let listed = bench.all(&cam()).await;
+    assert_eq!(listed.iter().map(|r| (r.frames, r.closed)).collect::<Vec<_>>(), [(25, true)]);
+    assert_eq!(bench.archive.table(&listed[0]).await.unwrap().video.sizes.len(), 25);
+    assert_eq!(bench.archive.growing().unsaved().len(), 1);
+    faults.pretend_space(None);
+    let mut repair = bench.archive.upkeep()[1].watch();
+    let mut seen = repair.borrow().runs;
+    while !bench.archive.growing().unsaved().is_empty() {
+        bench.archive.upkeep()[1].poke();
+        seen = repair.wait_for(|run| run.runs > seen && !run.running).await.unwrap().runs;
+    }
+    bench.end().await;
+    let bench = Bench::open(dir.path()).await;
+    assert_eq!(bench.all(&cam()).await.len(), 1);
     bench.end().await;
 }
 

@@ -80,6 +80,6 @@ impl Batch {
 
     /// True where it only frees space, which is allowed on a disk that is nearly full.
     pub(super) fn only_deletes(&self) -> bool {
-        self.writes.iter().all(|w| w.value.is_none())
+        !self.writes.is_empty() && self.writes.iter().all(|w| w.value.is_none())
     }
 }

@@ -26,6 +26,8 @@ const LOCK_RETRY: Duration = Duration::from_millis(20);
 const LOCK_TRIES_MAX: u32 = 50;
 
 const VERSION: &str = "version";
+/// How every marker begins, of whatever schema.
+const MARKER: &str = "skyvis-store schema ";
 const BALLAST: &str = "ballast";
 const LAST_COMMIT: &str = "last-commit";
 /// Snapshots set aside while the database is opened without them. sled looks at names that begin with `snap.`.
@@ -34,6 +36,8 @@ const ASIDE: &str = "aside-";
 pub const EXPORTS_DIR: &str = "exports";
 /// How an export's name ends.
 pub const EXPORT_SUFFIX: &str = ".skyvis-backup";
+/// The extension of an export of a store that was lost; such are never removed.
+const KEPT_EXTENSION: &str = "skyvis-kept";
 
 /// A directory that this process has locked.
 pub(super) struct Home {
@@ -61,7 +65,10 @@ impl Home {
         lock(&version, dir)?;
         let fresh = match parse_marker(&files.read(&dir.join(VERSION))?) {
             Ok(state) => state == "creating",
-            Err(found) => return Err(Error::Schema { dir: dir.to_owned(), found, known: sums::SCHEMA }),
+            Err(found) if found.starts_with(MARKER) => {
+                return Err(Error::Schema { dir: dir.to_owned(), found, known: sums::SCHEMA });
+            }
+            Err(_) => return Err(damaged(dir, format!("its file `{VERSION}` cannot be read"))),
         };
         if fresh {
             wipe(dir, files)?;
@@ -190,16 +197,29 @@ impl Home {
 /// An error that says what to do next, naming the newest export where there is one.
 pub(super) fn damaged(dir: &Path, what: String) -> Error {
     let exports = dir.parent().unwrap_or(Path::new(".")).join(EXPORTS_DIR);
-    let newest = Files::real().list(&exports).ok().and_then(|mut entries| {
-        entries.retain(|e| e.name.ends_with(EXPORT_SUFFIX));
-        entries.pop()
-    });
     let aside = "move the directory aside and run `skyvis reindex`, which rebuilds it from the footage";
-    let advice = match newest {
-        Some(entry) => format!("run `skyvis restore {}`, or {aside}", exports.join(entry.name).display()),
+    let advice = match newest_export(&exports, &Files::real()) {
+        Some(export) => format!("run `skyvis restore {}`, or {aside}", export.display()),
         None => format!("run `skyvis restore FILE` with your newest backup, or {aside}"),
     };
     Error::Damaged { dir: dir.to_owned(), what, advice }
+}
+
+/// The newest export that lies in `exports`. Blocks.
+fn newest_export(exports: &Path, files: &Files) -> Option<PathBuf> {
+    let mut entries = files.list(exports).ok()?;
+    entries.retain(|e| e.name.ends_with(EXPORT_SUFFIX));
+    Some(exports.join(entries.pop()?.name))
+}
+
+/// Renames the newest export so that no later one takes its place: it is what is left of a store that was lost. Its new
+/// path; `None` where there is none. Blocks.
+pub fn keep_newest_export(exports: &Path, files: &Files) -> Result<Option<PathBuf>, Error> {
+    let Some(newest) = newest_export(exports, files) else { return Ok(None) };
+    let kept = newest.with_extension(KEPT_EXTENSION);
+    files.rename(&newest, &kept)?;
+    files.sync_dir(exports)?;
+    Ok(Some(kept))
 }
 
 /// Takes the marker's lock, waiting a little for a process that is just ending. Blocks.
@@ -241,7 +261,7 @@ pub(super) fn is_free(dir: &Path, files: &Files) -> Result<bool, Error> {
 
 /// Both states have one length, so that the later one overwrites the earlier one in place, under its lock.
 fn marker(state: &str) -> String {
-    format!("skyvis-store schema {} {state:<8}\n", sums::SCHEMA)
+    format!("{MARKER}{} {state:<8}\n", sums::SCHEMA)
 }
 
 fn parse_marker(bytes: &[u8]) -> Result<&'static str, String> {

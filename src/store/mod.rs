@@ -26,7 +26,7 @@ pub use backup::Backup;
 pub use batch::Batch;
 pub use error::Error;
 pub use handle::{Health, Options, Store, Verification};
-pub use home::{EXPORT_SUFFIX, EXPORTS_DIR};
+pub use home::{EXPORT_SUFFIX, EXPORTS_DIR, keep_newest_export};
 pub use keyspace::{Codec, Keyspace};
 pub use restore::{Restored, restore};
 pub use rows::Rows;

@@ -1,7 +1,7 @@
 //! Damage is mended where nothing is lost, told where something may be, and never taken for a new store.
 
 use super::*;
-use crate::base::Kind;
+use crate::base::{Kind, Wall};
 use std::fs;
 
 fn damaged(place: &Place) -> String {
@@ -123,6 +123,8 @@ fn a_store_that_was_there_is_never_begun_anew() {
     fs::write(place.store.join("version"), "skyvis-store schema 9 ready   \n").unwrap();
     let error = place.open().err().unwrap();
     assert!(matches!(&error, Error::Schema { found, .. } if found.contains("schema 9")), "{error}");
+    fs::write(place.store.join("version"), "").unwrap();
+    assert_eq!(damaged(&place), "its file `version` cannot be read");
     fs::rename(place.beside("version"), place.store.join("version")).unwrap();
     for snapshot in snapshots(&place.store) {
         fs::remove_file(snapshot).unwrap();
@@ -186,4 +188,25 @@ fn the_error_says_what_to_do_and_names_the_newest_export() {
     }
     let error = place.open().err().unwrap().to_string();
     assert!(error.contains("exports/20260201T000000000Z-2.skyvis-backup"), "{error}");
+}
+
+#[test]
+fn the_newest_export_of_a_lost_store_is_kept_from_later_ones() {
+    let place = Place::new();
+    let exports = place.beside("exports");
+    filled(&place, [name("a", "1"), name("b", "2")]);
+    assert_eq!(keep_newest_export(&exports, &Files::real()).unwrap(), None);
+    let store = place.open().unwrap();
+    store.export(&exports, Wall::from_millis(1000), 1).unwrap().unwrap();
+    close(store);
+    fs::remove_dir_all(&place.store).unwrap();
+    let kept = keep_newest_export(&exports, &Files::real()).unwrap().unwrap();
+    for n in 1..4 {
+        let store = place.open().unwrap();
+        store.commit_blocking(name("c", &n.to_string())).unwrap();
+        store.export(&exports, Wall::from_millis(1000 + n), 1).unwrap().unwrap();
+        close(store);
+    }
+    restore(&place.store, &kept, &Files::real()).unwrap();
+    assert_eq!(names(&place.open().unwrap()), pairs(&[("a", "1"), ("b", "2")]));
 }

@@ -48,6 +48,7 @@ fn a_full_disk_refuses_rows_takes_deletes_and_heals() {
     assert!(place.store.join("ballast").exists());
     faults.pretend_space(free(1000));
     assert_eq!(store.commit_blocking(name("c", "3")).unwrap_err().kind(), Kind::NoSpace);
+    assert_eq!(store.commit_blocking(Batch::new()).unwrap_err().kind(), Kind::NoSpace, "asked whether it lives");
     assert!(place.store.join("ballast").exists(), "it is not spent on what would not fit all the same");
     assert_eq!(store.commit_blocking(Batch::new().delete(&NAMES, b"b")).unwrap_err().kind(), Kind::NoSpace);
     assert!(!place.store.join("ballast").exists());
