@@ -3,7 +3,7 @@
 
 use super::{
     Error, Rooms, care,
-    phases::{Phases, run_room},
+    phases::{Phases, STORE_CLOSE, run_room},
     reload::Reloading,
     wiring,
 };
@@ -133,8 +133,12 @@ impl Daemon {
     /// Stops in order. True where every phase ended in its time.
     pub async fn stop(self) -> bool {
         self.rooms.stopping();
-        let in_time = self.phases.stop().await;
-        self.store.close().await;
+        let mut in_time = self.phases.stop().await;
+        if tokio::time::timeout(STORE_CLOSE, self.store.close()).await.is_err() {
+            // Nothing is lost by it: what was acknowledged is durable.
+            tracing::error!(deadline_s = STORE_CLOSE.as_secs(), "the store did not close in time, going on without it");
+            in_time = false;
+        }
         tracing::info!(in_time, "stopped");
         in_time
     }

@@ -13,6 +13,14 @@ const CAMERAS_STOP: Duration = Duration::from_secs(6);
 /// The last fragments are written and synced in here.
 const RECORDER_STOP: Duration = Duration::from_secs(6);
 const KEEPING_STOP: Duration = Duration::from_secs(2);
+/// The store closes behind all phases; on a disk that hangs it never would.
+pub(super) const STORE_CLOSE: Duration = Duration::from_secs(2);
+/// What is promised of a stop.
+const STOP_MAX: Duration = Duration::from_secs(20);
+const _: () = {
+    let phases = LISTENERS_STOP.as_secs() + CAMERAS_STOP.as_secs() + RECORDER_STOP.as_secs() + KEEPING_STOP.as_secs();
+    assert!(phases + STORE_CLOSE.as_secs() < STOP_MAX.as_secs());
+};
 
 /// The groups of tasks, named for the phase in which they end.
 #[derive(Clone, Default)]

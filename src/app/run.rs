@@ -15,7 +15,8 @@ const RUNTIME_THREADS_MAX: usize = 4;
 pub fn run(config_path: &Path, env: Env) -> Result<(), Error> {
     let config = config::load(config_path, &env)?;
     telemetry::start(config.log.format, &config.log.level)?;
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let (stop, hangups) = (StopSignals::listen()?, hangups()?);
         let unsupervised = TaskGroup::new();
         let mut stopped = std::pin::pin!(stop.first(&unsupervised));
@@ -27,7 +28,10 @@ pub fn run(config_path: &Path, env: Env) -> Result<(), Error> {
         systemd::stopping();
         daemon.stop().await;
         ended
-    })
+    });
+    // What blocks a thread even now waits for a disk that hangs; the process does not.
+    runtime.shutdown_background();
+    ended
 }
 
 /// The main runtime.

@@ -20,6 +20,7 @@ use retina::{
 use std::{convert::Infallible, future::Future, time::Duration};
 use tokio::{
     net::TcpStream,
+    task::unconstrained,
     time::{sleep_until, timeout},
 };
 use url::Url;
@@ -110,7 +111,13 @@ async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>) -> Result<Infalli
     tokio::pin!(timer);
     loop {
         tokio::select! {
+            // A device that floods us is always ready with something and uses up the task's budget; the deadline must
+            // not wait until it pauses.
             biased;
+            () = unconstrained(&mut timer) => {
+                intake.tick(tokio::time::Instant::now())?;
+                timer.as_mut().reset(intake.wake_at());
+            }
             item = demuxed.next() => {
                 let item = item.ok_or_else(|| Failure::lost("the device ended the session"))?;
                 let item = item.map_err(|e| Failure::of_step("receiving", &e))?;
@@ -119,10 +126,6 @@ async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>) -> Result<Infalli
                 if intake.wake_at() < timer.deadline() {
                     timer.as_mut().reset(intake.wake_at());
                 }
-            }
-            () = &mut timer => {
-                intake.tick(tokio::time::Instant::now())?;
-                timer.as_mut().reset(intake.wake_at());
             }
         }
     }

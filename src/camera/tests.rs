@@ -8,7 +8,12 @@ use crate::{
     model::{DeviceId, Frame, Presence, Profile, StreamKey, StreamState, TrackKind, VideoCodec},
     sim::{self, ChannelFault, DeviceFault, Options, Running, Simulator},
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io::{BufRead, BufReader, Write},
+    sync::Arc,
+    time::Duration,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -429,5 +434,60 @@ async fn a_camera_clock_that_is_ahead_is_shown_and_not_believed_where_it_is_mad(
     let mut reader = site.reader("d1/1/main").await;
     let frame = picture(&mut reader).await;
     assert!(Clock::real().wall().micros_since(frame.wall).abs() < 5_000_000);
+    site.stop().await;
+}
+
+/// A camera whose RTSP answers as it should, and which then sends reports of its clock as fast as they go, and no
+/// picture. It floods from a thread of its own until its peer has gone; the port that it listens on.
+fn flooding_rtsp() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for peer in listener.incoming() {
+            std::thread::spawn(move || serve_flood(&mut peer.unwrap()));
+        }
+    });
+    port
+}
+
+fn serve_flood(peer: &mut std::net::TcpStream) -> Option<()> {
+    let sdp = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=x\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\na=control:*\r\n\
+               m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:trackID=1\r\n";
+    let mut lines = BufReader::new(peer.try_clone().unwrap()).lines();
+    loop {
+        let request: Vec<String> = lines.by_ref().map_while(Result::ok).take_while(|l| !l.is_empty()).collect();
+        let cseq = request.iter().find(|l| l.to_ascii_lowercase().starts_with("cseq"))?.clone();
+        let (more, body) = match request[0].split(' ').next()? {
+            "DESCRIBE" => (format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n", sdp.len()), sdp),
+            "SETUP" => ("Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n".to_owned(), ""),
+            _ => (String::new(), ""),
+        };
+        write!(peer, "RTSP/1.0 200 OK\r\n{cseq}\r\nSession: 1\r\n{more}\r\n{body}").ok()?;
+        if request[0].starts_with("PLAY") {
+            break;
+        }
+    }
+    // Interleaved on channel 1: a sender report of 28 bytes.
+    let mut report = vec![b'$', 1, 0, 28, 0x80, 200, 0, 6];
+    report.resize(32, 1);
+    let many = report.repeat(2000);
+    loop {
+        peer.write_all(&many).ok()?;
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_floods_us_and_sends_no_picture_is_left_in_time() {
+    let port = flooding_rtsp();
+    let change = |c: &mut Config| {
+        c.devices[0].rtsp_port = Some(port);
+        c.timeout = Duration::from_secs(1);
+    };
+    let site = Site::start_with(Options::default(), change).await;
+    let left = |s: &Snapshot| {
+        let reason = view(s, "d1/1/main").and_then(|v| v.reason.as_ref());
+        reason.is_some_and(|r| r.contains("no frame came within"))
+    };
+    site.until("left", left).await;
     site.stop().await;
 }
