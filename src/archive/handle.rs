@@ -2,6 +2,7 @@
 
 use super::{
     Config, Error,
+    ageing::Ageing,
     growing::Growing,
     identity::{self, Doubt},
     index::{Change, Index, Mark, Usage},
@@ -53,6 +54,7 @@ pub struct Archive(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub index: Index,
     pub growing: Growing,
+    pub ageing: Ageing,
     pub tables: Tables,
     pub disk: Disk,
     pub clock: Clock,

@@ -19,6 +19,9 @@ const MARKS: Keyspace<Mark> = Keyspace::new(0x22, "segment marks", Codec::Postca
 const USAGE: Keyspace<StreamUsage> = Keyspace::new(0x23, "recording usage", Codec::Postcard);
 const IDENTITY: Keyspace<String> = Keyspace::new(0x24, "recordings identity", Codec::Postcard);
 
+/// The time that ages were measured by, in microseconds.
+const AGEING: Keyspace<i64> = Keyspace::new(0x25, "retention time", Codec::Postcard);
+
 /// No segment lasts longer, so one that overlaps a moment began at most so long before it. The recorder ends a file
 /// that found no place to be cut after an hour.
 const SEGMENT_MICROS_MAX: i64 = 2 * 3_600_000_000;
@@ -200,6 +203,17 @@ impl Index {
     /// Remembers the identity of the recordings directory.
     pub async fn set_identity(&self, identity: &str) -> Result<(), Error> {
         self.store.commit(Batch::new().put(&IDENTITY, b"recordings", &identity.to_owned())?).await?;
+        Ok(())
+    }
+
+    /// The time that ages were measured by when it was last written down.
+    pub fn aged_to(&self) -> Result<Option<Wall>, Error> {
+        Ok(self.store.get(&AGEING, b"reached")?.map(Wall::from_micros))
+    }
+
+    /// Writes down the time that ages are measured by.
+    pub async fn set_aged_to(&self, reached: Wall) -> Result<(), Error> {
+        self.store.commit(Batch::new().put(&AGEING, b"reached", &reached.micros())?).await?;
         Ok(())
     }
 

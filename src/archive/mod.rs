@@ -8,6 +8,7 @@
 //! start ── recover: cut torn tails, index what a crash left        retention ── oldest files, then their rows, go
 //! ```
 
+mod ageing;
 mod config;
 mod error;
 mod growing;

@@ -8,7 +8,10 @@ use super::{
     layout,
     retention::{self, Brief, DeviceBytes, Oldest, Reason, Victim},
 };
-use crate::disk::{Files, Space};
+use crate::{
+    base::Wall,
+    disk::{Files, Space},
+};
 use serde_json::json;
 use std::{
     collections::BTreeSet,
@@ -64,7 +67,7 @@ async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, 
     let usage = archive.usage();
     let growing = archive.growing().all();
     let keys: Vec<_> = usage.keys().cloned().collect();
-    let (space, rows) = archive
+    let (space, rows, aged_to) = archive
         .disk()
         .run(move |files| -> Result<_, Error> {
             if !identity::is_present(files, &dir)? {
@@ -75,7 +78,7 @@ async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, 
                 let (segments, complete) = index.oldest(&stream, shown)?;
                 rows.push((stream, segments, complete));
             }
-            Ok((files.free_space(&dir).ok(), rows))
+            Ok((files.free_space(&dir).ok(), rows, index.aged_to()?))
         })
         .await??;
     archive.publish_space(space);
@@ -96,7 +99,22 @@ async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, 
     for (stream, of_stream) in usage {
         *bytes.entry(stream.device).or_default() += of_stream.bytes;
     }
-    Ok(retention::decide(&archive.config(), archive.clock().wall(), space, &bytes, &oldest))
+    let now = age_from(archive, aged_to).await;
+    Ok(retention::decide(&archive.config(), now, space, &bytes, &oldest))
+}
+
+/// The time that ages are measured by.
+async fn age_from(archive: &Archive, saved: Option<Wall>) -> Wall {
+    let ageing = &archive.0.ageing;
+    let (now, due) = ageing.now(archive.clock().wall(), archive.clock().now(), || saved);
+    if let Some(reached) = due {
+        match archive.index().set_aged_to(reached).await {
+            Ok(()) => ageing.saved(reached),
+            // A full disk is what the deletions make room on; it is written down with a later one.
+            Err(error) => tracing::debug!(%error, "the time of retention could not be written down"),
+        }
+    }
+    now
 }
 
 async fn remove(archive: &Archive, victims: &[Victim]) -> Result<(), Error> {

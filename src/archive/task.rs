@@ -2,6 +2,7 @@
 
 use super::{
     Config, Error,
+    ageing::Ageing,
     growing::Growing,
     handle::{Archive, Command, Phase, Shared},
     index::{Index, Usage},
@@ -62,6 +63,7 @@ pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error
     let archive = Archive(Arc::new(Shared {
         index,
         growing: Growing::default(),
+        ageing: Ageing::default(),
         tables: Tables::default(),
         disk,
         clock,

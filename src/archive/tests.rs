@@ -412,6 +412,33 @@ async fn a_start_on_a_full_disk_lists_what_the_index_cannot_take_yet() {
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_ahead_does_not_delete_everything_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let year = Duration::from_secs(365 * 86_400);
+    let limits = Limits { retain_days: Some(3), ..KEEP };
+    let start = |clock: &Clock| {
+        let bench = Bench::start(dir.path(), Faults::new(), clock.clone());
+        bench.archive.apply(Config { defaults: limits, ..config(dir.path()) });
+        bench
+    };
+    let clock = Clock::simulated(noon());
+    let bench = start(&clock);
+    bench.archive.recover().await.unwrap();
+    let rows = lay_all(&bench).await;
+    bench.archive.sweep().await.unwrap();
+    clock.step_micros(year.as_micros() as i64);
+    bench.archive.sweep().await.unwrap();
+    assert_eq!(bench.all(&cam()).await, rows, "while it runs");
+    bench.end().await;
+
+    let bench = start(&clock);
+    bench.archive.recover().await.unwrap();
+    bench.archive.sweep().await.unwrap();
+    assert_eq!(bench.all(&cam()).await, rows, "after a restart");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_checksum_that_cannot_be_made_does_not_hold_up_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Faults::new();
