@@ -4,7 +4,7 @@ use super::{Archive, Config, Deps, Limits, MinFree, build};
 use crate::{
     base::{Clock, Metrics, TaskGroup, Wall},
     disk::{Disk, Faults},
-    events::Events,
+    events::{self, Events},
     media::fmp4::{
         Origin,
         write::{FragmentTrack, Sample, empty_table, fragment, init},
@@ -20,6 +20,7 @@ pub(crate) struct Bench {
     pub(crate) disk: Disk,
     pub(crate) group: TaskGroup,
     pub(crate) metrics: Metrics,
+    pub(crate) events: Events,
 }
 
 /// Limits that delete nothing.
@@ -40,17 +41,14 @@ impl Bench {
         let metrics = Metrics::default();
         let store = Store::open(&dir.join("store"), Options::default(), &of_store.files(), &metrics).unwrap();
         let disk = Disk::faulty(4, faults);
-        let deps = Deps {
-            store: store.clone(),
-            disk: disk.clone(),
-            clock,
-            events: Events::discard(),
-            metrics: metrics.clone(),
-        };
+        let (events, events_task) = events::build(store.clone(), clock.clone(), &metrics).unwrap();
+        let deps =
+            Deps { store: store.clone(), disk: disk.clone(), clock, events: events.clone(), metrics: metrics.clone() };
         let (archive, task) = build(config(dir), deps).unwrap();
         let group = TaskGroup::new();
         group.spawn("archive", task.run(group.stop_token()));
-        Self { archive, store, disk, group, metrics }
+        group.spawn("events", events_task.run(group.stop_token()));
+        Self { archive, store, disk, group, metrics, events }
     }
 
     /// An archive in `dir`, recovered.

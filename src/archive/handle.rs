@@ -20,9 +20,13 @@ use crate::{
     store,
     upkeep::Upkeep,
 };
+use serde_json::json;
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -69,6 +73,8 @@ pub(super) struct Shared {
     pub retention: Upkeep,
     pub repair: Upkeep,
     pub free: Gauge,
+    /// Whether it was last told that the disk is full.
+    pub full: AtomicBool,
 }
 
 impl Archive {
@@ -255,6 +261,17 @@ impl Archive {
     pub fn apply(&self, config: Config) {
         self.0.config.send_replace(Arc::new(config));
         self.0.retention.poke();
+    }
+
+    /// A recording found no room, or found some again. Told once each time, whichever stream it was.
+    pub fn tell_full(&self, full: bool) {
+        if self.0.full.swap(full, Ordering::Relaxed) == full {
+            return;
+        }
+        let kind = if full { "disk.full" } else { "disk.room" };
+        let free = self.space().map(|space| space.free_bytes);
+        tracing::warn!(dir = %self.dir().display(), free_bytes = free, full, "the disk of the recordings");
+        self.events().emit(kind, self.dir().display(), json!({ "free_bytes": free }));
     }
 
     /// The disk is full, or a limit may be broken: retention runs at once.

@@ -16,7 +16,10 @@ use crate::{
     store::{self, Store},
     upkeep::{self, UpkeepTask},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +80,7 @@ pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error
         retention,
         repair,
         free: gauge("disk_free_bytes", "Free bytes of the recordings' file system"),
+        full: AtomicBool::new(false),
     }));
     let task = ArchiveTask {
         archive: archive.clone(),

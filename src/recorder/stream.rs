@@ -155,6 +155,7 @@ impl Recording {
     }
 
     async fn take(&mut self, delivery: Delivery) -> Result<(), Error> {
+        let breaks = matches!(delivery, Delivery::Break(_));
         let actions = match delivery {
             Delivery::Frame(frame) => self.assembler.push(frame),
             Delivery::Skipped { frames } => {
@@ -166,7 +167,12 @@ impl Recording {
                 self.assembler.finish()
             }
         };
-        self.carry_out(actions).await
+        self.carry_out(actions).await?;
+        if breaks {
+            // Nothing comes until the camera is back, which may be days.
+            self.shared.board.set(&self.stream, false, None);
+        }
+        Ok(())
     }
 
     async fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), Error> {
@@ -218,6 +224,7 @@ impl Recording {
         let news = self.shared.board.set(&self.stream, true, stretched.then_some("sync_stretched"));
         if failures > 0 {
             tracing::info!(stream = %self.stream, failures, "recording again");
+            self.shared.archive.tell_full(false);
             self.shared.events.emit("recording.resumed", &self.stream, json!({}));
         } else if news && stretched {
             tracing::warn!(stream = %self.stream, "the disk is too slow to be synced as often as asked");
@@ -226,6 +233,9 @@ impl Recording {
 
     fn tell(&mut self, error: &Error) {
         let reason = error.reason();
+        if error.kind() == Kind::NoSpace {
+            self.shared.archive.tell_full(true);
+        }
         if self.shared.board.set(&self.stream, false, Some(reason)) {
             tracing::error!(stream = %self.stream, %error, reason, "recording failed, trying again");
             let data = json!({ "reason": reason, "error": error.to_string() });

@@ -398,6 +398,23 @@ async fn a_device_that_is_disabled_closes_its_file_and_records_again_when_enable
 }
 
 #[tokio::test]
+async fn a_camera_that_is_away_is_not_shown_as_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::start(dir.path(), Faults::new(), settings()).await;
+    let publisher = rig.hub.publisher(&cam());
+    rig.listens().await;
+    for session in 1..3 {
+        frames(session).into_iter().for_each(|f| publisher.publish(f));
+        rig.until(|s| s.is_some_and(|s| s.recording)).await;
+        publisher.break_session("the camera went offline");
+        rig.until(|s| s.is_some_and(|s| !s.recording && s.reason.is_none())).await;
+    }
+    drop(publisher);
+    rig.until(|s| s.is_none()).await;
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn a_full_disk_pauses_and_recording_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Faults::new();
@@ -415,6 +432,9 @@ async fn a_full_disk_pauses_and_recording_goes_on_when_there_is_room() {
     drop(publisher);
     rig.until(|s| s.is_none()).await;
     assert_eq!(check(&rig.bench, "room again").await.iter().map(|r| r.frames).sum::<u32>(), 200);
+    rig.bench.events.watch().wait_for(|last| *last >= 2).await.unwrap();
+    let told: Vec<_> = rig.bench.events.after(0, 10).unwrap().into_iter().map(|e| e.kind.0).collect();
+    assert_eq!(told, ["disk.full", "disk.room"], "once each");
     rig.end().await;
 }
 
