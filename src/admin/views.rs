@@ -92,7 +92,7 @@ pub(super) struct StreamView {
     pub reconnects: u64,
     /// How far the camera's clock is ahead of ours; null where the camera does not say.
     pub clock_skew_ms: Option<i64>,
-    /// Live viewers.
+    /// Who takes its frames now; the recorder is one of them.
     pub readers: usize,
     /// Whether its frames go to the disk.
     pub recording: bool,
