@@ -107,8 +107,10 @@ impl Planner {
         Ok(segments)
     }
 
-    /// Adds the tables, several at a time. What retention removed meanwhile is left out.
+    /// Adds the tables, several at a time. What retention removed meanwhile is left out, and so is a file that somebody
+    /// removed or cut short: it would end the answer in the middle, with all footage after it.
     pub(super) async fn sources(&self, segments: Vec<Segment>) -> Result<Vec<Source>, Error> {
+        let segments = self.whole(segments).await?;
         let mut sources = Vec::with_capacity(segments.len());
         let load = |segment: Segment| async move {
             let table = self.footage.table(&segment).await;
@@ -122,6 +124,22 @@ impl Planner {
             }
         }
         Ok(sources)
+    }
+
+    /// The segments whose files hold what their rows say.
+    async fn whole(&self, mut segments: Vec<Segment>) -> Result<Vec<Segment>, Error> {
+        let paths: Vec<PathBuf> = segments.iter().map(|s| self.footage.path(s)).collect();
+        let lens = self.disk.run(move |files| paths.iter().map(|p| files.len_of(p)).collect::<Result<Vec<_>, _>>());
+        let mut lens = lens.await??.into_iter();
+        segments.retain(|segment| {
+            let whole = lens.next().flatten().is_some_and(|len| len >= segment.bytes);
+            if !whole {
+                let (stream, start) = (&segment.stream, segment.start);
+                tracing::warn!(%stream, %start, "a file is gone or too short and is not played; `skyvis reindex` settles it");
+            }
+            whole
+        });
+        Ok(segments)
     }
 
     /// The segment that begins just then.

@@ -321,17 +321,36 @@ async fn only_what_is_sent_is_read_and_a_lost_client_ends_the_reading() {
 }
 
 #[tokio::test]
-async fn a_file_that_vanishes_cuts_the_answer() {
+async fn a_file_that_vanishes_under_an_answer_cuts_it() {
     let clip = clip(Options::default());
     let world = world(&three(&clip), None);
     let rows = world.library.rows.lock().unwrap().clone();
-    std::fs::remove_file(world.library.path(&rows[1].0)).unwrap();
     let response = world.get(&mp4(0, 200)).await;
     assert_eq!(response.status(), StatusCode::OK);
+    std::fs::remove_file(world.library.path(&rows[1].0)).unwrap();
     assert!(response.into_body().collect().await.is_err(), "short and silent would be a lie");
 }
 
 /// The addresses that a playlist names, in order, and its lines.
+#[tokio::test]
+async fn a_file_that_is_gone_or_cut_short_takes_no_neighbour_with_it() {
+    let clip = clip(Options::default());
+    let all = three(&clip);
+    let world = world(&all, None);
+    let rows = world.library.rows.lock().unwrap().clone();
+    let path = world.library.path(&rows[1].0);
+    std::fs::write(&path, &all.files[1][..all.files[1].len() - 1]).unwrap();
+    let pictures = |frames: Vec<usize>| frames.into_iter().map(|n| clip.video[n].0.to_vec()).collect::<Vec<_>>();
+    for (to, uri) in [(200, mp4(0, 200)), (199, mp4(0, 199))] {
+        let file = body(world.get(&uri).await).await;
+        let shown: Vec<Vec<u8>> = read_progressive(&file).0.shown().into_iter().map(|(_, b)| b).collect();
+        assert_eq!(shown, pictures((0..75).chain(125..to).collect()));
+        // Its second round is without the file altogether.
+        std::fs::remove_file(&path).ok();
+    }
+    assert_eq!(world.get(&mp4(80, 120)).await.status(), StatusCode::NOT_FOUND);
+}
+
 fn lines(playlist: &str) -> (Vec<&str>, Vec<&str>) {
     let uris = playlist.lines().filter(|l| !l.starts_with('#')).collect();
     (uris, playlist.lines().collect())
