@@ -108,8 +108,10 @@ impl Device {
     pub(super) fn new(config: DeviceConfig, shared: Arc<Shared>, meters: Meters, group: &TaskGroup) -> Self {
         let made_for = *shared.timings.borrow();
         let shown = Shown { presence: Presence::Unknown, since: shared.board.clock().wall() };
-        // Channels that the configuration names are shown before the device has been asked.
-        let channels = config.channels.iter().map(|id| (*id, Channel::new(shown.since))).collect();
+        // Channels that the configuration names are shown before the device has been asked, and a camera's one: it may
+        // be away since before we began.
+        let one = (config.kind == DeviceKind::Camera && config.channels.is_empty()).then_some(&1);
+        let channels = config.channels.iter().chain(one).map(|id| (*id, Channel::new(shown.since))).collect();
         Self {
             client: client(&config, made_for),
             streams: Streams::new(&config, shared.clone(), meters.clone(), group),

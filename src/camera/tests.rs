@@ -393,6 +393,19 @@ async fn a_picture_that_changes_its_size_is_a_new_format_in_the_same_session() {
 }
 
 #[tokio::test]
+async fn a_camera_that_is_away_from_the_start_is_shown_with_its_stream() {
+    let unreachable = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let site = Site::start_with(Options::default(), |config| {
+        config.devices[0].kind = DeviceKind::Camera;
+        config.devices[0].http_port = unreachable.port();
+    })
+    .await;
+    let shown = site.until_state("d1/1/main", StreamState::Offline).await;
+    assert!(shown.reason.is_some_and(|reason| reason.contains("connect")));
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn a_reload_touches_the_changed_device_alone() {
     let site = Site::start(Options::default()).await;
     let mut reader = site.reader("d1/1/main").await;
