@@ -15,6 +15,7 @@ use crate::{
 };
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
 
 /// A daemon that serves. Call [`Daemon::stop`]; dropping it leaves its tasks to end on their own.
 pub struct Daemon {
@@ -63,6 +64,7 @@ impl Daemon {
         let began = clock.now();
         let (ended_tx, ended) = mpsc::channel(1);
         let rooms = wiring::build(&config, phases, clock.clone(), ended_tx.clone()).await?;
+        let given_up = phases.cancel_on_drop();
         let reloading = Reloading::new(config.clone(), file, env, &rooms);
         let admin_handler = wiring::admin(&config, &rooms, phases, reloading.clone());
 
@@ -83,6 +85,7 @@ impl Daemon {
         care::export_store(&rooms, phases, config.data_dir.join(EXPORTS_DIR), &ended_tx);
         care::watch_store(&rooms, phases, &ended_tx);
         rooms.ready();
+        let _running = given_up.map(DropGuard::disarm);
         let daemon = Self {
             phases: phases.clone(),
             store: rooms.store.clone(),

@@ -4,7 +4,7 @@
 use crate::base::TaskGroup;
 use std::{future::Future, time::Duration};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What a phase may take before the next begins without it.
 const LISTENERS_STOP: Duration = Duration::from_secs(3);
@@ -36,6 +36,12 @@ pub struct Phases {
 }
 
 impl Phases {
+    /// Tells all tasks to end when it is dropped. Held through a start, behind the rooms' handles and so dropped before
+    /// them: a task that ends because its handles are gone is not taken for one that failed.
+    pub(super) fn cancel_on_drop(&self) -> [DropGuard; 4] {
+        [&self.listeners, &self.cameras, &self.recorder, &self.keeping].map(|group| group.stop_token().drop_guard())
+    }
+
     /// Stops from the outside in: nothing new comes, then what is under way is finished, then it is kept.
     /// True where every phase ended in its time.
     pub async fn stop(&self) -> bool {

@@ -26,6 +26,7 @@ use std::{
     sync::Arc,
 };
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::DropGuard;
 
 /// Threads that do all blocking work on files. Two streams' syncs can overlap on one disk; more would only queue there.
 const DISK_THREADS: usize = 4;
@@ -44,6 +45,7 @@ pub(super) async fn build(
     let store = open_store(config.store_dir(), &disk, &metrics).await?;
     let (events, task) = events::build(store.clone(), clock.clone(), &metrics)?;
     run_room(&phases.keeping, "events", &ended, task.run(phases.keeping.stop_token()));
+    let given_up = phases.cancel_on_drop();
 
     let deps = archive::Deps {
         store: store.clone(),
@@ -78,6 +80,7 @@ pub(super) async fn build(
     };
     let playback = playback::build(config.playback(), deps);
     let (phase, _) = watch::channel(Phase::Starting);
+    let _running = given_up.map(DropGuard::disarm);
     Ok(Rooms { disk, store, events, hub, archive, recorder, cameras, playback, metrics, clock, phase })
 }
 
