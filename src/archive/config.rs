@@ -54,6 +54,12 @@ impl MinFree {
 }
 
 impl Config {
+    /// The most that any device wants to be kept free on a file system of this size.
+    pub fn min_free_bytes(&self, total_bytes: u64) -> u64 {
+        let of_devices = self.devices.values().map(|d| d.limits);
+        of_devices.chain([self.defaults]).map(|l| l.min_free.bytes(total_bytes)).max().unwrap_or(0)
+    }
+
     /// The limits that hold for one device.
     pub fn limits(&self, device: &DeviceId) -> DeviceLimits {
         self.devices.get(device).copied().unwrap_or(DeviceLimits { limits: self.defaults, retain_bytes: None })

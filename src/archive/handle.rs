@@ -252,6 +252,16 @@ impl Archive {
         Ok(space)
     }
 
+    /// Whether less is free now than is to be kept free. False where that cannot be said, or nothing is to be deleted.
+    pub(super) async fn is_short_of_space(&self) -> bool {
+        let config = self.config();
+        if self.phase() == Phase::Closed || config.min_free_bytes(u64::MAX) == 0 {
+            return false;
+        }
+        let space = self.look_at_space().await;
+        space.is_ok_and(|space| space.free_bytes < config.min_free_bytes(space.total_bytes))
+    }
+
     /// The recordings directory.
     pub fn dir(&self) -> &Path {
         &self.0.dir

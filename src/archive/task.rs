@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 const COMMANDS_MAX: usize = 512;
 /// How often limits are looked at.
 const RETENTION_EVERY: Duration = Duration::from_secs(10);
+/// How often the file system is asked for its space in between: a small disk is full before the next look at all limits.
+const SPACE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked for what is to be put right.
 const REPAIR_EVERY: Duration = Duration::from_secs(15);
 
@@ -113,10 +115,11 @@ impl ArchiveTask {
             let (archive, stop) = (repairer.clone(), token.clone());
             async move { repair::repair(&archive, &stop).await }
         });
+        let space = watch_space(archive.clone(), stop.clone());
         let mut writer = Writer { archive, stored, segments };
         // The writer goes on until the reconcilers, which wait for it, are done.
         let reconcilers = async {
-            tokio::join!(sweeps, repairs);
+            tokio::join!(sweeps, repairs, space);
         };
         tokio::pin!(reconcilers);
         let mut reconciling = true;
@@ -136,6 +139,15 @@ impl ArchiveTask {
                 return;
             }
             writer.write(std::mem::take(&mut batch)).await;
+        }
+    }
+}
+
+/// Has retention run as soon as less is free than is wanted.
+async fn watch_space(archive: Archive, stop: CancellationToken) {
+    while stop.run_until_cancelled(archive.clock().sleep(SPACE_EVERY)).await.is_some() {
+        if archive.is_short_of_space().await {
+            archive.poke_retention();
         }
     }
 }

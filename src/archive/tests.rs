@@ -439,6 +439,34 @@ async fn a_clock_that_jumps_ahead_does_not_delete_everything_at_once() {
 }
 
 #[tokio::test]
+async fn a_disk_that_fills_faster_than_limits_are_looked_at_is_seen_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::new();
+    let bench = Bench::start(dir.path(), faults.clone(), Clock::real());
+    let short = Some(Space { total_bytes: 1000, free_bytes: 199 });
+    faults.pretend_space(short);
+    assert!(!bench.archive.is_short_of_space().await, "nothing is deleted before the archive is open");
+    bench.archive.recover().await.unwrap();
+    assert!(!bench.archive.is_short_of_space().await, "nothing is to be kept free");
+    let limits = Limits { min_free: MinFree::Percent(20.0), ..KEEP };
+    faults.pretend_space(Some(Space { total_bytes: 1000, free_bytes: 200 }));
+    let mut retention = bench.archive.upkeep()[0].watch();
+    bench.archive.apply(Config { defaults: limits, ..config(dir.path()) });
+    retention.wait_for(|run| !run.running).await.unwrap();
+    let rows = lay_all(&bench).await;
+    assert!(!bench.archive.is_short_of_space().await);
+    assert_eq!(bench.all(&cam()).await, rows);
+    faults.pretend_space(short);
+    assert!(bench.archive.is_short_of_space().await);
+    // Nobody asks for a sweep but the watch.
+    retention.wait_for(|run| !run.running).await.unwrap();
+    while bench.all(&cam()).await.len() == rows.len() {
+        retention.changed().await.unwrap();
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_checksum_that_cannot_be_made_does_not_hold_up_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Faults::new();
