@@ -1,7 +1,7 @@
 //! The main job: a simulated NVR is recorded, listed and played, and every frame that went in comes out once.
 
 use super::harness::{Site, assert_consecutive, counters_by_ffmpeg, decode, files, nvr, until};
-use crate::sim;
+use crate::{model::VideoCodec, sim};
 use std::{fs, time::Duration};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,6 +28,23 @@ async fn a_simulated_nvr_is_recorded_listed_and_played() {
         let playlist = save_hls(&api, key, &format!("from={from}&to={to}"), &hls).await;
         assert_consecutive(&counters_by_ffmpeg(&playlist), "vod.m3u8");
         assert_eq!(decode(&playlist), played.len() as u64);
+
+        // `skyvis export`, as an operator types it.
+        let export = site.dir.path().join(format!("export-{}.mp4", &key[4..5]));
+        let typed = ["skyvis", "export", "--stream", key, "--from", from, "--to", to, "-o", export.to_str().unwrap()];
+        let admin = ["--admin".to_owned(), format!("unix:{}/admin.sock", site.dir.path().display())];
+        let line: Vec<String> = typed.into_iter().map(str::to_owned).chain(admin).collect();
+        let env = crate::config::Env::new::<&str, &str>([], "test");
+        let exit = tokio::task::spawn_blocking(move || {
+            crate::cli::run(
+                line.into_iter().map(Into::into),
+                &env,
+                &mut crate::cli::Out::new(vec![], std::io::stderr(), None),
+            )
+        });
+        assert_eq!(exit.await.unwrap(), 0);
+        assert_eq!(counters_by_ffmpeg(&export), played);
+        decode(&export);
     }
     let urls = api.json("/api/v1/media-urls").await;
     assert_eq!(urls["items"].as_array().unwrap().len(), 2, "{urls}");
@@ -65,6 +82,27 @@ async fn save_hls(api: &super::harness::Api, key: &str, query: &str, dir: &std::
     let playlist = dir.join("index.m3u8");
     fs::write(&playlist, local).unwrap();
     playlist
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h265_is_recorded_frame_by_frame_and_every_kind_of_file_decodes() {
+    let site = Site::new(sim::Options { audio: true, codec: VideoCodec::H265, ..nvr(1) }).await;
+    let daemon = site.daemon("").await;
+    let (api, key) = (site.api(), "nvr/1/main");
+    api.until_recorded(key, 5.0).await;
+    assert_eq!(api.stream(key).await["codec"], "h265");
+    let span = api.spans(key).await.remove(0);
+    let range = format!("from={}&to={}", span["start"].as_str().unwrap(), span["end"].as_str().unwrap());
+    let mp4 = site.dir.path().join("vod.mp4");
+    fs::write(&mp4, api.get(&format!("/media/{key}/vod.mp4?{range}")).await).unwrap();
+    let playlist = save_hls(&api, key, &range, &site.dir.path().join("hls")).await;
+    assert_eq!(decode(&mp4), decode(&playlist));
+    daemon.stop().await;
+    for file in files(&site.recordings(), key) {
+        decode(&file);
+    }
+    assert!(site.assert_nothing_is_missing(key) >= 4 * 25);
+    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
