@@ -37,7 +37,6 @@ pub use sweep::Swept;
 pub use task::{ArchiveTask, Deps, build};
 
 #[cfg(test)]
-#[allow(dead_code, reason = "rooms below take from it what their tests need")]
 pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,6 @@ pub mod vod;
 pub use error::Error;
 
 #[cfg(test)]
-#[allow(dead_code, reason = "rooms take from it what their tests need")]
 pub(crate) mod fixture;
 #[cfg(test)]
 pub(crate) mod tests;
