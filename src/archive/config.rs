@@ -12,7 +12,7 @@ pub struct Config {
     pub retain_bytes: Option<u64>,
     /// For every device that has no limits of its own, those that have left the config among them.
     pub defaults: Limits,
-    /// For devices that have limits of their own.
+    /// For devices that have limits of their own; those of a gateway hold for all devices behind it together.
     pub devices: BTreeMap<DeviceId, DeviceLimits>,
 }
 
@@ -62,7 +62,10 @@ impl Config {
 
     /// The limits that hold for one device.
     pub fn limits(&self, device: &DeviceId) -> DeviceLimits {
-        self.devices.get(device).copied().unwrap_or(DeviceLimits { limits: self.defaults, retain_bytes: None })
+        self.devices
+            .get(device.configured_str())
+            .copied()
+            .unwrap_or(DeviceLimits { limits: self.defaults, retain_bytes: None })
     }
 }
 

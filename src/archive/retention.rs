@@ -37,7 +37,7 @@ pub struct Oldest {
     pub complete: bool,
 }
 
-/// Bytes that closed and growing segments take now, by device.
+/// Bytes that closed and growing segments take now, by configured device: those behind a gateway count as the gateway.
 pub type DeviceBytes = BTreeMap<DeviceId, u64>;
 
 /// Why a segment goes.
@@ -86,7 +86,9 @@ pub fn decide(config: &Config, now: Wall, space: Option<Space>, bytes: &DeviceBy
     sweep.age(config, now);
     for device in bytes.keys() {
         if let Some(limit) = config.limits(device).retain_bytes {
-            sweep.oldest_first(Reason::Bytes, |s, d| d == device && s.by_device.get(d).is_some_and(|b| *b > limit));
+            sweep.oldest_first(Reason::Bytes, |s, d| {
+                d.configured_str() == device.as_str() && s.by_device.get(device).is_some_and(|b| *b > limit)
+            });
         }
     }
     if let Some(limit) = config.retain_bytes {
@@ -160,7 +162,7 @@ impl Sweep<'_> {
         let Oldest { stream, segments, .. } = &self.oldest[i];
         let Brief { start, bytes, .. } = segments[self.next[i]];
         self.next[i] += 1;
-        if let Some(left) = self.by_device.get_mut(&stream.device) {
+        if let Some(left) = self.by_device.get_mut(stream.device.configured_str()) {
             *left = left.saturating_sub(bytes);
         }
         self.total = self.total.saturating_sub(bytes);
@@ -194,7 +196,7 @@ mod tests {
     fn bytes(oldest: &[Oldest]) -> DeviceBytes {
         let mut all = DeviceBytes::new();
         for o in oldest {
-            *all.entry(o.stream.device.clone()).or_default() += o.segments.iter().map(|s| s.bytes).sum::<u64>();
+            *all.entry(o.stream.device.configured()).or_default() += o.segments.iter().map(|s| s.bytes).sum::<u64>();
         }
         all
     }
@@ -233,6 +235,19 @@ mod tests {
         let all = [stream("a/1/main", [1, 2], 30), stream("b/1/main", [3, 4, 5], 20)];
         let d = decide(&config, day(100), None, &bytes(&all), &all);
         assert_eq!(victims(&d), [("b/1/main".to_owned(), 3), ("b/1/main".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn the_devices_behind_a_gateway_share_the_limits_of_the_gateway() {
+        let mut config = config(NO_LIMITS);
+        let own = DeviceLimits { limits: Limits { retain_days: Some(50), ..NO_LIMITS }, retain_bytes: Some(40) };
+        config.devices.insert("gw".parse().unwrap(), own);
+        let all =
+            [stream("gw:A/1/main", [1, 62, 64], 20), stream("gw:B/1/main", [63], 20), stream("gwx/1/main", [1], 90)];
+        let d = decide(&config, day(100), None, &bytes(&all), &all);
+        let want = [("gw:A/1/main", 1), ("gw:A/1/main", 62)];
+        assert_eq!(victims(&d), want.map(|(s, n)| (s.to_owned(), n)));
+        assert_eq!(d.victims.iter().map(|v| v.reason).collect::<Vec<_>>(), [Reason::Age, Reason::Bytes]);
     }
 
     #[test]

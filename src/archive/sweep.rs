@@ -97,7 +97,7 @@ async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, 
         .collect();
     let mut bytes = DeviceBytes::new();
     for (stream, of_stream) in usage {
-        *bytes.entry(stream.device).or_default() += of_stream.bytes;
+        *bytes.entry(stream.device.configured()).or_default() += of_stream.bytes;
     }
     let now = age_from(archive, aged_to).await;
     Ok(retention::decide(&archive.config(), now, space, &bytes, &oldest))

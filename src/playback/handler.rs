@@ -125,5 +125,5 @@ fn file_name(stream: &StreamKey, range: Range) -> String {
         let utc = at.to_timestamp().to_zoned(jiff::tz::TimeZone::UTC);
         utc.strftime("%Y%m%dT%H%M%SZ").to_string()
     };
-    format!("{}_{}_{}.mp4", stream.to_string().replace('/', "-"), stamp(range.from), stamp(range.to))
+    format!("{}_{}_{}.mp4", stream.to_string().replace(['/', ':'], "-"), stamp(range.from), stamp(range.to))
 }

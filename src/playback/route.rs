@@ -107,6 +107,9 @@ mod tests {
         let (stream, route) = read("/media/nvr1/3/main/vod.mp4?from=x").unwrap();
         assert_eq!((stream.to_string().as_str(), route), ("nvr1/3/main", Route::Mp4));
         assert_eq!(read("/media/nvr1/3/sub/vod.m3u8").unwrap().1, Route::Playlist);
+        for uri in ["/media/gw:AB-1/3/main/vod.mp4", "/media/gw%3AAB-1/3/main/vod.mp4"] {
+            assert_eq!(read(uri).unwrap().0.to_string(), "gw:AB-1/3/main", "{uri}");
+        }
         for uri in [
             "/media/",
             "/media/nvr1/3/main",

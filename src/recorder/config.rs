@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 pub struct Config {
     /// For every device that has no settings of its own.
     pub defaults: Settings,
-    /// For devices that have settings of their own.
+    /// For devices that have settings of their own; those of a gateway hold for all devices behind it.
     pub devices: BTreeMap<DeviceId, Settings>,
 }
 
@@ -42,7 +42,7 @@ pub enum Sync {
 impl Config {
     /// The settings that hold for one device.
     pub fn settings(&self, device: &DeviceId) -> Settings {
-        self.devices.get(device).copied().unwrap_or(self.defaults)
+        self.devices.get(device.configured_str()).copied().unwrap_or(self.defaults)
     }
 }
 

@@ -27,7 +27,8 @@ const USER_LEN_BYTES_MAX: usize = 256;
 pub(super) fn all(scope: &Scope<'_>, origin: &Origin<'_>, recording: &Recording) -> Option<Vec<Device>> {
     let mut seen: BTreeMap<DeviceId, Option<Place>> = BTreeMap::new();
     let devices = scope.sections("device", |scope| {
-        let id = scope.required("id", "id = \"nvr1\"", |n| as_text(n)?.parse::<DeviceId>().map_err(|e| e.to_string()));
+        let id = scope
+            .required("id", "id = \"nvr1\"", |n| DeviceId::parse_configured(&as_text(n)?).map_err(|e| e.to_string()));
         if let Some(id) = &id {
             match seen.get(id) {
                 Some(Some(Place::Line(line))) => {
