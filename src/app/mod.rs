@@ -9,6 +9,7 @@ mod daemon;
 mod demo;
 mod error;
 mod phases;
+mod process;
 mod reload;
 mod rooms;
 mod run;

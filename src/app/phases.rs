@@ -42,6 +42,11 @@ impl Phases {
         [&self.listeners, &self.cameras, &self.recorder, &self.keeping].map(|group| group.stop_token().drop_guard())
     }
 
+    /// All of them.
+    pub(super) fn groups(&self) -> Vec<TaskGroup> {
+        vec![self.listeners.clone(), self.cameras.clone(), self.recorder.clone(), self.keeping.clone()]
+    }
+
     /// Stops from the outside in: nothing new comes, then what is under way is finished, then it is kept.
     /// True where every phase ended in its time.
     pub async fn stop(&self) -> bool {

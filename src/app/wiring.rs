@@ -3,6 +3,7 @@
 use super::{
     Error, Rooms, care,
     phases::{Phases, run_room},
+    process,
     reload::Reloading,
     systemd,
 };
@@ -40,6 +41,7 @@ pub(super) async fn build(
 ) -> Result<Rooms, Error> {
     let metrics = Metrics::default();
     count_build(&metrics);
+    process::count(&metrics, phases.groups());
     make_data_dir(&config.data_dir)?;
     let disk = Disk::real(DISK_THREADS);
     let store = open_store(config.store_dir(), &disk, &metrics).await?;

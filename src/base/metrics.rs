@@ -39,6 +39,11 @@ impl Metrics {
         metric
     }
 
+    /// Registers what is found out anew each time that somebody asks.
+    pub fn collect(&self, collector: impl prometheus_client::collector::Collector) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).register_collector(Box::new(collector));
+    }
+
     /// Prometheus' own text format, for whoever does not ask for OpenMetrics. There a counter is named with its
     /// `_total` in HELP and TYPE as well, so that a tool finds the help of the very name that it sees.
     pub fn render_plain(&self) -> String {

@@ -20,6 +20,7 @@ pub struct TaskGroup {
     tracker: TaskTracker,
     stop: CancellationToken,
     panics: Arc<AtomicU64>,
+    alive: Arc<AtomicU64>,
 }
 
 /// How a task of a group came to an end.
@@ -31,6 +32,12 @@ pub enum End<T> {
     Panicked(String),
 }
 
+impl std::fmt::Debug for TaskGroup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TaskGroup").field("alive", &self.alive()).finish_non_exhaustive()
+    }
+}
+
 impl Default for TaskGroup {
     fn default() -> Self {
         Self::new()
@@ -40,12 +47,18 @@ impl Default for TaskGroup {
 impl TaskGroup {
     /// An empty group.
     pub fn new() -> Self {
-        Self { tracker: TaskTracker::new(), stop: CancellationToken::new(), panics: Arc::default() }
+        Self {
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            panics: Arc::default(),
+            alive: Arc::default(),
+        }
     }
 
     /// A group that stops when this one does, or alone.
     pub fn child(&self) -> Self {
-        Self { tracker: TaskTracker::new(), stop: self.stop.child_token(), panics: self.panics.clone() }
+        let (panics, alive) = (self.panics.clone(), self.alive.clone());
+        Self { tracker: TaskTracker::new(), stop: self.stop.child_token(), panics, alive }
     }
 
     /// The token that tells the group's tasks to end.
@@ -61,7 +74,9 @@ impl TaskGroup {
         task: impl Future<Output = T> + Send + 'static,
     ) -> tokio::task::JoinHandle<End<T>> {
         let panics = self.panics.clone();
+        let alive = Alive::new(&self.alive);
         let caught = async move {
+            let _alive = alive;
             match AssertUnwindSafe(task).catch_unwind().await {
                 Ok(value) => End::Done(value),
                 Err(payload) => {
@@ -80,6 +95,11 @@ impl TaskGroup {
         self.panics.load(Ordering::Relaxed)
     }
 
+    /// Tasks that have not ended yet, of this group, its children and its parents.
+    pub fn alive(&self) -> u64 {
+        self.alive.load(Ordering::Relaxed)
+    }
+
     /// Tells all tasks to end, without waiting.
     pub fn cancel(&self) {
         self.stop.cancel();
@@ -90,6 +110,22 @@ impl TaskGroup {
         self.stop.cancel();
         self.tracker.close();
         tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
+    }
+}
+
+/// Counts a task from its spawn until it is dropped, however it ends.
+struct Alive(Arc<AtomicU64>);
+
+impl Alive {
+    fn new(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
