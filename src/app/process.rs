@@ -56,8 +56,8 @@ mod tests {
     #[tokio::test]
     async fn what_the_process_uses_is_among_the_metrics() {
         let (metrics, group) = (Metrics::default(), TaskGroup::new());
-        let stop = group.stop_token();
         let child = group.child();
+        let stop = child.stop_token();
         child.spawn("sleeper", async move { stop.cancelled().await });
         count(&metrics, vec![group.clone()]);
         let value = |name: &str| -> f64 {
