@@ -4,6 +4,7 @@
 //! An attempt takes its part before it starts and gives it back when it succeeded, so that not even sixteen streams
 //! that start together can have more than [`REFUSALS_MAX`] logins refused.
 
+use crate::model::GapCause;
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -143,6 +144,14 @@ impl Budget {
     /// The lock in force, if any.
     pub(super) fn locked(&self, now: Instant) -> Option<Locked> {
         self.with(|state| state.lock_at(now))
+    }
+
+    /// What keeps logins from being tried: a lock of the device's, or a password that it refused.
+    pub(super) fn cause(&self, now: Instant) -> GapCause {
+        match self.locked(now) {
+            Some(Locked { until: Some(_), .. }) => GapCause::Locked,
+            _ => GapCause::Auth,
+        }
     }
 
     /// The device says that the account is locked; nobody had to try for it.

@@ -13,7 +13,8 @@ use super::{
 use crate::{
     base::{TaskGroup, Wall},
     hikvision::{Client, Target},
-    model::{Presence, StreamState},
+    live::{Absence, Roster},
+    model::{GapCause, Presence, StreamState},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -259,14 +260,27 @@ impl Device {
     }
 
     /// Why the device as a whole keeps its streams from running.
-    fn closed(&self) -> Option<(StreamState, String)> {
+    fn closed(&self) -> Option<(StreamState, String, Option<GapCause>)> {
         let reason = || self.tracker.reason().or(self.error.as_deref()).unwrap_or("not asked yet").to_owned();
         match self.tracker.presence() {
-            Presence::Locked => Some((StreamState::Locked, reason())),
+            Presence::Locked => Some((StreamState::Locked, reason(), Some(self.shared.budget.cause(Instant::now())))),
             _ if self.tracker.is_up() || self.rtsp_answers => None,
-            Presence::Unknown => Some((StreamState::Connecting, reason())),
-            _ => Some((StreamState::Offline, reason())),
+            Presence::Unknown => Some((StreamState::Connecting, reason(), None)),
+            _ => Some((StreamState::Offline, reason(), Some(GapCause::Unreachable))),
         }
+    }
+
+    /// Leaves word which streams there should be, and why the device says nothing while it does not. Streams of a
+    /// recorder that has been silent since we began are those that are known from before.
+    fn tell_roster(&self, wanted: &[Wanted]) {
+        let known = self.inventory.is_some() || !self.config.channels.is_empty();
+        let streams = known.then(|| {
+            let key = |w: &Wanted| crate::model::StreamKey::new(self.config.id.clone(), w.channel, w.profile);
+            Arc::new(wanted.iter().map(key).collect())
+        });
+        let cause = self.closed().and_then(|(.., cause)| cause);
+        let absence = cause.map(|cause| Absence { cause, since: self.shown.since });
+        self.shared.hub.set_roster(&self.config.id, Some(Roster { streams, absence }));
     }
 
     fn drive_streams(&mut self) {
@@ -276,24 +290,30 @@ impl Device {
             for profile in &self.config.profiles {
                 let found = self.inventory.as_ref().map(|i| find_stream(i, *id, profile.number()));
                 let gate = match (&closed, found) {
-                    (_, Some(Found::Never(reason))) => Gate::Closed { state: StreamState::Stopped, reason },
+                    (_, Some(Found::Never(reason))) => {
+                        Gate::Closed { state: StreamState::Stopped, reason, cause: Some(GapCause::StreamError) }
+                    }
                     // A session that runs goes on: its login was taken, and its frames are worth having.
-                    (Some((StreamState::Locked, _)), Some(Found::At { .. })) if self.runs(*id, *profile) => {
+                    (Some((StreamState::Locked, ..)), Some(Found::At { .. })) if self.runs(*id, *profile) => {
                         wanted.push(Wanted { channel: *id, profile: *profile, gate: None });
                         continue;
                     }
-                    (Some((state, reason)), _) => Gate::Closed { state: *state, reason: reason.clone() },
+                    (Some((state, reason, cause)), _) => {
+                        Gate::Closed { state: *state, reason: reason.clone(), cause: *cause }
+                    }
                     (None, Some(Found::At { id: stream, interval })) if channel.tracker.is_up() => {
                         Gate::Open { url: urls::media_url(&self.config.host, self.rtsp_port(), stream), interval }
                     }
                     (None, _) => Gate::Closed {
                         state: StreamState::Offline,
                         reason: channel.tracker.reason().unwrap_or("not seen yet").to_owned(),
+                        cause: channel.tracker.reason().map(|_| GapCause::Offline),
                     },
                 };
                 wanted.push(Wanted { channel: *id, profile: *profile, gate: Some(gate) });
             }
         }
+        self.tell_roster(&wanted);
         self.streams.want(wanted);
     }
 

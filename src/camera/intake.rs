@@ -10,7 +10,7 @@ use super::{
 use crate::{
     base::Wall,
     live::Publisher,
-    model::{Frame, SessionId, StreamFormat, StreamState, TrackKind},
+    model::{Frame, GapCause, SessionId, StreamFormat, StreamState, TrackKind},
 };
 use bytes::Bytes;
 use retina::{
@@ -142,6 +142,9 @@ impl<'a> Intake<'a> {
         let key = frame.is_random_access_point();
         // What follows a lost packet refers to a picture that nobody has.
         if frame.loss() > 0 {
+            if self.running && self.awaits_key.is_none() {
+                self.publisher.missing(GapCause::StreamError);
+            }
             self.await_key(now);
         }
         if frame.has_new_parameters() || self.format.is_none() {

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     base::{Backoff, Clock, metrics::Counter},
-    live::Hub,
-    model::{StreamKey, StreamState},
+    live::{Absence, Hub, Publisher},
+    model::{GapCause, StreamKey, StreamState},
 };
 use retina::client::{Credentials, SessionGroup};
 use std::{
@@ -44,6 +44,8 @@ pub(super) enum Gate {
         state: StreamState,
         /// Why.
         reason: String,
+        /// What the footage that is missing is to be put down to; None: nothing is known yet.
+        cause: Option<GapCause>,
     },
     /// Yes.
     Open {
@@ -141,14 +143,22 @@ impl Stream {
     pub(super) async fn run(&self, mut gate: watch::Receiver<Gate>, stop: CancellationToken) {
         // Opened before the first session, so that who records is there for the first frame.
         let publisher = self.shared.hub.publisher(&self.key);
+        let mut demand = publisher.demand();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         let mut told = None;
         loop {
             let now = gate.borrow_and_update().clone();
+            let held = demand.borrow_and_update().clone();
             let wait = match now {
-                Gate::Closed { state, reason } => {
+                _ if held.is_some() => {
+                    backoff.reset();
+                    self.show_idle(StreamState::Paused, held.map(|hold| hold.reason.to_string()));
+                    None
+                }
+                Gate::Closed { state, reason, cause } => {
                     backoff.reset();
                     self.show_idle(state, Some(reason));
+                    self.tell_absent(&publisher, cause);
                     None
                 }
                 Gate::Open { url, interval } => {
@@ -158,9 +168,16 @@ impl Stream {
                         biased;
                         () = stop.cancelled() => None,
                         _ = gate.changed() => None,
+                        _ = demand.changed() => None,
                         failure = session::attempt(self, &publisher, &url, interval) => Some(failure),
                     };
                     let ran = self.running.swap(false, Ordering::Relaxed);
+                    // Told before the break, so that who hears of the break can see why.
+                    if let Some(failure) = &failure {
+                        self.tell_absent(&publisher, Some(self.cause(failure, ran)));
+                    } else if let Gate::Closed { cause, .. } = &*gate.borrow() {
+                        self.tell_absent(&publisher, *cause);
+                    }
                     if ran {
                         if began.elapsed() >= STEADY_AFTER {
                             backoff.reset();
@@ -179,6 +196,7 @@ impl Stream {
                 biased;
                 () = stop.cancelled() => break,
                 changed = gate.changed() => if changed.is_err() { break },
+                _ = demand.changed() => {}
                 () = sleep(wait) => {}
             }
         }
@@ -201,6 +219,23 @@ impl Stream {
         match kind {
             FailureKind::Lost | FailureKind::Locked => LOST_RETRY.mul_f64(rand::random_range(0.6..1.0)),
             FailureKind::Refused | FailureKind::Other => backoff.next(rand::random()),
+        }
+    }
+
+    /// Leaves word why no frames come.
+    fn tell_absent(&self, publisher: &Publisher, cause: Option<GapCause>) {
+        if let Some(cause) = cause {
+            publisher.absent(Absence { cause, since: self.clock().wall() });
+        }
+    }
+
+    /// What the footage is to be put down to that is missing because of a failure. `ran`: frames had come before it.
+    fn cause(&self, failure: &Failure, ran: bool) -> GapCause {
+        match failure.kind {
+            FailureKind::Lost if !ran => GapCause::Unreachable,
+            FailureKind::Lost | FailureKind::Other => GapCause::StreamError,
+            FailureKind::Refused => GapCause::Auth,
+            FailureKind::Locked => self.shared.budget.cause(Instant::now()),
         }
     }
 
@@ -279,7 +314,7 @@ mod tests {
         assert!(!gate.set(open("rtsp://a/1", 80)));
         assert_eq!(gate, open("rtsp://a/1", 80), "the next session knows");
         assert!(gate.set(open("rtsp://b/1", 80)));
-        let closed = Gate::Closed { state: StreamState::Offline, reason: "gone".into() };
+        let closed = Gate::Closed { state: StreamState::Offline, reason: "gone".into(), cause: None };
         assert!(gate.set(closed.clone()) && !gate.set(closed));
     }
 }

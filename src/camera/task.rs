@@ -166,6 +166,7 @@ impl CamerasTask {
         let known = self.config.devices.iter().map(|d| &d.id);
         for gone in known.chain(&changed).filter(|id| !wanted.contains_key(*id)) {
             self.meters.forget_streams(&self.board.remove_device(gone));
+            self.hub.set_roster(gone, None);
             self.meters.forget_device(gone);
         }
         self.off.retain(|id, _| wanted.contains_key(id));

@@ -1,11 +1,12 @@
 //! The ring of one stream.
 
-use crate::model::{Frame, TrackKind};
+use super::{Absence, Hold};
+use crate::model::{Frame, GapCause, TrackKind};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Most frames that wait for the slowest reader of one stream: about 20 s of 25 pictures and 25 sounds a second.
 pub const RING_FRAMES_MAX: usize = 1024;
@@ -23,6 +24,8 @@ pub enum Delivery {
         /// How many.
         frames: u64,
     },
+    /// Frames are missing here, which the camera sent and nobody got, or never sent. The next picture is a key frame.
+    Missing(GapCause),
     /// The session with the camera ended for this reason; ticks start anew.
     Break(Arc<str>),
 }
@@ -30,6 +33,7 @@ pub enum Delivery {
 #[derive(Clone)]
 enum Item {
     Frame(Frame),
+    Missing(GapCause),
     Break(Arc<str>),
 }
 
@@ -37,6 +41,9 @@ enum Item {
 pub(super) struct Ring {
     state: Mutex<State>,
     wake: Notify,
+    absence: watch::Sender<Option<Absence>>,
+    /// Why nobody wants frames; None while somebody does.
+    demand: watch::Sender<Option<Hold>>,
 }
 
 #[derive(Default)]
@@ -49,6 +56,9 @@ struct State {
     readers: BTreeMap<u64, u64>,
     next_reader: u64,
     ended: bool,
+    hold: Option<Hold>,
+    /// Readers were told why no frames come.
+    absent: bool,
 }
 
 /// The one writer of a stream. Dropping it ends the stream for all readers, once they have read what is left.
@@ -82,15 +92,39 @@ impl Ring {
         self.with(|s| s.readers.len())
     }
 
-    fn push(&self, item: Item) {
+    pub(super) fn set_hold(&self, hold: Option<Hold>) {
         self.with(|s| {
-            if s.ended {
-                return;
+            s.hold = hold;
+            self.weigh(s);
+        });
+    }
+
+    /// Says whether frames are wanted. Under the lock, so that two changes cannot be told in the wrong order.
+    fn weigh(&self, state: &State) {
+        let hold = state.hold.as_ref().filter(|_| state.readers.is_empty());
+        self.demand.send_if_modified(|now| {
+            let news = now.as_ref() != hold;
+            if news {
+                *now = hold.cloned();
             }
+            news
+        });
+    }
+
+    fn push(&self, item: Item) {
+        let returned = self.with(|s| {
+            if s.ended {
+                return false;
+            }
+            let returned = matches!(item, Item::Frame(_)) && std::mem::take(&mut s.absent);
             s.bytes += item.bytes();
             s.items.push_back(item);
             s.trim();
+            returned
         });
+        if returned {
+            self.absence.send_replace(None);
+        }
         self.wake.notify_waiters();
     }
 }
@@ -99,7 +133,7 @@ impl Item {
     fn bytes(&self) -> usize {
         match self {
             Item::Frame(f) => f.data.len(),
-            Item::Break(_) => 0,
+            Item::Missing(_) | Item::Break(_) => 0,
         }
     }
 }
@@ -130,6 +164,22 @@ impl Publisher {
         self.ring.push(Item::Frame(frame));
     }
 
+    /// Says why no frames come, until the next one does.
+    pub fn absent(&self, absence: Absence) {
+        self.ring.with(|s| s.absent = true);
+        self.ring.absence.send_if_modified(|now| now.replace(absence) != Some(absence));
+    }
+
+    /// Tells readers that frames are missing here, and why.
+    pub fn missing(&self, cause: GapCause) {
+        self.ring.push(Item::Missing(cause));
+    }
+
+    /// Whether frames are wanted: None, or why not. As it changes.
+    pub fn demand(&self) -> watch::Receiver<Option<Hold>> {
+        self.ring.demand.subscribe()
+    }
+
     /// Tells readers that the session ended: what comes next does not follow what came before.
     pub fn break_session(&self, reason: &str) {
         self.ring.push(Item::Break(reason.into()));
@@ -152,6 +202,7 @@ impl Reader {
             s.next_reader += 1;
             let end = s.end_number();
             s.readers.insert(id, end);
+            ring.weigh(s);
             id
         });
         Self { ring, id, wants_key: true, skipped: 0, begun: false }
@@ -171,6 +222,11 @@ impl Reader {
                 Take::Empty => woken.await,
             }
         }
+    }
+
+    /// Why no frames come, if that is known, as it changes.
+    pub fn absence(&self) -> watch::Receiver<Option<Absence>> {
+        self.ring.absence.subscribe()
     }
 
     /// What is there now without waiting; None where there is nothing yet or nothing more.
@@ -197,6 +253,9 @@ impl Reader {
                     self.skipped = 0;
                     return Take::Item(Delivery::Break(reason));
                 }
+                // Who has not begun yet, or waits for a key frame anyhow, misses nothing more by it.
+                Item::Missing(_) if self.wants_key => {}
+                Item::Missing(cause) => return Take::Item(Delivery::Missing(cause)),
                 Item::Frame(frame) if self.wants_key && !(frame.key && frame.track == TrackKind::Video) => {
                     self.skipped += 1;
                 }
@@ -249,6 +308,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.ring.with(|s| {
             s.readers.remove(&self.id);
+            self.ring.weigh(s);
             s.trim();
         });
     }

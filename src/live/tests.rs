@@ -1,9 +1,10 @@
 use super::*;
 use crate::{
     base::Wall,
-    model::{Frame, SessionId, StreamFormat, TrackKind, VideoCodec, VideoFormat},
+    model::{DeviceId, Frame, GapCause, SessionId, StreamFormat, StreamKey, TrackKind, VideoCodec, VideoFormat},
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 fn frame(n: i64, key: bool, bytes: usize) -> Frame {
     let video = VideoFormat {
@@ -34,6 +35,7 @@ fn drain(reader: &mut Reader) -> Vec<i64> {
         .map(|d| match d {
             Delivery::Frame(f) => f.ticks,
             Delivery::Skipped { frames } => -(frames as i64),
+            Delivery::Missing(_) => i64::MIN,
             Delivery::Break(_) => i64::MAX,
         })
         .collect()
@@ -126,4 +128,54 @@ fn a_new_publisher_of_the_same_key_ends_the_readers_of_the_old_one_and_outlives_
     new.publish(frame(1, true, 1));
     assert_eq!(drain(&mut second), [1]);
     assert_eq!(hub.readers(&key()), 1);
+}
+
+#[test]
+fn why_no_frames_come_is_told_until_one_does() {
+    let hub = Hub::default();
+    let publisher = hub.publisher(&key());
+    let mut reader = hub.reader(&key()).unwrap();
+    let absence = reader.absence();
+    assert_eq!(*absence.borrow(), None);
+    let told = Absence { cause: GapCause::Offline, since: Wall::from_micros(7) };
+    publisher.absent(told);
+    publisher.break_session("gone");
+    assert_eq!(*absence.borrow(), Some(told), "an end of a session is no frame");
+    assert_eq!(*hub.reader(&key()).unwrap().absence().borrow(), Some(told), "who comes late sees it too");
+    publisher.publish(frame(1, true, 10));
+    assert_eq!(*absence.borrow(), None);
+    publisher.missing(GapCause::StreamError);
+    publisher.publish(frame(9, true, 10));
+    assert_eq!(drain(&mut reader), [i64::MAX, 1, i64::MIN, 9]);
+}
+
+#[test]
+fn what_is_held_is_wanted_while_somebody_reads_and_a_new_publisher_knows() {
+    let hub = Hub::default();
+    let hold = Hold { reason: "schedule".into() };
+    hub.hold(&key(), Some(hold.clone()));
+    let publisher = hub.publisher(&key());
+    let mut demand = publisher.demand();
+    assert_eq!(*demand.borrow_and_update(), Some(hold.clone()));
+    let reader = hub.reader(&key()).unwrap();
+    assert!(demand.has_changed().unwrap() && demand.borrow_and_update().is_none());
+    drop(reader);
+    assert_eq!(*demand.borrow_and_update(), Some(hold));
+    hub.hold(&key(), None);
+    assert!(demand.has_changed().unwrap() && demand.borrow_and_update().is_none());
+}
+
+#[test]
+fn rosters_are_told_as_they_change() {
+    let hub = Hub::default();
+    let mut rosters = hub.rosters();
+    let device: DeviceId = "nvr1".parse().unwrap();
+    let roster = Roster { streams: Some(Arc::new([key()].into())), absence: None };
+    hub.set_roster(&device, Some(roster.clone()));
+    assert!(rosters.has_changed().unwrap());
+    assert_eq!(rosters.borrow_and_update().get(&device), Some(&roster));
+    hub.set_roster(&device, Some(roster));
+    assert!(!rosters.has_changed().unwrap(), "no news");
+    hub.set_roster(&device, None);
+    assert!(rosters.borrow_and_update().is_empty());
 }

@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod frame;
+pub mod gap;
 pub mod key;
 pub mod presence;
 pub mod segment;
@@ -9,6 +10,7 @@ pub mod span;
 
 pub use event::{Event, EventKind};
 pub use frame::{AudioFormat, Frame, SessionId, StreamFormat, TrackKind, VideoCodec, VideoFormat};
+pub use gap::{Gap, GapCause};
 pub use key::{DeviceId, Profile, StreamKey};
 pub use presence::{Presence, StreamState};
 pub use segment::{SampleTable, Segment, TrackSamples};

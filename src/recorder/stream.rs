@@ -162,6 +162,7 @@ impl Recording {
                 self.skipped(frames);
                 self.assembler.finish()
             }
+            Delivery::Missing(_) => Vec::new(),
             Delivery::Break(reason) => {
                 tracing::debug!(stream = %self.stream, %reason, "session ended");
                 self.assembler.finish()
