@@ -12,7 +12,7 @@ use crate::{
     outbound::{self, Address, Connection, Limits},
 };
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -53,10 +53,27 @@ struct Inner {
 }
 
 /// An answer as it came.
-struct Raw {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
+pub(super) struct Raw {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What is asked of a device. All of it is reading, so that it may be sent again.
+pub(super) struct Ask<'a> {
+    pub method: Method,
+    pub path: &'a str,
+    /// What is understood.
+    pub accept: &'static str,
+    /// A JSON document, where one is sent along.
+    pub body: Option<Bytes>,
+}
+
+impl<'a> Ask<'a> {
+    /// A GET of a document in XML.
+    pub(super) fn xml(path: &'a str) -> Self {
+        Self { method: Method::GET, path, accept: "application/xml, text/xml, */*", body: None }
+    }
 }
 
 impl Client {
@@ -119,8 +136,7 @@ impl Client {
 
     /// Whether the account is locked, asked without logging in: it spends no try. None where the device does not say.
     pub async fn lock_state(&self) -> Result<Option<LockState>, Error> {
-        let mut inner = self.inner.lock().await;
-        let raw = self.exchange(&mut inner, "/ISAPI/Security/userCheck", None).await?;
+        let raw = self.send_anonymously(&Ask::xml("/ISAPI/Security/userCheck")).await?;
         Ok(lock_state_of(&raw.body))
     }
 
@@ -129,15 +145,28 @@ impl Client {
         self.inner.lock().await.challenge = None;
     }
 
-    async fn get(&self, path: &str) -> Result<Node, Error> {
+    /// Sends one request without a login.
+    pub(super) async fn send_anonymously(&self, ask: &Ask<'_>) -> Result<Raw, Error> {
         let mut inner = self.inner.lock().await;
-        let raw = self.authorized(&mut inner, path).await?;
+        self.exchange(&mut inner, ask, None).await
+    }
+
+    /// Sends one request with a login, as soon as the ones before it are answered.
+    pub(super) async fn send(&self, ask: &Ask<'_>) -> Result<Raw, Error> {
+        let mut inner = self.inner.lock().await;
+        self.authorized(&mut inner, ask).await
+    }
+
+    async fn get(&self, path: &str) -> Result<Node, Error> {
+        let ask = Ask::xml(path);
+        let mut inner = self.inner.lock().await;
+        let raw = self.authorized(&mut inner, &ask).await?;
         if raw.status != StatusCode::NOT_FOUND || inner.bare {
             return judge(path, raw.status.as_u16(), &raw.body);
         }
         // Firmware of the first years serves the same tree without the prefix.
         inner.bare = true;
-        let bare = self.authorized(&mut inner, path).await;
+        let bare = self.authorized(&mut inner, &ask).await;
         let fine = bare.as_ref().is_ok_and(|r| r.status.is_success());
         inner.bare = fine;
         judge(path, raw.status.as_u16(), &raw.body).or_else(|e| match bare {
@@ -149,15 +178,15 @@ impl Client {
 
     /// Sends, and answers a challenge. At most one answer to a challenge kept from an earlier request and one to a
     /// fresh one; a second to a fresh one only where the device says that nothing but the nonce was wrong.
-    async fn authorized(&self, inner: &mut Inner, path: &str) -> Result<Raw, Error> {
+    async fn authorized(&self, inner: &mut Inner, ask: &Ask<'_>) -> Result<Raw, Error> {
         let mut spent = 0;
         let mut challenge = inner.challenge.take();
         let mut kept = challenge.is_some();
         let mut renewed = false;
         loop {
             let answered = challenge.is_some();
-            let authorization = challenge.as_mut().map(|c| self.answer(c, inner.bare, path)).transpose()?;
-            let sent = self.exchange(inner, path, authorization).await;
+            let authorization = challenge.as_mut().map(|c| self.answer(c, inner.bare, ask)).transpose()?;
+            let sent = self.exchange(inner, ask, authorization).await;
             let raw = match sent {
                 Ok(raw) if raw.status == StatusCode::UNAUTHORIZED => raw,
                 // The password was not refused: the challenge is as good as before.
@@ -176,7 +205,7 @@ impl Client {
             let fresh = match (fresh, &challenge) {
                 (Ok(fresh), None) => fresh,
                 (Ok(fresh), Some(old)) if !renewed && fresh.differs(old) && (stale || kept) => fresh,
-                (Err(detail), None) => return Err(Error::Nonsense { path: path.into(), detail }),
+                (Err(detail), None) => return Err(Error::Nonsense { path: ask.path.into(), detail }),
                 _ => {
                     let retries_left = lock.and_then(|l| l.retries_left);
                     return Err(Error::AuthRefused { answers: spent, retries_left });
@@ -188,21 +217,28 @@ impl Client {
         }
     }
 
-    fn answer(&self, challenge: &mut Challenge, bare: bool, path: &str) -> Result<String, Error> {
+    fn answer(&self, challenge: &mut Challenge, bare: bool, ask: &Ask<'_>) -> Result<String, Error> {
         let Target { user, password, .. } = &self.target;
         challenge
-            .answer(user, password.expose(), "GET", on_the_wire(bare, path))
-            .map_err(|detail| Error::Nonsense { path: path.into(), detail })
+            .answer(user, password.expose(), ask.method.as_str(), on_the_wire(bare, ask.path))
+            .map_err(|detail| Error::Nonsense { path: ask.path.into(), detail })
     }
 
-    async fn exchange(&self, inner: &mut Inner, path: &str, authorization: Option<String>) -> Result<Raw, Error> {
+    async fn exchange(&self, inner: &mut Inner, ask: &Ask<'_>, authorization: Option<String>) -> Result<Raw, Error> {
+        let path = ask.path;
         let uri = on_the_wire(inner.bare, path);
         let request = || {
-            let mut request = http::Request::get(uri).header(header::ACCEPT, "application/xml, text/xml, */*");
+            let request = http::Request::builder().method(&ask.method).uri(uri).header(header::ACCEPT, ask.accept);
+            let mut request = match &ask.body {
+                Some(_) => request.header(header::CONTENT_TYPE, "application/json"),
+                None => request,
+            };
             if let Some(authorization) = &authorization {
                 request = request.header(header::AUTHORIZATION, authorization);
             }
-            request.body(Bytes::new()).map_err(|e| failed(path, outbound::Error::Invalid(e.to_string())))
+            request
+                .body(ask.body.clone().unwrap_or_default())
+                .map_err(|e| failed(path, outbound::Error::Invalid(e.to_string())))
         };
         let kept = inner.connection.take().filter(Connection::is_open);
         if let Some(mut connection) = kept {
