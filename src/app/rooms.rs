@@ -3,7 +3,7 @@
 use crate::{
     admin::Phase,
     archive::Archive,
-    base::{Clock, Metrics},
+    base::{Clock, Lanes, Metrics},
     camera::Cameras,
     disk::Disk,
     events::Events,
@@ -19,6 +19,8 @@ use tokio::sync::watch;
 pub struct Rooms {
     /// Files.
     pub disk: Disk,
+    /// The threads that streams run on.
+    pub(super) lanes: Lanes,
     /// The database.
     pub store: Store,
     /// What happened.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     admin::{self, Phase},
     archive::{self, Archive},
-    base::{Clock, Metrics, metrics::Family, metrics::Gauge},
+    base::{Clock, Lanes, Metrics, metrics::Family, metrics::Gauge},
     camera,
     config::Config,
     disk::Disk,
@@ -62,7 +62,8 @@ pub(super) async fn build(
     }
     run_room(&phases.keeping, "archive", &ended, task.run(phases.keeping.stop_token()));
 
-    let hub = Hub::default();
+    let lanes = Lanes::new(std::thread::available_parallelism().map_or(1, usize::from));
+    let hub = Hub::new(lanes.clone());
     let recorder = start_recorder(config, phases, &ended, &hub, &archive, &disk, &clock, &events, &metrics);
     let deps = camera::Deps {
         hub: hub.clone(),
@@ -83,7 +84,7 @@ pub(super) async fn build(
     let playback = playback::build(config.playback(), deps);
     let (phase, _) = watch::channel(Phase::Starting);
     let _running = given_up.map(DropGuard::disarm);
-    Ok(Rooms { disk, store, events, hub, archive, recorder, cameras, playback, metrics, clock, phase })
+    Ok(Rooms { disk, lanes, store, events, hub, archive, recorder, cameras, playback, metrics, clock, phase })
 }
 
 #[expect(clippy::too_many_arguments, reason = "this is the list of what the recorder knows")]
@@ -138,14 +139,16 @@ pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: 
     )
 }
 
-/// Feeds systemd's watchdog while the runtime, the disk threads and the store all get on.
+/// Feeds systemd's watchdog while the runtime, the media threads, the disk threads and the store all get on.
 pub(super) fn watchdog(rooms: &Rooms, phases: &Phases) {
     let (disk, store, clock) = (rooms.disk.clone(), rooms.store.clone(), rooms.clock.clone());
+    let lanes = rooms.lanes.clone();
     let stop = phases.keeping.stop_token();
     phases.keeping.spawn("watchdog", async move {
         let alive = || {
-            let (disk, store) = (disk.clone(), store.clone());
+            let (disk, store, lanes) = (disk.clone(), store.clone(), lanes.clone());
             async move {
+                lanes.answer().await;
                 disk.run(|_| ()).await.map_err(|e| format!("disk threads: {e}"))?;
                 care::store_answers(store.commit(store::Batch::new()).await)
             }

@@ -5,6 +5,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod error;
+pub mod lanes;
 pub mod metrics;
 pub mod nearest;
 pub mod secret;
@@ -15,6 +16,7 @@ pub mod units;
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use error::Kind;
+pub use lanes::Lanes;
 pub use metrics::Metrics;
 pub use secret::Secret;
 pub use task::TaskGroup;

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
+use super::lanes::Seat;
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
@@ -21,6 +23,8 @@ pub struct TaskGroup {
     stop: CancellationToken,
     panics: Arc<AtomicU64>,
     alive: Arc<AtomicU64>,
+    /// Where its tasks run; None: on the runtime that spawns them.
+    runtime: Option<Handle>,
 }
 
 /// How a task of a group came to an end.
@@ -52,13 +56,18 @@ impl TaskGroup {
             stop: CancellationToken::new(),
             panics: Arc::default(),
             alive: Arc::default(),
+            runtime: None,
         }
     }
 
     /// A group that stops when this one does, or alone.
     pub fn child(&self) -> Self {
-        let (panics, alive) = (self.panics.clone(), self.alive.clone());
-        Self { tracker: TaskTracker::new(), stop: self.stop.child_token(), panics, alive }
+        Self { tracker: TaskTracker::new(), stop: self.stop.child_token(), ..self.clone() }
+    }
+
+    /// The same group, whose tasks spawned by way of this handle run on the seat's thread.
+    pub fn on(&self, seat: &Seat) -> Self {
+        Self { runtime: seat.runtime().cloned(), ..self.clone() }
     }
 
     /// The token that tells the group's tasks to end.
@@ -87,7 +96,11 @@ impl TaskGroup {
                 }
             }
         };
-        tokio::spawn(self.tracker.track_future(caught.instrument(tracing::Span::current())))
+        let task = self.tracker.track_future(caught.instrument(tracing::Span::current()));
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(task),
+            None => tokio::spawn(task),
+        }
     }
 
     /// Panics caught so far, in this group, its children and its parents.

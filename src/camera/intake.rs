@@ -213,6 +213,11 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// Whether the first frames went out.
+    pub(super) fn is_settled(&self) -> bool {
+        self.held.is_none()
+    }
+
     fn settle(&mut self) {
         for frame in self.held.take().unwrap_or_default() {
             self.publish(frame);

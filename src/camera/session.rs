@@ -8,7 +8,7 @@ use super::{
     intake::Intake,
     stream::Stream,
 };
-use crate::live::Publisher;
+use crate::{base::lanes::Hurry, live::Publisher};
 use futures_util::StreamExt;
 use retina::{
     client::{
@@ -50,6 +50,7 @@ async fn session(stream: &Stream, publisher: &Publisher, url: &str, interval: Du
         let _ = timeout(STALE_WAIT_MAX, shared.sessions.await_stale_sessions(&stale)).await;
     }
     let login = shared.budget.begin(Door::Rtsp, 1).await.map_err(Failure::of_lock)?;
+    let hurry = shared.hub.hurry(&stream.key);
     let opened = open(stream, url, step).await;
     match &opened {
         Ok(_) => login.accepted(),
@@ -58,7 +59,7 @@ async fn session(stream: &Stream, publisher: &Publisher, url: &str, interval: Du
         Err(_) => drop(login),
     }
     let (demuxed, tracks) = opened?;
-    receive(demuxed, Intake::new(stream, publisher, tracks, step, interval)).await
+    receive(demuxed, Intake::new(stream, publisher, tracks, step, interval), hurry).await
 }
 
 /// Whether anybody takes connections there. Asked before a login is set aside for the attempt, so that a camera that
@@ -106,7 +107,9 @@ async fn within<T>(
     }
 }
 
-async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>) -> Result<Infallible, Failure> {
+/// Turns are short until the session's time is settled: it is anchored by when its first frames arrive.
+async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>, hurry: Hurry) -> Result<Infallible, Failure> {
+    let mut hurry = Some(hurry);
     let timer = sleep_until(intake.wake_at());
     tokio::pin!(timer);
     loop {
@@ -122,6 +125,9 @@ async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>) -> Result<Infalli
                 let item = item.ok_or_else(|| Failure::lost("the device ended the session"))?;
                 let item = item.map_err(|e| Failure::of_step("receiving", &e))?;
                 intake.take(item, demuxed.streams())?;
+                if intake.is_settled() {
+                    drop(hurry.take());
+                }
                 // The deadline moves with every frame; the timer is only set again where it would ring too late.
                 if intake.wake_at() < timer.deadline() {
                     timer.as_mut().reset(intake.wake_at());

@@ -92,8 +92,11 @@ impl Streams {
             self.shared.clone(),
             self.meters.stream(&key),
         ));
-        let (group, meters, token) = (self.group.clone(), self.meters.clone(), stop.clone());
-        self.group.spawn("stream supervisor", async move {
+        // Where its recording runs too.
+        let seat = self.shared.hub.seat(&key);
+        let (group, meters, token) = (self.group.on(&seat), self.meters.clone(), stop.clone());
+        group.clone().spawn("stream supervisor", async move {
+            let _seat = seat;
             let start = || {
                 let (stream, watched, token) = (stream.clone(), watched.clone(), token.clone());
                 async move { stream.run(watched, token).await }

@@ -1,11 +1,13 @@
 //! The rings of all streams by their keys, and the word that is left beside them.
 
 use super::{Hold, Publisher, Reader, Roster, ring::Ring};
-use crate::model::{DeviceId, StreamKey};
-
+use crate::{
+    base::lanes::{Hurry, Lanes, Seat},
+    model::{DeviceId, StreamKey},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 use tokio::sync::watch;
 
@@ -18,17 +20,39 @@ struct Shared {
     names: watch::Sender<Arc<BTreeSet<StreamKey>>>,
     rosters: watch::Sender<Arc<BTreeMap<DeviceId, Roster>>>,
     holds: Mutex<BTreeMap<StreamKey, Hold>>,
+    lanes: Lanes,
+    seats: Mutex<BTreeMap<StreamKey, Weak<Seat>>>,
 }
 
 impl Default for Hub {
+    /// All streams on the runtime that spawns their tasks.
     fn default() -> Self {
-        let (names, _) = watch::channel(Arc::default());
-        let (rosters, _) = watch::channel(Arc::default());
-        Self(Arc::new(Shared { rings: Mutex::default(), names, rosters, holds: Mutex::default() }))
+        Self::new(Lanes::default())
     }
 }
 
 impl Hub {
+    /// Streams are spread over these threads.
+    pub fn new(lanes: Lanes) -> Self {
+        let (names, _) = watch::channel(Arc::default());
+        let (rosters, _) = watch::channel(Arc::default());
+        let (rings, holds, seats) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared { rings, names, rosters, holds, lanes, seats }))
+    }
+
+    /// The stream's place on a thread: whoever has work with each of its frames does it there, so that a frame goes
+    /// from one to the next without waking a thread. It is kept for as long as anybody holds it.
+    pub fn seat(&self, key: &StreamKey) -> Arc<Seat> {
+        let mut seats = self.0.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seat) = seats.get(key).and_then(Weak::upgrade) {
+            return seat;
+        }
+        seats.retain(|_, seat| seat.strong_count() > 0);
+        let seat = Arc::new(self.0.lanes.seat());
+        seats.insert(key.clone(), Arc::downgrade(&seat));
+        seat
+    }
+
     /// Opens the stream for publishing. Readers of an earlier publisher of the same key are ended.
     pub fn publisher(&self, key: &StreamKey) -> Publisher {
         let ring = Arc::new(Ring::default());
@@ -46,6 +70,16 @@ impl Hub {
     /// A reader that gets the frames published from now on, from the next key frame. None without a publisher.
     pub fn reader(&self, key: &StreamKey) -> Option<Reader> {
         self.rings(|rings| rings.get(key).cloned()).map(Reader::new)
+    }
+
+    /// As [`Hub::reader`], for somebody who watches: frames come sooner for as long as it is there.
+    pub fn viewer(&self, key: &StreamKey) -> Option<Reader> {
+        self.reader(key).map(|reader| reader.hurried(self.hurry(key)))
+    }
+
+    /// The stream's frames, and answers of its camera, come sooner for as long as this is held.
+    pub fn hurry(&self, key: &StreamKey) -> Hurry {
+        self.seat(key).hurry()
     }
 
     /// How many readers the stream has.

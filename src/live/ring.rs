@@ -1,7 +1,10 @@
 //! The ring of one stream.
 
 use super::{Absence, Hold};
-use crate::model::{Frame, GapCause, TrackKind};
+use crate::{
+    base::lanes::Hurry,
+    model::{Frame, GapCause, TrackKind},
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
@@ -76,6 +79,8 @@ pub struct Reader {
     skipped: u64,
     /// The reader has been told of a frame, so that what it misses from now on is a loss and not a late start.
     begun: bool,
+    /// Held for somebody who watches.
+    _hurry: Option<Hurry>,
 }
 
 impl Ring {
@@ -205,7 +210,13 @@ impl Reader {
             ring.weigh(s);
             id
         });
-        Self { ring, id, wants_key: true, skipped: 0, begun: false }
+        Self { ring, id, wants_key: true, skipped: 0, begun: false, _hurry: None }
+    }
+
+    /// For somebody who watches.
+    pub(super) fn hurried(mut self, hurry: Hurry) -> Self {
+        self._hurry = Some(hurry);
+        self
     }
 
     /// The next frame, skip or break; None once the publisher is gone and all was read. Cancel-safe.

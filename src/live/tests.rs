@@ -179,3 +179,15 @@ fn rosters_are_told_as_they_change() {
     hub.set_roster(&device, None);
     assert!(rosters.borrow_and_update().is_empty());
 }
+
+#[tokio::test]
+async fn a_stream_keeps_its_seat_while_anybody_holds_it_and_a_viewer_is_a_reader() {
+    let hub = Hub::new(crate::base::Lanes::new(1));
+    let (seat, again) = (hub.seat(&key()), hub.seat(&key()));
+    assert!(Arc::ptr_eq(&seat, &again));
+    assert!(!Arc::ptr_eq(&seat, &hub.seat(&"nvr1/2/main".parse().unwrap())));
+    let publisher = hub.publisher(&key());
+    let mut viewer = hub.viewer(&key()).unwrap();
+    publisher.publish(frame(0, true, 1));
+    assert_eq!((drain(&mut viewer), hub.readers(&key())), (vec![0], 1));
+}

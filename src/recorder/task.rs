@@ -152,7 +152,11 @@ impl RecorderTask {
         let stop = children.group.stop_token().child_token();
         let (sender, settings) = watch::channel(settings);
         let recording = Recording::new(self.shared.clone(), stream.clone(), settings, self.counts.of(stream));
-        let handle = children.group.spawn("recording", recording.run(stop.clone()));
+        let (seat, token) = (self.shared.hub.seat(stream), stop.clone());
+        let handle = children.group.on(&seat).spawn("recording", async move {
+            let _seat = seat;
+            recording.run(token).await;
+        });
         children.running.insert(stream.clone(), Child { stop, settings: sender });
         let stream = stream.clone();
         children.endings.push(async move { (stream, matches!(handle.await, Ok(End::Done(())))) }.boxed());
