@@ -6,10 +6,14 @@ use super::{
     phases::{Phases, run_room},
 };
 use crate::{
-    base::{Clock, Kind},
+    base::{
+        Clock, Kind,
+        metrics::{Counter, GaugeF64},
+    },
     disk::Disk,
     store, upkeep,
 };
+use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
 
@@ -17,6 +21,34 @@ use tokio::sync::mpsc;
 const EXPORT_EVERY: Duration = Duration::from_secs(3600);
 /// Exports that are kept: a damaged store may have been exported, too.
 const EXPORTS_KEPT: usize = 3;
+
+/// How often the clock is looked at. Whoever reads it meanwhile sees a step just as well; this is for who does not.
+const CLOCK_EVERY: Duration = Duration::from_millis(250);
+
+/// Tells of it where the host's clock is set: as an event, in the log and in the metrics.
+pub(super) fn watch_clock(rooms: &Rooms, phases: &Phases) {
+    let (clock, events, stop) = (rooms.clock.clone(), rooms.events.clone(), phases.keeping.stop_token());
+    let steps: Counter =
+        rooms.metrics.register("clock_steps", "Times that the host's clock was set", Counter::default());
+    let last = rooms.metrics.register(
+        "clock_last_step_seconds",
+        "By how much the host's clock was set the last time; below 0 where it was set back",
+        GaugeF64::default(),
+    );
+    phases.keeping.spawn("clock watch", async move {
+        let mut told = clock.last_step().unwrap_or_default();
+        while stop.run_until_cancelled(clock.sleep(CLOCK_EVERY)).await.is_some() {
+            clock.read();
+            let Some(step) = clock.last_step().filter(|step| step.number > told.number) else { continue };
+            let seconds = (step.total_micros - told.total_micros) as f64 / 1e6;
+            steps.inc_by(step.number - told.number);
+            last.set(seconds);
+            told = step;
+            tracing::warn!(now = %step.to, seconds, "the host's clock was set");
+            events.emit("clock.step", "", json!({ "seconds": seconds, "now": step.to }));
+        }
+    });
+}
 
 /// Exports the store now and every hour.
 pub(super) fn export_store(rooms: &Rooms, phases: &Phases, exports: PathBuf, ended: &mpsc::Sender<&'static str>) {

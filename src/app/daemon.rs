@@ -84,6 +84,7 @@ impl Daemon {
         wiring::watchdog(&rooms, phases);
         care::export_store(&rooms, phases, config.data_dir.join(EXPORTS_DIR), &ended_tx);
         care::watch_store(&rooms, phases, &ended_tx);
+        care::watch_clock(&rooms, phases);
         rooms.ready();
         let _running = given_up.map(DropGuard::disarm);
         let daemon = Self {

@@ -14,7 +14,7 @@ pub mod time;
 pub mod units;
 
 pub use backoff::Backoff;
-pub use clock::Clock;
+pub use clock::{Clock, Reading, Step};
 pub use error::Kind;
 pub use lanes::Lanes;
 pub use metrics::Metrics;

@@ -1,6 +1,6 @@
 //! Why a session ended or never began, and what that means for the next try.
 
-use super::{budget::Locked, timeline::TimeError};
+use super::budget::Locked;
 
 /// What a person is shown of a failure, at most.
 const TEXT_CHARS_MAX: usize = 240;
@@ -63,12 +63,6 @@ impl Failure {
 
     pub(super) fn of_lock(locked: Locked) -> Self {
         Self { kind: FailureKind::Locked, text: bounded(&locked.reason) }
-    }
-}
-
-impl From<TimeError> for Failure {
-    fn from(e: TimeError) -> Self {
-        Self::other(e.to_string())
     }
 }
 

@@ -8,13 +8,13 @@ use super::{
     timeline::Timeline,
 };
 use crate::{
-    base::Wall,
+    base::{Reading, Wall},
     live::Publisher,
     model::{Frame, GapCause, SessionId, StreamFormat, StreamState, TrackKind},
 };
 use bytes::Bytes;
 use retina::{
-    NtpTimestamp,
+    NtpTimestamp, Timestamp,
     client::Stream as Described,
     codec::{AudioFrame, CodecItem, VideoFrame},
     rtcp::ReceivedCompoundPacket,
@@ -57,10 +57,25 @@ pub(super) struct Intake<'a> {
 
 struct Held {
     track: TrackKind,
-    ticks: i64,
+    stamp: Stamp,
     key: bool,
     data: Bytes,
     format: Arc<StreamFormat>,
+}
+
+/// When a frame was taken, by the camera's clock, and when it came, by ours.
+#[derive(Clone, Copy)]
+struct Stamp {
+    raw: i64,
+    /// Since the moment that the sender calls zero.
+    zero_micros: i64,
+    at: Reading,
+}
+
+impl Stamp {
+    fn new(time: Timestamp, at: Reading) -> Self {
+        Self { raw: time.timestamp(), zero_micros: micros(time.elapsed(), time.clock_rate().get()), at }
+    }
 }
 
 impl<'a> Intake<'a> {
@@ -160,24 +175,20 @@ impl<'a> Intake<'a> {
             return self.drop_frame();
         }
         self.awaits_key = None;
-        let at = frame.timestamp();
-        let zero = micros(at.elapsed(), at.clock_rate().get());
-        let ticks = self.timeline.video(at.timestamp(), zero, self.stream.clock().wall())?;
+        let stamp = Stamp::new(frame.timestamp(), self.stream.clock().read());
         let data = Bytes::from(frame.into_data());
-        self.pass(Held { track: TrackKind::Video, ticks, key, data, format });
+        self.pass(Held { track: TrackKind::Video, stamp, key, data, format });
         Ok(())
     }
 
     fn audio(&mut self, frame: &AudioFrame) -> Result<(), Failure> {
         let Some(format) = self.format.clone() else { return Ok(()) };
-        let Some(rate) = format.audio.as_ref().map(|a| a.sample_rate) else { return Ok(()) };
-        let at = frame.timestamp();
-        let zero = micros(at.elapsed(), at.clock_rate().get());
-        let Some(ticks) = self.timeline.audio(at.timestamp(), zero, rate, self.stream.clock().wall())? else {
+        if format.audio.is_none() {
             return Ok(());
-        };
+        }
+        let stamp = Stamp::new(frame.timestamp(), self.stream.clock().read());
         let data = Bytes::copy_from_slice(frame.data());
-        self.pass(Held { track: TrackKind::Audio, ticks, key: true, data, format });
+        self.pass(Held { track: TrackKind::Audio, stamp, key: true, data, format });
         Ok(())
     }
 
@@ -219,15 +230,39 @@ impl<'a> Intake<'a> {
     }
 
     fn settle(&mut self) {
-        for frame in self.held.take().unwrap_or_default() {
+        let held = self.held.take().unwrap_or_default();
+        let pictures = held.iter().filter(|h| h.track == TrackKind::Video);
+        self.timeline.foresee(pictures.map(|h| (h.stamp.raw, h.stamp.at)));
+        for frame in held {
             self.publish(frame);
         }
     }
 
+    /// Places a frame in time; None where it has no place.
+    fn place(&mut self, held: &Held) -> Option<(i64, Wall)> {
+        let Held { track, stamp: Stamp { raw, zero_micros, at }, key, format, .. } = held;
+        if *track == TrackKind::Audio {
+            let rate = format.audio.as_ref()?.sample_rate;
+            let sound = self.timeline.sound(*raw, *zero_micros, rate, *at)?;
+            return Some((sound.ticks, sound.wall));
+        }
+        let picture = self.timeline.picture(*raw, *zero_micros, *key, *at);
+        if picture.renewed {
+            // Ticks go on, but UTC does not: files must not span the step.
+            self.session = SessionId(rand::random());
+            self.publisher.missing(GapCause::ClockStep);
+            tracing::info!(stream = %self.stream.key, now = %picture.wall, "the host's clock was set, the stream goes on by it");
+        }
+        if picture.jumped {
+            self.stream.count_jump();
+        }
+        Some((picture.ticks, picture.wall))
+    }
+
     fn publish(&mut self, held: Held) {
-        let Held { track, ticks, key, data, format } = held;
+        let Some((ticks, wall)) = self.place(&held) else { return };
+        let Held { track, key, data, format, .. } = held;
         let picture = track == TrackKind::Video;
-        let wall = if picture { self.timeline.video_wall(ticks) } else { self.timeline.audio_wall(ticks) };
         if picture {
             self.stream.count_frame();
         }

@@ -24,6 +24,7 @@ const OUTCOMES: [&str; 5] = ["ok", "locked", "refused", "silent", "failed"];
 pub(super) struct Meters {
     frames: Family<StreamLabel, Counter>,
     dropped: Family<StreamLabel, Counter>,
+    jumps: Family<StreamLabel, Counter>,
     reconnects: Family<StreamLabel, Counter>,
     polls: Family<PollLabel, Counter>,
     restarts: Counter,
@@ -37,6 +38,10 @@ impl Meters {
             dropped: register(
                 "stream_frames_dropped",
                 "Pictures that cannot be decoded since one before them was lost",
+            ),
+            jumps: register(
+                "stream_timestamp_jumps",
+                "Times that a camera's RTP timestamps jumped and were bridged; nothing is lost by it",
             ),
             reconnects: register("stream_reconnects", "Sessions that were lost and begun anew"),
             polls: metrics.register("device_polls", "Polls of devices, by outcome", Family::default()),
@@ -54,6 +59,7 @@ impl Meters {
         Counters {
             frames: self.frames.get_or_create_owned(&label),
             dropped: self.dropped.get_or_create_owned(&label),
+            jumps: self.jumps.get_or_create_owned(&label),
             reconnects: self.reconnects.get_or_create_owned(&label),
         }
     }
@@ -64,6 +70,7 @@ impl Meters {
             let label = StreamLabel { stream: key.to_string() };
             self.frames.remove(&label);
             self.dropped.remove(&label);
+            self.jumps.remove(&label);
             self.reconnects.remove(&label);
         }
     }

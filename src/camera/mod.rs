@@ -5,6 +5,7 @@
 //! Flow: `device` polls and feeds `presence`; where a channel is there, `session` fetches it (`run` never fails,
 //! `run_once` is one attempt); frames go to `live`, what is known goes to the [`Snapshot`].
 
+mod arrivals;
 mod board;
 mod budget;
 mod config;
@@ -19,6 +20,7 @@ mod poll;
 mod presence;
 mod session;
 mod snapshot;
+mod stamps;
 mod stats;
 mod stream;
 mod streams;

@@ -111,6 +111,7 @@ impl Shared {
 pub(super) struct Counters {
     pub frames: Counter,
     pub dropped: Counter,
+    pub jumps: Counter,
     pub reconnects: Counter,
 }
 
@@ -287,6 +288,11 @@ impl Stream {
     /// A picture could not be decoded, since one before it was lost.
     pub(super) fn count_dropped(&self) {
         self.counters.dropped.inc();
+    }
+
+    /// The camera's stamps jumped.
+    pub(super) fn count_jump(&self) {
+        self.counters.jumps.inc();
     }
 
     /// The clock that the room goes by.

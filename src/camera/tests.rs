@@ -128,6 +128,11 @@ async fn picture(reader: &mut Reader) -> Frame {
 }
 
 /// The next session's end.
+/// What the simulator counted on a picture.
+fn counter(frame: &Frame) -> u64 {
+    sim::Mark::find(&frame.data).expect("every picture of the simulator is marked").counter
+}
+
 async fn end_of_session(reader: &mut Reader) -> String {
     loop {
         if let Delivery::Break(reason) = within("break", reader.next()).await.expect("the stream goes on") {
@@ -353,15 +358,55 @@ async fn nonsense_from_isapi_is_named_and_leaves_running_streams_alone() {
 }
 
 #[tokio::test]
-async fn timestamps_that_jump_and_descriptions_without_video_are_named() {
-    let site = Site::start(nvr(2)).await;
+async fn timestamps_that_jump_end_no_session_and_lose_no_picture() {
+    let site = Site::start(nvr(1)).await;
     let mut reader = site.reader("d1/1/main").await;
-    picture(&mut reader).await;
-    site.sim.channel(1, ChannelFault::Jump(-60_000)).unwrap();
-    assert!(end_of_session(&mut reader).await.contains("went back by"));
-    picture(&mut reader).await;
-    site.sim.channel(1, ChannelFault::Jump(3_600_000)).unwrap();
-    assert!(end_of_session(&mut reader).await.contains("jumped ahead by"));
+    let mut last = picture(&mut reader).await;
+    let faults = [
+        ChannelFault::Jump(-60_000),
+        ChannelFault::Jump(3_600_000),
+        ChannelFault::Jump(i64::from(i32::MAX)),
+        ChannelFault::Pace(-160_000),
+        ChannelFault::Stray { every: 7, ms: 7_200_000 },
+    ];
+    for fault in faults {
+        site.sim.channel(1, fault).unwrap();
+        for _ in 0..40 {
+            let next = picture(&mut reader).await;
+            assert_eq!(next.session, last.session);
+            assert_eq!(counter(&next), counter(&last) + 1);
+            let passed = next.wall.micros_since(last.wall);
+            assert!((1..1_000_000).contains(&passed), "{fault:?}: {passed} µs");
+            last = next;
+        }
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_timestamp_that_wraps_is_one_like_any_other() {
+    let site = Site::start(nvr(1)).await;
+    // A second before 2^32.
+    site.sim.channel(1, ChannelFault::RtpStart(u32::MAX - 90_000)).unwrap();
+    site.sim.channel(1, ChannelFault::Drop).unwrap();
+    let mut reader = site.reader("d1/1/main").await;
+    let mut last = picture(&mut reader).await;
+    let mut together = 0;
+    while together < 75 {
+        let next = picture(&mut reader).await;
+        together = if next.session == last.session { together + 1 } else { 0 };
+        if together > 0 {
+            assert_eq!(counter(&next), counter(&last) + 1);
+            assert!((3597..=3603).contains(&(next.ticks - last.ticks)), "{} {}", last.ticks, next.ticks);
+        }
+        last = next;
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn descriptions_without_video_are_named() {
+    let site = Site::start(nvr(2)).await;
     site.sim.channel(2, ChannelFault::NoVideo).unwrap();
     site.sim.channel(2, ChannelFault::Drop).unwrap();
     let bad = |s: &Snapshot| {

@@ -275,10 +275,11 @@ impl Assembler {
         self.rules = self.next_rules;
         let spanned = u64::try_from(frame.ticks - run.zero).unwrap_or(0);
         let end = run.opening.start.plus_micros(ticks_to_micros(spanned, VIDEO_TIMESCALE));
-        let drifted = frame.wall.micros_since(end).abs() > cut::DRIFT_MICROS_MAX;
         let opening = Opening {
             format: recorded(&frame.format, self.rules.audio),
-            start: if drifted { frame.wall } else { end },
+            // Which is when the frame was taken, but for the part of a microsecond that a tick is not: UTC follows the
+            // ticks of a session.
+            start: end,
             session: run.opening.session,
             index: run.opening.index.wrapping_add(1),
         };

@@ -17,8 +17,6 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 pub const AUDIO_FRAMES_MAX: usize = 1024;
 /// While there is no picture yet, sounds older than this are let go.
 pub const AUDIO_LEAD_SECONDS_MAX: i64 = 2;
-/// A new file starts where the last one ended, unless the camera's clock has gone away from that by more than this.
-pub const DRIFT_MICROS_MAX: i64 = 1_000_000;
 /// How long a lone picture lasts.
 pub const FRAME_TICKS_DEFAULT: u32 = VIDEO_TIMESCALE / 25;
 /// How many samples a lone AAC frame lasts.

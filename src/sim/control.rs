@@ -9,12 +9,16 @@
 //! | `POST /channels/{n}/stall`, `…/silence`, `…/no-video` | nothing is read or written; no RTP; an SDP without video |
 //! | `POST /channels/{n}/resume` | the end of these three |
 //! | `POST /channels/{n}/jump?ms=N` | RTP timestamps jump; N may be negative |
+//! | `POST /channels/{n}/pace?ppm=N` | the RTP clock runs too fast by so much, too slow where N is negative |
+//! | `POST /channels/{n}/stray?every=N&ms=N` | every so many pictures one is stamped so far away; `every=0` ends it |
+//! | `POST /channels/{n}/rtp-start?timestamp=N` | sessions begin with this RTP timestamp from now on |
 //! | `POST /channels/{n}/resize?width=W&height=H` | the main picture's size changes within the stream |
 //! | `POST /channels/{n}/motion?active=true\|false` | an event on the event stream |
 //! | `POST /device/offline`, `…/online` | every connection is closed and new ones are refused; back |
 //! | `POST /device/reboot?ms=N` | away for so long, 3000 by default; lockouts are forgotten |
 //! | `POST /device/password?new=P` | somebody changed the password |
 //! | `POST /device/garbage`, `…/huge`, `…/sane` | ISAPI answers nonsense, or 10 MB; the end of either |
+//! | `POST /device/skew?ms=N` | the device's clock, in sender reports and ISAPI, is so far ahead |
 //! | `POST /device/unlock` | lockouts are forgotten |
 //!
 //! A POST answers with the state after it, an unknown one with 404, a bad value with 400.
@@ -81,6 +85,9 @@ fn channel_fault(verb: &str, request: &Request) -> Result<ChannelFault, Refusal>
         "no-video" => ChannelFault::NoVideo,
         "resume" => ChannelFault::Resume,
         "jump" => ChannelFault::Jump(value(request, "ms")?),
+        "pace" => ChannelFault::Pace(value(request, "ppm")?),
+        "stray" => ChannelFault::Stray { every: value(request, "every")?, ms: value(request, "ms")? },
+        "rtp-start" => ChannelFault::RtpStart(value(request, "timestamp")?),
         "resize" => ChannelFault::Resize(value(request, "width")?, value(request, "height")?),
         "motion" => ChannelFault::Motion(value(request, "active")?),
         _ => return Err(Refusal::NotFound),
@@ -98,6 +105,7 @@ fn device_fault(verb: &str, request: &Request) -> Result<DeviceFault, Refusal> {
         "huge" => DeviceFault::Huge,
         "sane" => DeviceFault::Sane,
         "unlock" => DeviceFault::Unlock,
+        "skew" => DeviceFault::Skew(value(request, "ms")?),
         _ => return Err(Refusal::NotFound),
     })
 }

@@ -9,6 +9,7 @@
 
 mod access;
 mod clip;
+mod clockwork;
 mod control;
 pub mod encoder;
 mod error;

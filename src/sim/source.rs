@@ -113,7 +113,7 @@ impl Source {
             self.take(&mut coder, state, counter, wall);
             if let Some(tone) = &mut tone {
                 for (frame, samples) in tone.up_to(micros) {
-                    let ticks = moved(samples, state.jump_ms, u64::from(clip::TONE_SAMPLE_RATE));
+                    let ticks = state.clock.shows(samples, u64::from(clip::TONE_SAMPLE_RATE));
                     self.give(Unit::Audio { frame, ticks });
                 }
             }
@@ -126,7 +126,7 @@ impl Source {
         let stream = self.channel * 100 + self.profile.number();
         let mark = Mark { stream, counter, wall };
         let (key, nals) = coder.frame(self.channel, mark);
-        let ticks = moved(self.micros_of(counter) * 9 / 100, state.jump_ms, VIDEO_CLOCK_HZ);
+        let ticks = state.clock.stamps(self.micros_of(counter) * 9 / 100, counter, VIDEO_CLOCK_HZ);
         self.give(Unit::Video { nals, key, ticks, counter });
     }
 
@@ -155,11 +155,6 @@ impl Source {
         let guess = micros.saturating_mul(u64::from(self.device.options.fps)) / 1_000_000;
         (guess.saturating_sub(2)..).find(|n| self.micros_of(*n) > micros).unwrap_or(guess)
     }
-}
-
-/// A timestamp moved by a jump; it wraps below zero as RTP does.
-pub(super) fn moved(ticks: u64, jump_ms: i64, clock_hz: u64) -> u64 {
-    ticks.wrapping_add_signed(jump_ms.saturating_mul(clock_hz as i64) / 1000)
 }
 
 /// Makes pictures into NAL units.

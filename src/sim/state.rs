@@ -1,7 +1,7 @@
 //! What a simulated device is at the moment: its channels, the faults that are on, and what has been counted.
 //! Connections watch it and behave accordingly.
 
-use super::{DeviceKind, Error, Options, login::Logins};
+use super::{DeviceKind, Error, Options, clockwork::Clockwork, login::Logins};
 use crate::{
     base::{Secret, Wall},
     model::Profile,
@@ -41,6 +41,18 @@ pub enum ChannelFault {
     NoVideo,
     /// RTP timestamps jump by this many milliseconds, back where negative.
     Jump(i64),
+    /// The RTP clock runs too fast by this many parts per million from now on, too slow where negative. A camera that
+    /// stamps 25 pictures a second and sends 21 is at -160000.
+    Pace(i64),
+    /// Every so many pictures one is stamped this many milliseconds away; 0: none.
+    Stray {
+        /// From one to the next.
+        every: u64,
+        /// How far away.
+        ms: i64,
+    },
+    /// Sessions that begin from now on begin with this RTP timestamp.
+    RtpStart(u32),
     /// The main picture's size changes within the running stream; H.264 only. Each side a multiple of 32.
     Resize(u16, u16),
     /// Motion begins or ends: an event on ISAPI's event stream.
@@ -66,6 +78,8 @@ pub enum DeviceFault {
     Sane,
     /// All lockouts and counted wrong logins are forgotten.
     Unlock,
+    /// The device's clock is this many milliseconds ahead of what the options say: in sender reports and in ISAPI.
+    Skew(i64),
 }
 
 /// Alerts that a slow reader of the event stream may be behind.
@@ -96,7 +110,7 @@ pub(super) struct ChannelState {
     pub no_video: bool,
     /// Raised by each drop; a connection that began under an older number closes.
     pub drops: u64,
-    pub jump_ms: i64,
+    pub clock: Clockwork,
     pub size: (u16, u16),
 }
 
@@ -115,6 +129,7 @@ pub(super) struct DeviceState {
     pub password: Secret,
     pub booted: Instant,
     pub reboots: u64,
+    pub skew_ms: i64,
 }
 
 /// One channel: its faults and its counts.
@@ -161,7 +176,7 @@ impl Device {
             silent: false,
             no_video: false,
             drops: 0,
-            jump_ms: 0,
+            clock: Clockwork::default(),
             size: options.size,
         };
         let channel = |number| Channel {
@@ -179,6 +194,7 @@ impl Device {
             password: options.password.clone(),
             booted: now,
             reboots: 0,
+            skew_ms: 0,
         };
         Self {
             epoch: now,
@@ -202,7 +218,14 @@ impl Device {
 
     /// Wall time by the device's own clock.
     pub fn wall(&self) -> Wall {
-        self.options.clock.wall().plus_micros(self.options.clock_skew_ms.saturating_mul(1000))
+        let skew_ms = self.options.clock_skew_ms.saturating_add(self.state.borrow().skew_ms);
+        self.options.clock.wall().plus_micros(skew_ms.saturating_mul(1000))
+    }
+
+    /// Microseconds since the epoch.
+    pub fn micros(&self) -> u64 {
+        let passed = self.options.clock.now().saturating_duration_since(self.epoch);
+        u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The name that ISAPI and the digest realm show.
@@ -223,6 +246,7 @@ impl Device {
             // An error says that nobody listens.
             let _ = self.alerts.send(Alert { channel: number, active });
         }
+        let now = self.micros();
         channel.state.send_modify(|s| match fault {
             ChannelFault::Motion(_) => {}
             ChannelFault::Online => s.online = true,
@@ -234,7 +258,10 @@ impl Device {
             ChannelFault::Silence => s.silent = true,
             ChannelFault::Resume => (s.stalled, s.silent, s.no_video) = (false, false, false),
             ChannelFault::NoVideo => s.no_video = true,
-            ChannelFault::Jump(ms) => s.jump_ms = s.jump_ms.saturating_add(ms),
+            ChannelFault::Jump(ms) => s.clock.jump(ms),
+            ChannelFault::Pace(ppm) => s.clock.set_pace(ppm, now),
+            ChannelFault::Stray { every, ms } => s.clock.stray = Some((every, ms)),
+            ChannelFault::RtpStart(timestamp) => s.clock.start = Some(timestamp),
             ChannelFault::Resize(width, height) => s.size = (width, height),
         });
         Ok(())
@@ -260,6 +287,7 @@ impl Device {
             DeviceFault::Huge => s.answers = Answers::Huge,
             DeviceFault::Sane => s.answers = Answers::Sane,
             DeviceFault::Unlock => {}
+            DeviceFault::Skew(ms) => s.skew_ms = *ms,
         });
     }
 

@@ -174,29 +174,6 @@ fn a_big_fragment_is_written_before_its_time() {
 }
 
 #[test]
-fn a_clock_that_drifts_far_is_followed_at_the_next_cut() {
-    let mut assembler = Assembler::new(RULES);
-    let late = |n: u32, by: i64| {
-        let f = frame(1, i64::from(n) * 3600, n.is_multiple_of(25), n);
-        Frame { wall: f.wall.plus_micros(by), ..f }
-    };
-    let by = |n| {
-        if n < 25 {
-            0
-        } else if n < 50 {
-            900_000
-        } else {
-            1_100_000
-        }
-    };
-    let mut made = run(&mut assembler, (0..75).map(|n| late(n, by(n))));
-    carry_out(&mut made, assembler.finish());
-    assert_eq!(made.len(), 3);
-    assert_eq!(made[1].opening.start, made[0].end(), "a little is not worth a jump");
-    assert_eq!(made[2].opening.start, late(50, 1_100_000).wall);
-}
-
-#[test]
 fn sound_that_comes_late_still_goes_to_the_file_that_it_belongs_to() {
     let mut assembler = Assembler::new(RULES);
     let mut made = Vec::new();

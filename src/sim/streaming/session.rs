@@ -6,7 +6,8 @@ use crate::{
     rtsp::{packet::Packetiser, rtcp, sdp},
     sim::{
         clip::TONE_SAMPLE_RATE,
-        source::{Source, Unit, VIDEO_CLOCK_HZ, moved},
+        clockwork::Clockwork,
+        source::{Source, Unit, VIDEO_CLOCK_HZ},
         state::{Channel, Device},
     },
 };
@@ -68,6 +69,10 @@ impl Session {
         self.device.channel(self.target.channel)
     }
 
+    fn clock(&self) -> Clockwork {
+        self.channel().map_or_else(Clockwork::default, |c| c.state.borrow().clock)
+    }
+
     fn count(&self, counter: impl FnOnce(&Channel) -> &AtomicU64) {
         if let Some(channel) = self.channel() {
             counter(channel).fetch_add(1, Ordering::Relaxed);
@@ -85,7 +90,8 @@ impl Session {
         let ssrc = rand::random::<u32>() | 0x1000_0000;
         let packets = Packetiser::new(channels.0, payload_type, ssrc, rand::random());
         self.tracks.retain(|t| t.number != number);
-        let base = rand::random();
+        let now = self.device.micros() * clock_hz / 1_000_000;
+        let base = self.clock().base(self.clock().shows(now, clock_hz));
         self.tracks.push(Track { number, clock_hz, packets, rtcp_channel: channels.1, base, url });
         ssrc
     }
@@ -93,12 +99,12 @@ impl Session {
     /// Begins to play; gives the value of `RTP-Info`.
     pub fn play(&mut self, source: &Arc<Source>, units: broadcast::Receiver<Arc<Unit>>) -> String {
         let first_micros = source.next_frame_micros();
-        let jump_ms = self.channel().map_or(0, |c| c.state.borrow().jump_ms);
+        let clock = self.clock();
         self.playing = Some(units);
         self.awaits_key = true;
         self.count(|c| &c.sessions_played);
         let info = |t: &Track| {
-            let time = t.timestamp(moved(first_micros * t.clock_hz / 1_000_000, jump_ms, t.clock_hz));
+            let time = t.timestamp(clock.shows(first_micros * t.clock_hz / 1_000_000, t.clock_hz));
             // The metadata track of some models says 0, whatever follows.
             let sequence = if t.number == METADATA_TRACK { 0 } else { t.packets.next_sequence() };
             format!("url={};seq={sequence};rtptime={time}", t.url)
@@ -140,12 +146,11 @@ impl Session {
 
     /// Appends a sender report of each track.
     pub fn report(&self, out: &mut Vec<u8>) {
-        let passed = self.device.options.clock.now().duration_since(self.device.epoch);
-        let jump_ms = self.channel().map_or(0, |c| c.state.borrow().jump_ms);
-        let micros = passed.as_micros() as u64;
+        let clock = self.clock();
+        let micros = self.device.micros();
         let wall: Wall = self.device.wall();
         for track in self.tracks.iter().filter(|t| t.number != METADATA_TRACK) {
-            let ticks = moved(micros * track.clock_hz / 1_000_000, jump_ms, track.clock_hz);
+            let ticks = clock.shows(micros * track.clock_hz / 1_000_000, track.clock_hz);
             rtcp::sender_report(track.rtcp_channel, &track.packets, wall, track.timestamp(ticks), out);
         }
     }
