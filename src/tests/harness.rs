@@ -269,6 +269,11 @@ pub(super) fn files(recordings: &Path, key: &str) -> Vec<PathBuf> {
 
 /// The counters that the simulator put into each picture of a recorded file, in the order of the file.
 pub(super) fn counters_of_file(path: &Path) -> Vec<u64> {
+    marks_of_file(path).iter().map(|mark| mark.counter).collect()
+}
+
+/// The marks of the pictures of a recorded file, in the order of the file.
+pub(super) fn marks_of_file(path: &Path) -> Vec<Mark> {
     let bytes = fs::read(path).unwrap();
     let scanned = fmp4::read::scan(bytes.len() as u64, |offset, buffer: &mut [u8]| {
         let at = offset as usize;
@@ -276,16 +281,16 @@ pub(super) fn counters_of_file(path: &Path) -> Vec<u64> {
     })
     .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut sizes = scanned.table.video.sizes.iter();
-    let mut counters = Vec::new();
+    let mut marks = Vec::new();
     for chunk in &scanned.table.video.chunks {
         let mut at = usize::try_from(chunk.offset).unwrap();
         for size in sizes.by_ref().take(chunk.samples as usize) {
             let end = at + *size as usize;
-            counters.push(Mark::find(&bytes[at..end]).expect("every picture of the simulator is marked").counter);
+            marks.push(Mark::find(&bytes[at..end]).expect("every picture of the simulator is marked"));
             at = end;
         }
     }
-    counters
+    marks
 }
 
 /// The counters of any file that ffmpeg can open, by way of ffmpeg.

@@ -7,3 +7,4 @@ mod main_job;
 mod nonsense;
 mod presence;
 mod real_peers;
+mod soak;

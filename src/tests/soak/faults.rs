@@ -1,0 +1,208 @@
+//! The faults of an evening: how each begins and ends, what it touches, and which losses it explains.
+
+use super::{
+    account::Loss,
+    site::{CHANNELS, Evening, WRONG_MAX, touches},
+};
+use crate::{
+    base::Wall,
+    outbound::{Address, Client, Limits},
+    sim::{ChannelFault, DeviceFault},
+};
+use bytes::Bytes;
+use rand::Rng;
+use std::time::Duration;
+
+/// What a fault touches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// One channel of one NVR.
+    Channel(usize, u32),
+    /// All channels of one NVR.
+    Device(usize),
+    /// Everything.
+    All,
+}
+
+/// One sort of fault; where it strikes is thrown when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Drop,
+    /// Half-open: the connection is there and nothing comes or goes.
+    Stall,
+    Silence,
+    NoVideo,
+    ChannelOffline,
+    Deleted,
+    Jump,
+    Resize,
+    DeviceOffline,
+    Reboot,
+    RebootWithNewParameterSets,
+    WrongPassword,
+    /// Somebody else's wrong logins from our address.
+    LockedOut,
+    Garbage,
+    Huge,
+    DiskFull,
+}
+
+/// A fault at a place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault {
+    kind: Kind,
+    what: What,
+}
+
+/// Sessions are tried again after 8 s at most, a device is polled, a key frame is waited for.
+const RECOVERY: Duration = Duration::from_secs(20);
+/// What had been sent and not yet arrived when a fault began.
+const ON_ITS_WAY: Duration = Duration::from_millis(1500);
+
+impl Fault {
+    /// One of each sort, at places that differ.
+    pub(super) fn all(evening: &Evening) -> Vec<Fault> {
+        use Kind::*;
+        let channel = [Drop, Stall, Silence, NoVideo, ChannelOffline, Deleted, Jump, Resize];
+        let device = [DeviceOffline, Reboot, RebootWithNewParameterSets, WrongPassword, LockedOut, Garbage, Huge];
+        let at = |i: usize| (i % evening.nvrs.len(), i as u32 % CHANNELS + 1);
+        let of_channel = channel.into_iter().enumerate().map(|(i, kind)| {
+            let (nvr, channel) = at(i);
+            Fault { kind, what: What::Channel(nvr, channel) }
+        });
+        let of_device = device.into_iter().enumerate().map(|(i, kind)| Fault { kind, what: What::Device(at(i).0) });
+        let of_disk = evening.disk.iter().map(|_| Fault { kind: DiskFull, what: What::All });
+        of_channel.chain(of_device).chain(of_disk).collect()
+    }
+
+    pub(super) async fn begin(self, evening: &mut Evening, die: &mut impl Rng) {
+        let jump_ms = die.random_range(-60_000..60_000);
+        // Another size each time; the pictures' format changes with it.
+        let size = (320 + 32 * die.random_range(0..4), 192 + 32 * die.random_range(0..3));
+        match (self.kind, self.what) {
+            (Kind::Drop, _) => self.channel(evening, ChannelFault::Drop),
+            (Kind::Stall, _) => self.channel(evening, ChannelFault::Stall),
+            (Kind::Silence, _) => self.channel(evening, ChannelFault::Silence),
+            (Kind::NoVideo, _) => {
+                self.channel(evening, ChannelFault::NoVideo);
+                self.channel(evening, ChannelFault::Drop);
+            }
+            (Kind::ChannelOffline, _) => self.channel(evening, ChannelFault::Offline),
+            (Kind::Deleted, _) => self.channel(evening, ChannelFault::Delete),
+            (Kind::Jump, _) => self.channel(evening, ChannelFault::Jump(jump_ms)),
+            (Kind::Resize, _) => self.channel(evening, ChannelFault::Resize(size.0, size.1)),
+            (Kind::DeviceOffline, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Offline),
+            (Kind::Reboot, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Reboot(Duration::from_secs(2))),
+            (Kind::RebootWithNewParameterSets, What::Device(n)) => {
+                let sim = &evening.nvrs[n].sim;
+                sim.device(DeviceFault::Reboot(Duration::from_secs(2)));
+                for channel in 1..=CHANNELS {
+                    sim.channel(channel, ChannelFault::Resize(size.0, size.1)).unwrap();
+                }
+            }
+            (Kind::WrongPassword, What::Device(n)) => {
+                evening.change_password(n);
+                // A session that is open stays so; the next one is refused.
+                for channel in 1..=CHANNELS {
+                    evening.nvrs[n].sim.channel(channel, ChannelFault::Drop).unwrap();
+                }
+            }
+            (Kind::LockedOut, What::Device(n)) => lock_out(&evening.nvrs[n].sim).await,
+            (Kind::Garbage, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Garbage),
+            (Kind::Huge, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Huge),
+            (Kind::DiskFull, _) => evening.disk.as_ref().unwrap().set_full(true),
+            (kind, what) => unreachable!("{kind:?} at {what:?}"),
+        }
+    }
+
+    pub(super) async fn end(self, evening: &mut Evening) {
+        match (self.kind, self.what) {
+            (Kind::Stall | Kind::Silence | Kind::NoVideo, _) => self.channel(evening, ChannelFault::Resume),
+            (Kind::ChannelOffline, _) => self.channel(evening, ChannelFault::Online),
+            (Kind::Deleted, _) => self.channel(evening, ChannelFault::Restore),
+            (Kind::DeviceOffline, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Online),
+            (Kind::WrongPassword, _) => evening.tell_passwords().await,
+            (Kind::Garbage | Kind::Huge, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Sane),
+            (Kind::DiskFull, _) => evening.disk.as_ref().unwrap().set_full(false),
+            _ => {}
+        }
+    }
+
+    fn channel(self, evening: &Evening, fault: ChannelFault) {
+        let What::Channel(nvr, channel) = self.what else { unreachable!("{self:?} strikes one channel") };
+        evening.nvrs[nvr].sim.channel(channel, fault).unwrap();
+    }
+
+    /// How long it is held.
+    pub(super) fn hold(self, die: &mut impl Rng) -> Duration {
+        // A connection that says nothing is given up after 5 s; before that nothing is lost, which is tried too.
+        let most = if matches!(self.kind, Kind::Stall | Kind::Silence) { 9_000 } else { 3_000 };
+        Duration::from_millis(die.random_range(300..most))
+    }
+
+    /// Whether a picture may be lost by it at all.
+    fn costs(self) -> bool {
+        // ISAPI's nonsense must not touch what plays, and neither must a lockout: sessions that are open stay so.
+        !matches!(self.kind, Kind::Garbage | Kind::Huge | Kind::LockedOut | Kind::Resize)
+    }
+
+    /// How long it goes on by itself after its end.
+    fn lasts(self) -> Duration {
+        match self.kind {
+            Kind::Reboot | Kind::RebootWithNewParameterSets => Duration::from_secs(2),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// Wrong logins from the address that the daemon has too, until the device refuses it.
+async fn lock_out(sim: &crate::sim::Running) {
+    let client = Client::new(
+        Address::Tcp { host: sim.http_addr.ip().to_string(), port: sim.http_addr.port() },
+        Limits::default(),
+    );
+    for _ in 0..WRONG_MAX {
+        let request = |authorization: Option<String>| {
+            let mut request = http::Request::get("/ISAPI/System/status").header("host", "nvr");
+            if let Some(text) = authorization {
+                request = request.header("authorization", text);
+            }
+            request.body(Bytes::new()).unwrap()
+        };
+        let asked = client.request(request(None)).await.unwrap();
+        let challenge = asked.headers().get("www-authenticate").unwrap().to_str().unwrap();
+        let mut digest = http_auth::PasswordClient::try_from(challenge).unwrap();
+        let wrong = http_auth::PasswordParams {
+            username: "admin",
+            password: "not-it",
+            uri: "/ISAPI/System/status",
+            method: "GET",
+            body: Some(&[]),
+        };
+        let answered = client.request(request(Some(digest.respond(&wrong).unwrap()))).await.unwrap();
+        assert_eq!(answered.status(), 401);
+    }
+}
+
+/// A fault that was made.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    fault: Fault,
+    from: Wall,
+    to: Wall,
+}
+
+impl Record {
+    pub(super) fn new(fault: Fault, from: Wall, to: Wall) -> Self {
+        Self { fault, from, to }
+    }
+
+    /// Whether a loss began with the fault, and ended with it or while its stream recovered.
+    pub(super) fn explains(&self, loss: &Loss) -> bool {
+        let ended = self.to.plus(self.fault.lasts());
+        self.fault.costs()
+            && touches(self.fault.what, loss.nvr, loss.channel)
+            && (self.from.minus(ON_ITS_WAY)..ended).contains(&loss.last_before)
+            && loss.first_after <= ended.plus(RECOVERY)
+    }
+}

@@ -1,0 +1,218 @@
+//! The site of a soak: two NVRs, a daemon in a process of its own, and a small disk where that can be had.
+
+use super::{
+    account::Streams,
+    faults::{Fault, Record, What},
+};
+use crate::{
+    base::{Clock, Secret, TaskGroup, Wall},
+    sim::{self, DeviceFault},
+    tests::harness::{Api, Process, Site, nvr, until},
+};
+use rand::Rng;
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+/// Channels of each NVR.
+pub(super) const CHANNELS: u32 = 3;
+/// How long a lockout of the simulated devices lasts; real ones take half an hour.
+pub(super) const LOCK: Duration = Duration::from_secs(8);
+/// Wrong logins until a lockout.
+pub(super) const WRONG_MAX: u32 = 7;
+/// Room for an evening's footage; nothing is taken before it is used.
+const DISK_SIZE: &str = "16g";
+const TRIES_MAX: u32 = 100;
+const FPS: u32 = 25;
+
+/// What the daemon's process uses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usage {
+    pub resident_bytes: u64,
+    pub open_fds: u64,
+    pub tasks: u64,
+    pub panics: u64,
+}
+
+/// One simulated NVR, and the password that it has now.
+pub(super) struct Nvr {
+    pub name: &'static str,
+    pub sim: sim::Running,
+    pub password: String,
+}
+
+/// Everything that runs through an evening.
+pub(super) struct Evening {
+    site: Site,
+    pub nvrs: Vec<Nvr>,
+    group: TaskGroup,
+    process: Process,
+    /// A file system of our own, where we may mount one.
+    pub disk: Option<Mount>,
+    passwords: u32,
+}
+
+impl Evening {
+    pub(super) async fn begin() -> Self {
+        let options = |audio| sim::Options {
+            audio,
+            lock: LOCK,
+            wrong_logins_max: WRONG_MAX,
+            fps: FPS,
+            size: (320, 192),
+            ..nvr(CHANNELS)
+        };
+        let site = Site::new(options(true)).await;
+        let group = TaskGroup::new();
+        let second = sim::Simulator::start(options(false), &group).await.unwrap();
+        let password = crate::tests::harness::PASSWORD.to_owned();
+        let nvrs = vec![
+            Nvr { name: "one", sim: site.nvr.clone(), password: password.clone() },
+            Nvr { name: "two", sim: second, password },
+        ];
+        let footage = site.dir.path().join("footage");
+        fs::create_dir(&footage).unwrap();
+        let disk = Mount::tmpfs(footage);
+        fs::write(site.config_file(), config(&site, &nvrs)).unwrap();
+        let process = Process::start(&site.config_file(), &site.dir.path().join("log"), &[]);
+        Self { site, nvrs, group, process, disk, passwords: 0 }
+    }
+
+    pub(super) fn api(&self) -> Api {
+        self.site.api()
+    }
+
+    /// Streams and the simulated channel behind each.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (String, usize, u32)> + '_ {
+        let channels = move |n: usize| (1..=CHANNELS).map(move |c| (n, c));
+        let key = |(n, c): (usize, u32)| (format!("{}/{c}/main", self.nvrs[n].name), n, c);
+        (0..self.nvrs.len()).flat_map(channels).map(key)
+    }
+
+    /// Every stream runs, and its newest footage is of the present.
+    pub(super) async fn until_all_record(&self) {
+        let api = self.api();
+        for (key, ..) in self.keys() {
+            api.until_state(&key, "running").await;
+            let since = Clock::real().wall();
+            until(&format!("new footage of {key}"), || async {
+                let (status, body) = api.try_get(&format!("/api/v1/recordings?stream={key}")).await?;
+                let found: serde_json::Value = serde_json::from_slice(&body).ok().filter(|_| status == 200)?;
+                let end: Wall = serde_json::from_value(found["spans"].as_array()?.last()?["end"].clone()).ok()?;
+                (end > since).then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// Makes a fault, holds it, ends it, and says what it may explain.
+    pub(super) async fn make(&mut self, fault: Fault, die: &mut impl Rng) -> Record {
+        let from = Clock::real().wall();
+        fault.begin(self, die).await;
+        tokio::time::sleep(fault.hold(die)).await;
+        fault.end(self).await;
+        Record::new(fault, from, Clock::real().wall())
+    }
+
+    /// Somebody changes a device's password; the operator learns it later.
+    pub(super) fn change_password(&mut self, nvr: usize) {
+        self.passwords += 1;
+        let nvr = &mut self.nvrs[nvr];
+        nvr.password = format!("Changed-{}-time!", self.passwords);
+        nvr.sim.device(DeviceFault::Password(Secret::new(&nvr.password)));
+    }
+
+    /// The operator writes the passwords of now into the config.
+    pub(super) async fn tell_passwords(&self) {
+        let new = self.site.dir.path().join("config.new");
+        fs::write(&new, config(&self.site, &self.nvrs)).unwrap();
+        fs::rename(&new, self.site.config_file()).unwrap();
+        let (status, body) = self.api().send("POST", "/api/v1/reload", &[]).await.expect("the daemon answers");
+        assert!(status < 300, "reload: {}", String::from_utf8_lossy(&body));
+    }
+
+    pub(super) async fn usage(&self) -> Usage {
+        let text = String::from_utf8(self.api().get("/metrics").await.to_vec()).unwrap();
+        let value = |name: &str| {
+            let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.split(' ').next());
+            line.and_then(|v| v.parse::<f64>().ok()).unwrap_or_else(|| panic!("{name} is not in {text}")) as u64
+        };
+        Usage {
+            resident_bytes: value("skyvis_process_resident_memory_bytes"),
+            open_fds: value("skyvis_process_open_fds"),
+            tasks: value("skyvis_tasks"),
+            panics: value("skyvis_task_panics_total"),
+        }
+    }
+
+    /// Stops the daemon in order; the footage stays while the result is held.
+    pub(super) async fn end(mut self) -> Streams {
+        assert!(self.process.terminate().await, "it did not end well: {}", self.process.log_text());
+        let streams = self.keys().collect();
+        self.group.stop(Duration::from_secs(5)).await;
+        Streams { recordings: self.site.dir.path().join("footage"), streams, _disk: self.disk, _site: self.site }
+    }
+}
+
+fn config(site: &Site, nvrs: &[Nvr]) -> String {
+    let dir = site.dir.path().display();
+    let mut text = format!(
+        "data_dir = '{dir}/data'\n[admin]\nlisten = 'unix:{dir}/admin.sock'\n[proxy]\nlisten = []\n\
+         [hikvision]\npoll_interval = '1s'\ntimeout = '3s'\n\
+         [recording]\ndir = '{dir}/footage'\nmin_free = 0\nsegment = '2s'\n"
+    );
+    for Nvr { name, sim, password } in nvrs {
+        text += &format!(
+            "[[device]]\nid = '{name}'\nkind = 'nvr'\naddress = '{}'\nrtsp_port = {}\nuser = 'admin'\npassword = '{password}'\n",
+            sim.http_addr,
+            sim.rtsp_addr.port(),
+        );
+    }
+    text
+}
+
+/// A tmpfs that is unmounted when dropped.
+pub(super) struct Mount(PathBuf);
+
+impl Mount {
+    /// None where we may not mount.
+    fn tmpfs(at: PathBuf) -> Option<Self> {
+        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={DISK_SIZE}"), "skyvis-soak"], &at);
+        if !mounted {
+            println!("soak: mounting is not allowed here, so the disk is never full this evening");
+        }
+        mounted.then_some(Self(at))
+    }
+
+    /// Leaves no room, or gives it back.
+    pub(super) fn set_full(&self, full: bool) {
+        let remount = |size: &str| mount(&["-o", &format!("remount,size={size}")], &self.0);
+        let done = if full {
+            // The daemon may write between the look and the remount, which then is refused.
+            (0..TRIES_MAX).any(|_| {
+                let space = rustix::fs::statvfs(&self.0).unwrap();
+                remount(&((space.f_blocks - space.f_bfree) * space.f_frsize).max(4096).to_string())
+            })
+        } else {
+            remount(DISK_SIZE)
+        };
+        assert!(done, "remount");
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn mount(arguments: &[&str], at: &std::path::Path) -> bool {
+    Command::new("mount").args(arguments).arg(at).output().is_ok_and(|o| o.status.success())
+}
+
+/// Where footage of a fault that touches all streams is meant.
+pub(super) fn touches(what: What, nvr: usize, channel: u32) -> bool {
+    match what {
+        What::Channel(n, c) => (n, c) == (nvr, channel),
+        What::Device(n) => n == nvr,
+        What::All => true,
+    }
+}
