@@ -2,7 +2,7 @@
 
 use crate::{
     base::Secret,
-    model::{DeviceId, Profile},
+    model::{DeviceId, Profile, Trust},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -52,6 +52,8 @@ pub struct DeviceConfig {
     pub host: String,
     /// Port of its ISAPI.
     pub http_port: u16,
+    /// Whom to believe to be the device, where its ISAPI is asked over HTTPS; None: plain HTTP.
+    pub tls: Option<Trust>,
     /// Port of its RTSP; None: the device is asked, else 554.
     pub rtsp_port: Option<u16>,
     /// Account.
@@ -69,9 +71,10 @@ pub struct DeviceConfig {
 }
 
 impl DeviceConfig {
-    /// `host:port` of its ISAPI, as the API shows it.
+    /// `host:port` of its ISAPI, as the API shows it; with `https://` in front where it is asked so.
     pub fn address(&self) -> String {
-        host_port(&self.host, self.http_port)
+        let scheme = if self.tls.is_some() { "https://" } else { "" };
+        format!("{scheme}{}", host_port(&self.host, self.http_port))
     }
 
     /// Whether a login that the device refused to `other` would be refused to this one too.

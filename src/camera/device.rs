@@ -225,6 +225,11 @@ impl Device {
             }
             Err(Trouble::Failed(reason) | Trouble::Refused(reason)) => self.error = Some(reason),
             Err(Trouble::Locked(locked)) => self.error = Some(locked.reason),
+            Err(Trouble::Untrusted(reason)) => {
+                // As with a refused login: what runs goes on, and nothing is begun until somebody has looked.
+                self.tracker.learn(Evidence::Locked { reason: reason.clone(), until: None }, now);
+                self.error = Some(reason);
+            }
         }
         if let Some(locked) = locked {
             self.tracker.learn(Evidence::Locked { reason: locked.reason, until: locked.until }, now);
@@ -428,6 +433,7 @@ fn client(config: &DeviceConfig, timings: Timings) -> Client {
     Client::new(Target {
         host: config.host.clone(),
         port: config.http_port,
+        tls: config.tls,
         user: config.user.clone(),
         password: config.password.clone(),
         timeout: timings.timeout,

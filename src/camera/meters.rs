@@ -17,7 +17,7 @@ struct PollLabel {
 }
 
 /// Every outcome that a poll is counted by.
-const OUTCOMES: [&str; 5] = ["ok", "locked", "refused", "silent", "failed"];
+const OUTCOMES: [&str; 6] = ["ok", "locked", "refused", "untrusted", "silent", "failed"];
 
 /// The room's metrics. Labels are bounded by the configuration.
 #[derive(Clone)]

@@ -28,6 +28,8 @@ pub(super) enum Trouble {
     Locked(Locked),
     /// The device refused the login; the budget knows.
     Refused(String),
+    /// Who answers is not proven to be the device, so that no login is sent to it.
+    Untrusted(String),
     /// It did not answer.
     Silent(String),
     /// It answered and did not say what was asked for.
@@ -40,6 +42,7 @@ impl Trouble {
         match self {
             Self::Locked(_) => "locked",
             Self::Refused(_) => "refused",
+            Self::Untrusted(_) => "untrusted",
             Self::Silent(_) => "silent",
             Self::Failed(_) => "failed",
         }
@@ -56,7 +59,7 @@ pub(super) struct Asker<'a> {
 impl Asker<'_> {
     /// Looks, without logging in, whether the account is locked. It also shows whether anybody is there.
     pub(super) async fn look(&self) -> Result<(), Trouble> {
-        let lock = self.client.lock_state().await.map_err(|e| Trouble::Silent(e.to_string()))?;
+        let lock = self.client.lock_state().await.map_err(nobody)?;
         if let Some(lock) = lock.filter(|l| l.locked) {
             self.budget.found_locked(lock.unlock_s, Instant::now());
         }
@@ -140,11 +143,19 @@ impl Asker<'_> {
                 login.found_locked(answers, unlock_s, Instant::now());
                 e
             }
-            Err(e @ hikvision::Error::Unreachable(_)) => return Err(Trouble::Silent(e.to_string())),
+            Err(e @ (hikvision::Error::Unreachable(_) | hikvision::Error::Untrusted(_))) => return Err(nobody(e)),
             Err(e) => return Ok(Err(e)),
         };
         let locked = self.budget.locked(Instant::now());
         Err(locked.map_or_else(|| Trouble::Refused(refused.to_string()), Trouble::Locked))
+    }
+}
+
+/// The device was not had.
+fn nobody(e: hikvision::Error) -> Trouble {
+    match e {
+        hikvision::Error::Untrusted(_) => Trouble::Untrusted(e.to_string()),
+        e => Trouble::Silent(e.to_string()),
     }
 }
 

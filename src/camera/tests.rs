@@ -1,5 +1,7 @@
 //! The whole room against simulated devices.
 
+mod login;
+
 use super::*;
 use crate::{
     base::{Clock, Metrics, Secret, TaskGroup},
@@ -37,6 +39,7 @@ fn device(id: &str, sim: &Running, kind: DeviceKind, audio: bool) -> DeviceConfi
         kind,
         host: sim.http_addr.ip().to_string(),
         http_port: sim.http_addr.port(),
+        tls: None,
         rtsp_port: Some(sim.rtsp_addr.port()),
         user: "admin".into(),
         password: Options::default().password,
@@ -53,6 +56,10 @@ impl Site {
     }
 
     async fn start_with(options: Options, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(options, |config, _| change(config)).await
+    }
+
+    async fn start_at(options: Options, change: impl FnOnce(&mut Config, &Running)) -> Self {
         let devices = TaskGroup::new();
         let kind = match options.kind {
             sim::DeviceKind::Camera => DeviceKind::Camera,
@@ -66,7 +73,7 @@ impl Site {
             age_out: Duration::from_millis(500),
             timeout: Duration::from_secs(5),
         };
-        change(&mut config);
+        change(&mut config, &sim);
         let (hub, metrics, room) = (Hub::default(), Metrics::default(), TaskGroup::new());
         let deps = Deps {
             hub: hub.clone(),
@@ -78,6 +85,24 @@ impl Site {
         let (cameras, task) = build(config.clone(), deps);
         room.spawn("cameras", task.run(room.stop_token()));
         Self { cameras, hub, metrics, sim, config, room, _devices: devices }
+    }
+
+    /// Polls of the device with that outcome.
+    fn polls(&self, outcome: &str) -> u64 {
+        let metrics = self.metrics.render();
+        let start = format!("skyvis_device_polls_total{{device=\"d1\",outcome=\"{outcome}\"}} ");
+        metrics.lines().find_map(|l| l.strip_prefix(&start)).map_or(0, |n| n.parse().unwrap())
+    }
+
+    /// Waits for that many more polls with that outcome; they may change nothing that is shown.
+    async fn until_polled(&self, outcome: &str, more: u64) {
+        let before = self.polls(outcome);
+        let polled = async {
+            while self.polls(outcome) < before + more {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        within("polled again", polled).await;
     }
 
     async fn until(&self, what: &str, is: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {

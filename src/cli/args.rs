@@ -1,6 +1,6 @@
 //! The command line as clap knows it. Says what can be typed, does nothing.
 
-use crate::base::units::parse_duration;
+use crate::{base::units::parse_duration, sim::Asks};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -184,6 +184,9 @@ pub(super) struct Simulate {
     /// The port of ISAPI; 0 takes a free one
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub(super) http_port: u16,
+    /// The port of ISAPI over HTTPS, with a certificate of its own making; 0 takes a free one. Not given: none
+    #[arg(long, value_name = "PORT")]
+    pub(super) https_port: Option<u16>,
     /// The port of RTSP; 0 takes a free one
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub(super) rtsp_port: u16,
@@ -232,6 +235,21 @@ pub(super) struct Simulate {
     /// Digest without qop, as old firmware has it
     #[arg(long)]
     pub(super) no_qop: bool,
+    /// What is asked for: digest-md5, digest-sha256, both, basic or digest+basic
+    #[arg(long, default_value = "digest-md5", value_name = "LOGIN")]
+    pub(super) auth: Asks,
+    /// The same for RTSP alone [default: as --auth]
+    #[arg(long, value_name = "LOGIN")]
+    pub(super) rtsp_auth: Option<Asks>,
+    /// How long a nonce is good for [default: 5m for ISAPI, as long as its connection for RTSP]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) nonce_lifetime: Option<Duration>,
+    /// A nonce is good for one URL, as newer firmware has it
+    #[arg(long)]
+    pub(super) nonce_per_url: bool,
+    /// Refusals do not tell whether the account is locked, as older firmware has it
+    #[arg(long)]
+    pub(super) hide_lock: bool,
     /// Wrong logins from one address until it is locked out
     #[arg(long, default_value_t = 7, value_name = "N")]
     pub(super) wrong_logins: u32,

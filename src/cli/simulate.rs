@@ -21,6 +21,9 @@ pub(super) async fn simulate(args: Simulate, out: &mut Out) -> Result<(), Error>
     let group = TaskGroup::new();
     let running = sim::Simulator::start(options(args)?, &group).await?;
     out.line(format!("ISAPI    http://{}/", running.http_addr));
+    if let Some((address, fingerprint)) = running.https_addr.zip(running.fingerprint()) {
+        out.line(format!("         https://{address}/  {fingerprint}"));
+    }
     out.line(format!("RTSP     rtsp://{}/Streaming/Channels/101", running.rtsp_addr));
     if let Some(control) = running.control_addr {
         out.line(format!("control  http://{control}/"));
@@ -36,6 +39,7 @@ fn options(args: Simulate) -> Result<sim::Options, Error> {
     Ok(sim::Options {
         listen: args.listen,
         http_port: args.http_port,
+        https_port: args.https_port,
         rtsp_port: args.rtsp_port,
         control_port: Some(args.control),
         kind: match args.kind {
@@ -56,6 +60,11 @@ fn options(args: Simulate) -> Result<sim::Options, Error> {
         lying_profile: !args.true_profile,
         metadata_track: args.metadata_track,
         http_qop: !args.no_qop,
+        http_auth: args.auth,
+        rtsp_auth: args.rtsp_auth.unwrap_or(args.auth),
+        nonce_lifetime: args.nonce_lifetime,
+        nonce_per_url: args.nonce_per_url,
+        tells_lock: !args.hide_lock,
         wrong_logins_max: args.wrong_logins,
         lock: args.lock,
         heartbeat: args.heartbeat,

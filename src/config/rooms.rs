@@ -58,6 +58,7 @@ impl Device {
             kind: self.kind,
             host: self.host.clone(),
             http_port: self.http_port,
+            tls: self.tls,
             rtsp_port: self.rtsp_port,
             user: self.user.clone(),
             password: self.password.clone(),

@@ -1,7 +1,13 @@
 //! Faults by their exact words, and what the file, the environment and the defaults come to together.
 
 use super::*;
-use crate::{archive::MinFree, base::Secret, camera::DeviceKind, model::Profile, recorder::Sync};
+use crate::{
+    archive::MinFree,
+    base::Secret,
+    camera::DeviceKind,
+    model::{Fingerprint, Profile, Trust},
+    recorder::Sync,
+};
 use std::{path::Path, time::Duration};
 
 /// A device that is right, from which tests depart.
@@ -197,17 +203,10 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
     for (text, at) in refused {
         fault_is(text, &format!("{at}: not built yet in this version; remove it"));
     }
-    for line in [
-        "transport = \"udp\"",
-        "tls_fingerprint = \"ab\"",
-        "transcode = { video = \"h264\" }",
-        "provision = { name = \"x\" }",
-    ] {
+    for line in ["transport = \"udp\"", "transcode = { video = \"h264\" }", "provision = { name = \"x\" }"] {
         assert!(fault(&format!("{DEVICE}{line}")).contains("not built yet in this version; remove it"), "{line}");
     }
-    for (key, line) in [("kind", "kind = \"gateway\""), ("address", "address = \"https://10.0.0.1\"")] {
-        assert!(fault(&device(key, line)).contains("not built yet in this version"), "{line}");
-    }
+    assert!(fault(&device("kind", "kind = \"gateway\"")).contains("not built yet in this version"));
     assert!(
         fault(&format!("{DEVICE}[device.recording]\nper_channel = {{ 3 = {{ audio = false }} }}"))
             .contains("not built yet")
@@ -215,6 +214,26 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
     ok("[registry]\nbackend = \"embedded\"\n[jobs]\nttl = \"1d\"\nretries = 5\n[archive]\nurl = \"\"\n\
         [recording]\nmode = \"video\"\nschedule = \"\"\n[proxy]\ntrusted_proxies = []\nidle_timeout = \"75s\"\n");
     ok(&format!("{DEVICE}transport = \"tcp\"\ntls_fingerprint = \"\"\n"));
+}
+
+#[test]
+fn a_certificate_is_pinned_in_any_spelling_and_only_over_https() {
+    let https = device("address", "address = \"https://10.0.0.1\"");
+    assert_eq!(ok(&https).cameras().devices[0].tls, Some(Trust::SystemRoots));
+    assert_eq!(ok(&https).cameras().devices[0].http_port, 443);
+    assert_eq!(ok(DEVICE).cameras().devices[0].tls, None);
+    let pin = Fingerprint::of(b"x");
+    let figures = pin.to_string().replace("sha256:", "");
+    for text in [pin.to_string(), figures.to_uppercase()] {
+        let pinned = ok(&format!("{https}tls_fingerprint = \"{text}\"\n"));
+        assert_eq!(pinned.devices[0].tls, Some(Trust::Pinned(pin)), "{text}");
+        let again = ok(&pinned.to_toml().replace("\"***\"", "\"pw\""));
+        assert_eq!(again.devices[0].tls, Some(Trust::Pinned(pin)), "printed and read again");
+    }
+    let wrong = fault(&format!("{https}tls_fingerprint = \"ab:cd\"\n"));
+    assert!(wrong.contains("64 hexadecimal figures") && wrong.contains("device's error"), "{wrong}");
+    let plain = fault(&format!("{DEVICE}tls_fingerprint = \"{pin}\"\n"));
+    assert!(plain.contains("write address = \"https://…\""), "{plain}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::{
     archive::MinFree,
     base::Secret,
     camera::DeviceKind,
-    model::{DeviceId, Profile},
+    model::{DeviceId, Profile, Trust},
     recorder::Sync,
 };
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -105,6 +105,8 @@ pub struct Device {
     pub host: String,
     /// The port of its ISAPI.
     pub http_port: u16,
+    /// `None`: an http address. Else what makes the certificate at the https address good.
+    pub tls: Option<Trust>,
     /// `None`: ask the device, else 554.
     pub rtsp_port: Option<u16>,
     /// Account.

@@ -8,6 +8,7 @@ use crate::{
         units::{format_duration, format_size},
     },
     camera::DeviceKind,
+    model::Trust,
     recorder::Sync,
 };
 use serde_json::{Map, Value, json};
@@ -85,10 +86,15 @@ impl Config {
 
 fn device_keys(device: &Device) -> Keys {
     let streams: Vec<&str> = device.streams.iter().map(|p| p.as_str()).collect();
+    let fingerprint = match device.tls {
+        Some(Trust::Pinned(fingerprint)) => fingerprint.to_string(),
+        Some(Trust::SystemRoots) | None => String::new(),
+    };
     vec![
         ("id", json!(device.id)),
         ("kind", json!(kind(device.kind))),
         ("address", json!(device.address())),
+        ("tls_fingerprint", json!(fingerprint)),
         ("rtsp_port", json!(device.rtsp_port.unwrap_or(0))),
         ("user", json!(device.user)),
         ("password", blank(Some(&device.password))),

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     base::Secret,
+    model::Trust,
     outbound::{self, Address, Connection, Limits},
 };
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub struct Target {
     pub host: String,
     /// Port of its ISAPI.
     pub port: u16,
+    /// Whom to believe to be the device, over TLS; None: plain HTTP.
+    pub tls: Option<Trust>,
     /// Account.
     pub user: String,
     /// Password; any character may stand in it.
@@ -261,14 +264,18 @@ impl Client {
     }
 
     fn outbound(&self) -> outbound::Client {
-        let Target { host, port, timeout, .. } = &self.target;
+        let Target { host, port, tls, timeout, .. } = &self.target;
         let limits = Limits {
             connect: (*timeout).min(CONNECT_MAX),
             total: *timeout,
             idle: *timeout,
             body_bytes_max: BODY_BYTES_MAX,
         };
-        outbound::Client::new(Address::Tcp { host: host.clone(), port: *port }, limits)
+        let client = outbound::Client::new(Address::Tcp { host: host.clone(), port: *port }, limits);
+        match tls {
+            Some(trust) => client.over_tls(*trust),
+            None => client,
+        }
     }
 }
 
@@ -276,6 +283,7 @@ impl Client {
 fn failed(path: &str, e: outbound::Error) -> Error {
     match e {
         outbound::Error::BodyTooLarge { .. } => Error::Nonsense { path: path.into(), detail: e.to_string() },
+        e @ outbound::Error::Untrusted { .. } => Error::Untrusted(e),
         e => Error::Unreachable(e),
     }
 }

@@ -8,6 +8,9 @@ pub enum Error {
     /// No connection, or no answer in time.
     #[error("{0}")]
     Unreachable(outbound::Error),
+    /// Who answers is not proven to be the device; no login was sent to it.
+    #[error("{0}; no login is sent. If that is the device's own, set tls_fingerprint to it")]
+    Untrusted(outbound::Error),
     /// User or password is wrong.
     #[error("the device refused the user or password{}", left(*retries_left))]
     AuthRefused {
@@ -66,7 +69,7 @@ impl Error {
     /// Whose fault it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::AuthRefused { .. } | Self::Locked { .. } | Self::Denied { .. } => Kind::Denied,
+            Self::AuthRefused { .. } | Self::Locked { .. } | Self::Denied { .. } | Self::Untrusted(_) => Kind::Denied,
             Self::Unsupported { .. } => Kind::NotFound,
             Self::Unreachable(_) | Self::Device { .. } | Self::Nonsense { .. } => Kind::Peer,
         }

@@ -198,6 +198,7 @@ impl Server {
         let target = Target {
             host: "127.0.0.1".into(),
             port,
+            tls: None,
             user: USER.into(),
             password: Secret::new(PASSWORD),
             timeout: Duration::from_secs(10),

@@ -7,6 +7,7 @@ pub mod key;
 pub mod presence;
 pub mod segment;
 pub mod span;
+pub mod trust;
 
 pub use event::{Event, EventKind};
 pub use frame::{AudioFormat, Frame, SessionId, StreamFormat, TrackKind, VideoCodec, VideoFormat};
@@ -15,3 +16,4 @@ pub use key::{DeviceId, Profile, StreamKey};
 pub use presence::{Presence, StreamState};
 pub use segment::{SampleTable, Segment, TrackSamples};
 pub use span::{Range, Span};
+pub use trust::{Fingerprint, Trust};

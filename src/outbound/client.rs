@@ -1,6 +1,7 @@
 //! Where requests go and how patiently.
 
 use super::{Connection, Download, Error};
+use crate::model::Trust;
 use bytes::Bytes;
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -31,7 +32,7 @@ impl fmt::Display for Address {
 /// What one request may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// To get a connection.
+    /// To get a connection; over TLS, the handshake has as much again.
     pub connect: Duration,
     /// From the request's first byte to the answer's last; for a download, to the end of the answer's head.
     pub total: Duration,
@@ -57,12 +58,19 @@ impl Default for Limits {
 pub struct Client {
     address: Address,
     limits: Limits,
+    tls: Option<Trust>,
 }
 
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: Address, limits: Limits) -> Self {
-        Self { address, limits }
+        Self { address, limits, tls: None }
+    }
+
+    /// The same over TLS, with a server whose certificate is good in this sense.
+    #[must_use]
+    pub fn over_tls(self, trust: Trust) -> Self {
+        Self { tls: Some(trust), ..self }
     }
 
     /// Where it sends to.
@@ -72,7 +80,7 @@ impl Client {
 
     /// Opens a connection that several requests can use, one after the other.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        Connection::open(&self.address, self.limits).await
+        Connection::open(&self.address, self.tls, self.limits).await
     }
 
     /// Sends one request and reads the whole answer. The URI is a path with its query; `Host` is set where missing.

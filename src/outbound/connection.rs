@@ -1,6 +1,7 @@
 //! One connection. No task stands behind it: whoever waits for an answer drives it.
 
-use super::{Address, Error, Limits, error::protocol};
+use super::{Address, Error, Limits, error::protocol, tls};
+use crate::model::Trust;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -74,12 +75,17 @@ impl Wire {
 }
 
 impl Connection {
-    pub(super) async fn open(address: &Address, limits: Limits) -> Result<Self, Error> {
-        let io = match timeout(limits.connect, dial(address)).await {
+    pub(super) async fn open(address: &Address, tls: Option<Trust>, limits: Limits) -> Result<Self, Error> {
+        let mut io = match timeout(limits.connect, dial(address)).await {
             Ok(Ok(io)) => io,
             Ok(Err(source)) => return Err(Error::Connect { address: address.to_string(), source }),
             Err(_) => return Err(Error::ConnectTimeout { address: address.to_string(), limit: limits.connect }),
         };
+        if let Some(trust) = tls {
+            let shaken = timeout(limits.connect, tls::handshake(io, address, trust)).await;
+            let late = || Error::ConnectTimeout { address: address.to_string(), limit: limits.connect };
+            io = Box::new(shaken.unwrap_or_else(|_| Err(late()))?);
+        }
         let mut builder = http1::Builder::new();
         // Firmware of the first years compares header names by case.
         builder.title_case_headers(true).max_buf_size(HEAD_BYTES_MAX);

@@ -1,6 +1,6 @@
 //! Why an answer was not had.
 
-use crate::base::Kind;
+use crate::{base::Kind, model::Fingerprint};
 use std::time::Duration;
 
 /// A request to somebody else that failed. Texts name the limit that was met and never hold a credential.
@@ -21,6 +21,22 @@ pub enum Error {
         address: String,
         /// How long was waited.
         limit: Duration,
+    },
+    /// A connection was had, and no TLS on it.
+    #[error("no TLS with {address}: {cause}")]
+    Tls {
+        /// Where to.
+        address: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The peer is not proven to be who was meant; nothing was sent to it.
+    #[error("{}, seen {seen}", distrust(cause.as_deref()))]
+    Untrusted {
+        /// Its certificate.
+        seen: Fingerprint,
+        /// What is wrong with it; None: it is not the one that was pinned.
+        cause: Option<String>,
     },
     /// The whole answer was not there in time.
     #[error("no complete answer within {limit:?}")]
@@ -56,6 +72,8 @@ impl Error {
             Self::BodyTooLarge { .. }
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
+            | Self::Tls { .. }
+            | Self::Untrusted { .. }
             | Self::Timeout { .. }
             | Self::Idle { .. }
             | Self::Protocol(_) => Kind::Peer,
@@ -64,8 +82,13 @@ impl Error {
 
     /// True where nothing was sent, because there was no connection to send it on.
     pub fn is_connect(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::ConnectTimeout { .. })
+        use Error::{Connect, ConnectTimeout, Tls, Untrusted};
+        matches!(self, Connect { .. } | ConnectTimeout { .. } | Tls { .. } | Untrusted { .. })
     }
+}
+
+fn distrust(cause: Option<&str>) -> String {
+    cause.map_or_else(|| "certificate changed".to_owned(), |cause| format!("certificate not trusted ({cause})"))
 }
 
 /// The innermost cause of a hyper error is what helps a person; its own text is only "connection error".

@@ -1,7 +1,8 @@
-//! The server's side of digest access, MD5, with `qop=auth` (RFC 2617) and without (RFC 2069), as Hikvision's ISAPI
-//! and RTSP have it. Pure: random numbers and times come in.
+//! The server's side of digest access, MD5 and SHA-256, with `qop=auth` (RFC 2617, RFC 7616) and without (RFC 2069), as
+//! Hikvision's ISAPI and RTSP have it. Pure: random numbers and times come in.
 
-use md5::{Digest as _, Md5};
+use md5::{Digest, Md5};
+use sha2::Sha256;
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
@@ -9,6 +10,8 @@ use tokio::time::Instant;
 const NONCES_MAX: usize = 4096;
 /// The longest `Authorization` header that is looked at, in bytes.
 const HEADER_MAX_BYTES: usize = 4096;
+/// Hexadecimal figures of a SHA-256.
+const SHA256_FIGURES: usize = 64;
 
 /// The nonces that were given out.
 #[derive(Debug)]
@@ -46,12 +49,25 @@ impl Nonces {
     }
 }
 
-/// The value of a `WWW-Authenticate` header in Hikvision's form: no algorithm, no opaque, `stale` quoted and in
+/// How a proof is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// What all devices know.
+    Md5,
+    /// What newer ones can be set to.
+    Sha256,
+}
+
+/// The value of a `WWW-Authenticate` header in Hikvision's form: MD5 is not named, no opaque, `stale` quoted and in
 /// capitals.
-pub fn challenge(realm: &str, nonce: &str, qop: bool, stale: bool) -> String {
+pub fn challenge(algorithm: Algorithm, realm: &str, nonce: &str, qop: bool, stale: bool) -> String {
     let qop = if qop { "qop=\"auth\", " } else { "" };
     let stale = if stale { "TRUE" } else { "FALSE" };
-    format!("Digest {qop}realm=\"{realm}\", nonce=\"{nonce}\", stale=\"{stale}\"")
+    let algorithm = match algorithm {
+        Algorithm::Md5 => "",
+        Algorithm::Sha256 => ", algorithm=\"SHA-256\"",
+    };
+    format!("Digest {qop}realm=\"{realm}\", nonce=\"{nonce}\", stale=\"{stale}\"{algorithm}")
 }
 
 /// A digest `Authorization` header, taken apart.
@@ -67,10 +83,11 @@ pub struct Credentials {
     qop: String,
     nc: String,
     cnonce: String,
+    algorithm: Option<Algorithm>,
 }
 
 impl Credentials {
-    /// Reads a header's value. `None` where it is not digest, or not MD5.
+    /// Reads a header's value. `None` where it is not digest, or by another algorithm.
     pub fn parse(header: &str) -> Option<Self> {
         let (scheme, mut rest) = header.trim().split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("digest") || header.len() > HEADER_MAX_BYTES {
@@ -87,12 +104,20 @@ impl Credentials {
                 "qop" => credentials.qop = value,
                 "nc" => credentials.nc = value,
                 "cnonce" => credentials.cnonce = value,
-                "algorithm" if !value.eq_ignore_ascii_case("MD5") => return None,
+                "algorithm" if value.eq_ignore_ascii_case("MD5") => credentials.algorithm = Some(Algorithm::Md5),
+                "algorithm" if value.eq_ignore_ascii_case("SHA-256") => credentials.algorithm = Some(Algorithm::Sha256),
+                "algorithm" => return None,
                 _ => {}
             }
             rest = tail;
         }
         (!credentials.nonce.is_empty() && !credentials.response.is_empty()).then_some(credentials)
+    }
+
+    /// How the proof was hashed. Clients leave the name out where there is no `qop`; the proof's length tells.
+    pub fn algorithm(&self) -> Algorithm {
+        let by_length = if self.response.len() == SHA256_FIGURES { Algorithm::Sha256 } else { Algorithm::Md5 };
+        self.algorithm.unwrap_or(by_length)
     }
 
     /// Whoever made this knows the password of that account. The URI is taken as sent: clients disagree on which
@@ -101,12 +126,16 @@ impl Credentials {
         if self.username != user || self.realm != realm {
             return false;
         }
-        let secret = md5_hex(&[user, realm, password]);
-        let what = md5_hex(&[method, &self.uri]);
+        let hex = match self.algorithm() {
+            Algorithm::Md5 => hex::<Md5>,
+            Algorithm::Sha256 => hex::<Sha256>,
+        };
+        let secret = hex(&[user, realm, password]);
+        let what = hex(&[method, &self.uri]);
         let expected = if self.qop.is_empty() {
-            md5_hex(&[&secret, &self.nonce, &what])
+            hex(&[&secret, &self.nonce, &what])
         } else {
-            md5_hex(&[&secret, &self.nonce, &self.nc, &self.cnonce, &self.qop, &what])
+            hex(&[&secret, &self.nonce, &self.nc, &self.cnonce, &self.qop, &what])
         };
         equal_in_constant_time(expected.as_bytes(), self.response.to_ascii_lowercase().as_bytes())
     }
@@ -137,15 +166,15 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
     None
 }
 
-fn md5_hex(parts: &[&str]) -> String {
-    let mut hash = Md5::new();
+fn hex<H: Digest>(parts: &[&str]) -> String {
+    let mut hash = H::new();
     for (n, part) in parts.iter().enumerate() {
         if n > 0 {
             hash.update(b":");
         }
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hash.finalize().as_slice().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
@@ -170,8 +199,9 @@ mod tests {
 
     #[test]
     fn what_http_auth_answers_to_our_challenges_is_right() {
-        for qop in [true, false] {
-            let header = challenge("IP Camera(C2875)", "0123456789abcdef0123456789abcdef", qop, false);
+        let each = [Algorithm::Md5, Algorithm::Sha256].map(|a| [(a, true), (a, false)]);
+        for (algorithm, qop) in each.into_iter().flatten() {
+            let header = challenge(algorithm, "IP Camera(C2875)", "0123456789abcdef0123456789abcdef", qop, false);
             let mut client = http_auth::PasswordClient::try_from(header.as_str()).unwrap();
             let answer = client
                 .respond(&http_auth::PasswordParams {
@@ -183,17 +213,18 @@ mod tests {
                 })
                 .unwrap();
             let credentials = Credentials::parse(&answer).unwrap();
-            assert!(credentials.proves("DESCRIBE", "admin", "IP Camera(C2875)", "a\"b,c:d@"), "qop {qop}");
+            assert!(credentials.proves("DESCRIBE", "admin", "IP Camera(C2875)", "a\"b,c:d@"), "{algorithm:?} {qop}");
+            assert_eq!(credentials.algorithm(), algorithm);
         }
     }
 
     #[test]
-    fn only_digest_by_md5_is_read() {
+    fn only_digest_by_a_known_algorithm_is_read() {
         for header in [
             "Basic YWRtaW46cGFzcw==",
             "Digest",
             r#"Digest username="a", nonce="b""#,
-            r#"Digest username="a", nonce="b", response="c", algorithm=SHA-256"#,
+            r#"Digest username="a", nonce="b", response="c", algorithm=SHA-512-256"#,
             r#"Digest nonce="b", response="c"#,
         ] {
             assert_eq!(Credentials::parse(header), None, "{header}");

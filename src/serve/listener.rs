@@ -2,12 +2,14 @@
 
 use super::Error;
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::TlsAcceptor;
 
 /// Which of the daemon's doors a request came by: it decides who needs a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +27,17 @@ pub enum ListenerKind {
 pub struct Listener {
     pub(super) kind: ListenerKind,
     pub(super) socket: Socket,
+    pub(super) tls: Option<Tls>,
+}
+
+/// What makes connections TLS.
+#[derive(Clone)]
+pub(super) struct Tls(pub TlsAcceptor);
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
 }
 
 #[derive(Debug)]
@@ -49,21 +62,21 @@ impl Listener {
     pub async fn tcp(address: SocketAddr, kind: ListenerKind) -> Result<Self, Error> {
         let socket =
             TcpListener::bind(address).await.map_err(|error| Error::Listen { address: address.to_string(), error })?;
-        Ok(Self { kind, socket: Socket::Tcp(socket) })
+        Ok(Self { kind, socket: Socket::Tcp(socket), tls: None })
     }
 
     /// Takes over a TCP socket that someone else bound, systemd for one.
     pub fn from_std_tcp(socket: std::net::TcpListener, kind: ListenerKind) -> Result<Self, Error> {
         let tokio = socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket));
         let socket = tokio.map_err(|error| Error::Listen { address: "the socket handed down".into(), error })?;
-        Ok(Self { kind, socket: Socket::Tcp(socket) })
+        Ok(Self { kind, socket: Socket::Tcp(socket), tls: None })
     }
 
     /// Takes over a unix socket that someone else bound; its file stays theirs.
     pub fn from_std_unix(socket: std::os::unix::net::UnixListener, kind: ListenerKind) -> Result<Self, Error> {
         let tokio = socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket));
         let socket = tokio.map_err(|error| Error::Listen { address: "the socket handed down".into(), error })?;
-        Ok(Self { kind, socket: Socket::Unix(socket, SocketFile(None)) })
+        Ok(Self { kind, socket: Socket::Unix(socket, SocketFile(None)), tls: None })
     }
 
     /// Binds a unix socket with the file mode given (`0o600`, `0o660`). A socket file that a dead process left is
@@ -74,7 +87,13 @@ impl Listener {
         let socket = UnixListener::bind(path).map_err(failed)?;
         let file = SocketFile(Some(path.to_owned()));
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
-        Ok(Self { kind, socket: Socket::Unix(socket, file) })
+        Ok(Self { kind, socket: Socket::Unix(socket, file), tls: None })
+    }
+
+    /// The same, where clients are to speak TLS. The handshake counts as part of the first head.
+    #[must_use]
+    pub fn over_tls(self, config: Arc<rustls::ServerConfig>) -> Self {
+        Self { tls: Some(Tls(TlsAcceptor::from(config))), ..self }
     }
 
     /// The TCP address that was bound; none for a unix socket.

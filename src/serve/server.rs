@@ -3,7 +3,7 @@
 use super::{
     Body, Handler, Limits, Listener, Peer, Request, Response,
     connection::{SharedFraming, Watched},
-    listener::Connection,
+    listener::{Connection, Tls},
     problem,
 };
 use crate::base::{TaskGroup, task::panic_message};
@@ -16,7 +16,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, io, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -66,10 +68,12 @@ impl Server {
             match accepted {
                 Ok(connection) => {
                     let shared = shared.clone();
-                    let kind = listener.kind;
+                    let (kind, tls) = (listener.kind, listener.tls.clone());
                     group.spawn("http-connection", async move {
                         match connection {
-                            Connection::Tcp(s, a) => shared.serve(s, Peer { address: Some(a), listener: kind }).await,
+                            Connection::Tcp(s, a) => {
+                                shared.accepted(s, tls, Peer { address: Some(a), listener: kind }).await
+                            }
                             Connection::Unix(s) => shared.serve(s, Peer { address: None, listener: kind }).await,
                         }
                         drop(place);
@@ -118,6 +122,19 @@ impl Shared {
                 place = places.clone().acquire_owned() => return place.ok(),
                 () = tokio::time::sleep(CROWDED_PAUSE) => {}
             }
+        }
+    }
+
+    async fn accepted(self: Arc<Self>, socket: TcpStream, tls: Option<Tls>, peer: Peer) {
+        let Some(Tls(acceptor)) = tls else { return self.serve(socket, peer).await };
+        let shaken = tokio::select! {
+            shaken = timeout(self.limits.header_timeout, acceptor.accept(socket)) => shaken,
+            () = self.stop.cancelled() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => self.serve(stream, peer).await,
+            Ok(Err(error)) => tracing::debug!(%error, ?peer, "no tls handshake"),
+            Err(_) => tracing::debug!(?peer, "no tls handshake in time"),
         }
     }
 

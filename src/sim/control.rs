@@ -20,6 +20,8 @@
 //! | `POST /device/garbage`, `…/huge`, `…/sane` | ISAPI answers nonsense, or 10 MB; the end of either |
 //! | `POST /device/skew?ms=N` | the device's clock, in sender reports and ISAPI, is so far ahead |
 //! | `POST /device/unlock` | lockouts are forgotten |
+//! | `POST /device/auth?ask=A` | other firmware: asks for `digest-md5`, `digest-sha256`, `both`, `basic`, `digest+basic` |
+//! | `POST /device/certificate` | the certificate of HTTPS is made anew |
 //!
 //! A POST answers with the state after it, an unknown one with 404, a bad value with 400.
 
@@ -106,6 +108,8 @@ fn device_fault(verb: &str, request: &Request) -> Result<DeviceFault, Refusal> {
         "sane" => DeviceFault::Sane,
         "unlock" => DeviceFault::Unlock,
         "skew" => DeviceFault::Skew(value(request, "ms")?),
+        "auth" => DeviceFault::Asks(value(request, "ask")?),
+        "certificate" => DeviceFault::Certificate,
         _ => return Err(Refusal::NotFound),
     })
 }

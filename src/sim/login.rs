@@ -13,6 +13,7 @@ pub(super) struct Logins {
     lock: Duration,
     by_address: BTreeMap<IpAddr, Tries>,
     failed: u64,
+    accepted: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,12 +33,17 @@ pub(super) enum Standing {
 
 impl Logins {
     pub fn new(wrong_max: u32, lock: Duration) -> Self {
-        Self { wrong_max: wrong_max.max(1), lock, by_address: BTreeMap::new(), failed: 0 }
+        Self { wrong_max: wrong_max.max(1), lock, by_address: BTreeMap::new(), failed: 0, accepted: 0 }
     }
 
     /// Wrong logins ever.
     pub fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// Right logins ever.
+    pub fn accepted(&self) -> u64 {
+        self.accepted
     }
 
     /// All addresses are free again.
@@ -75,6 +81,7 @@ impl Logins {
 
     /// A right login of an address that is not locked.
     pub fn right(&mut self, address: IpAddr) {
+        self.accepted += 1;
         self.by_address.remove(&address);
     }
 }

@@ -1,4 +1,4 @@
-//! A simulated Hikvision camera or NVR: ISAPI with digest and lockout, RTSP over TCP with a picture that shows the
+//! A simulated Hikvision camera or NVR: ISAPI over HTTP and HTTPS with every login in the field and lockout, RTSP over TCP with a picture that shows the
 //! channel's number and the running time, and faults on demand.
 //!
 //! Never does: anything that the daemon needs. It imitates the wire as devices in the field speak it, so that tests
@@ -8,6 +8,7 @@
 //! stream once and fans it out. Faults change `state`, by the methods of [`Running`] or over HTTP (see `control`).
 
 mod access;
+mod certificate;
 mod clip;
 mod clockwork;
 mod control;
@@ -27,6 +28,6 @@ mod web;
 
 pub use encoder::sei::Mark;
 pub use error::Error;
-pub use options::{DeviceKind, Options};
+pub use options::{Asks, DeviceKind, Options};
 pub use running::{Running, Simulator};
 pub use state::{ChannelFault, DeviceFault};

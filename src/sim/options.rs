@@ -6,6 +6,7 @@ use crate::{
 };
 use std::{
     net::{IpAddr, Ipv4Addr},
+    str::FromStr,
     time::Duration,
 };
 
@@ -25,6 +26,36 @@ pub enum DeviceKind {
     Nvr,
 }
 
+/// What a device asks for before it lets somebody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// Digest by MD5, which is not named: nearly all of them.
+    DigestMd5,
+    /// Digest by SHA-256 alone.
+    DigestSha256,
+    /// Digest by either, in two headers.
+    DigestBoth,
+    /// Basic alone; digest is refused.
+    Basic,
+    /// Digest by MD5 and Basic, in two headers.
+    DigestAndBasic,
+}
+
+impl FromStr for Asks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "digest-md5" => Self::DigestMd5,
+            "digest-sha256" => Self::DigestSha256,
+            "both" => Self::DigestBoth,
+            "basic" => Self::Basic,
+            "digest+basic" => Self::DigestAndBasic,
+            _ => return Err("write digest-md5, digest-sha256, both, basic or digest+basic".into()),
+        })
+    }
+}
+
 /// Everything that can be chosen about a simulated device. `Options::default()` is a camera on loopback that takes
 /// free ports, user `admin`, password `Skyvis-2026`.
 #[derive(Clone, Debug)]
@@ -33,6 +64,8 @@ pub struct Options {
     pub listen: IpAddr,
     /// ISAPI's port; 0 takes a free one.
     pub http_port: u16,
+    /// ISAPI's port for HTTPS; 0 takes a free one, `None` opens none.
+    pub https_port: Option<u16>,
     /// RTSP's port; 0 takes a free one.
     pub rtsp_port: u16,
     /// The port that faults are driven by over HTTP; 0 takes a free one, `None` opens none.
@@ -65,6 +98,16 @@ pub struct Options {
     pub metadata_track: bool,
     /// `qop="auth"` in ISAPI's digest challenge, as firmware V5.5 and later has it.
     pub http_qop: bool,
+    /// What ISAPI asks for.
+    pub http_auth: Asks,
+    /// What RTSP asks for.
+    pub rtsp_auth: Asks,
+    /// How long a nonce is good for; `None`: five minutes for ISAPI, as long as its connection for RTSP.
+    pub nonce_lifetime: Option<Duration>,
+    /// A nonce is good for the URL that it was given for, as newer firmware has it.
+    pub nonce_per_url: bool,
+    /// ISAPI's refusals tell of the lockout, as newer firmware has it; else they are a web page.
+    pub tells_lock: bool,
     /// Wrong logins from one address until it is locked out.
     pub wrong_logins_max: u32,
     /// How long a lockout lasts; trying meanwhile begins it anew.
@@ -84,6 +127,7 @@ impl Default for Options {
         Self {
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             http_port: 0,
+            https_port: None,
             rtsp_port: 0,
             control_port: Some(0),
             kind: DeviceKind::Camera,
@@ -100,6 +144,11 @@ impl Default for Options {
             lying_profile: true,
             metadata_track: false,
             http_qop: true,
+            http_auth: Asks::DigestMd5,
+            rtsp_auth: Asks::DigestMd5,
+            nonce_lifetime: None,
+            nonce_per_url: false,
+            tells_lock: true,
             wrong_logins_max: 7,
             lock: Duration::from_secs(30 * 60),
             heartbeat: Duration::from_secs(10),

@@ -1,10 +1,13 @@
 //! Starting a simulator, and the handle on a started one.
 
 use super::{
-    ChannelFault, DeviceFault, Error, Options, control::Control, isapi::Isapi, port::Port, source::Sources,
-    state::Device, streaming, web,
+    ChannelFault, DeviceFault, Error, Options, certificate::Certificate, control::Control, isapi::Isapi, port::Port,
+    source::Sources, state::Device, streaming, web,
 };
-use crate::{base::TaskGroup, model::Profile};
+use crate::{
+    base::TaskGroup,
+    model::{Fingerprint, Profile},
+};
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -18,6 +21,8 @@ pub struct Simulator;
 pub struct Running {
     /// Where ISAPI listens.
     pub http_addr: SocketAddr,
+    /// Where ISAPI listens for HTTPS, if anywhere.
+    pub https_addr: Option<SocketAddr>,
     /// Where RTSP listens.
     pub rtsp_addr: SocketAddr,
     /// Where faults are driven by HTTP, if anywhere.
@@ -34,13 +39,22 @@ impl Simulator {
     pub async fn start(options: Options, group: &TaskGroup) -> Result<Running, Error> {
         options.check().map_err(Error::Options)?;
         let http = take(&options, options.http_port)?;
+        let https = options.https_port.map(|port| take(&options, port)).transpose()?;
         let rtsp = take(&options, options.rtsp_port)?;
         let control = options.control_port.map(|port| take(&options, port)).transpose()?;
         // From here on the options say where things really are: documents and serial numbers are made of them.
-        let options = Options { http_port: http.address().port(), rtsp_port: rtsp.address().port(), ..options };
-        let device = Arc::new(Device::new(options));
+        let options = Options {
+            http_port: http.address().port(),
+            https_port: https.as_ref().map(|https| https.address().port()),
+            rtsp_port: rtsp.address().port(),
+            ..options
+        };
+        let certificate = https.as_ref().map(|_| Certificate::new()).transpose().map_err(Error::Options)?;
+        let tls = certificate.as_ref().map(|c| c.server_config()).transpose().map_err(Error::Options)?;
+        let device = Arc::new(Device { certificate, ..Device::new(options) });
         let running = Running {
             http_addr: http.address(),
+            https_addr: https.as_ref().map(Port::address),
             rtsp_addr: rtsp.address(),
             control_addr: control.as_ref().map(Port::address),
             device: device.clone(),
@@ -48,7 +62,10 @@ impl Simulator {
         };
         let stop = || group.stop_token();
         let isapi = Arc::new(Isapi::new(running.clone()));
-        group.spawn("simulated isapi server", web::serve(http, device.clone(), isapi, stop()));
+        group.spawn("simulated isapi server", web::serve(http, None, device.clone(), isapi.clone(), stop()));
+        if let Some((port, tls)) = https.zip(tls) {
+            group.spawn("simulated isapi server", web::serve(port, Some(tls), device.clone(), isapi, stop()));
+        }
         if let Some(port) = control {
             let control = Arc::new(Control(running.clone()));
             group.spawn("simulator control server", web::serve_always(port, control, stop()));
@@ -111,6 +128,11 @@ impl Running {
     /// Wrong logins seen, by ISAPI and RTSP together.
     pub fn logins_failed(&self) -> u64 {
         self.device.with_logins(|l| l.failed())
+    }
+
+    /// The SHA-256 of the certificate that it shows over HTTPS.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        self.device.certificate.as_ref().map(|c| c.fingerprint())
     }
 
     /// Everything that `GET /` on the control port shows.

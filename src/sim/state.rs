@@ -1,14 +1,14 @@
 //! What a simulated device is at the moment: its channels, the faults that are on, and what has been counted.
 //! Connections watch it and behave accordingly.
 
-use super::{DeviceKind, Error, Options, clockwork::Clockwork, login::Logins};
+use super::{Asks, DeviceKind, Error, Options, certificate::Certificate, clockwork::Clockwork, login::Logins};
 use crate::{
     base::{Secret, Wall},
     model::Profile,
 };
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -76,6 +76,10 @@ pub enum DeviceFault {
     Huge,
     /// The end of `Garbage` and `Huge`.
     Sane,
+    /// Other firmware: ISAPI and RTSP ask for this from now on.
+    Asks(Asks),
+    /// A certificate made anew.
+    Certificate,
     /// All lockouts and counted wrong logins are forgotten.
     Unlock,
     /// The device's clock is this many milliseconds ahead of what the options say: in sender reports and in ISAPI.
@@ -127,6 +131,8 @@ pub(super) struct DeviceState {
     pub online: bool,
     pub answers: Answers,
     pub password: Secret,
+    pub http_auth: Asks,
+    pub rtsp_auth: Asks,
     pub booted: Instant,
     pub reboots: u64,
     pub skew_ms: i64,
@@ -164,6 +170,8 @@ pub(super) struct Device {
     pub state: watch::Sender<DeviceState>,
     pub logins: Mutex<Logins>,
     pub alerts: broadcast::Sender<Alert>,
+    /// What it shows over HTTPS, where it speaks it.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Device {
@@ -192,6 +200,8 @@ impl Device {
             online: true,
             answers: Answers::Sane,
             password: options.password.clone(),
+            http_auth: options.http_auth,
+            rtsp_auth: options.rtsp_auth,
             booted: now,
             reboots: 0,
             skew_ms: 0,
@@ -202,6 +212,7 @@ impl Device {
             state: watch::Sender::new(state),
             logins: Mutex::new(Logins::new(options.wrong_logins_max, options.lock)),
             alerts: broadcast::Sender::new(ALERTS_BEHIND_MAX),
+            certificate: None,
             options,
         }
     }
@@ -272,6 +283,11 @@ impl Device {
         let now = self.options.clock.now();
         match fault {
             DeviceFault::Unlock | DeviceFault::Reboot(_) => self.with_logins(Logins::forget),
+            DeviceFault::Certificate => {
+                if let Some(Err(error)) = self.certificate.as_ref().map(|c| c.renew()) {
+                    tracing::warn!(error, "simulated device keeps its certificate");
+                }
+            }
             _ => {}
         }
         self.state.send_modify(|s| match fault {
@@ -286,7 +302,8 @@ impl Device {
             DeviceFault::Garbage => s.answers = Answers::Garbage,
             DeviceFault::Huge => s.answers = Answers::Huge,
             DeviceFault::Sane => s.answers = Answers::Sane,
-            DeviceFault::Unlock => {}
+            DeviceFault::Asks(asks) => (s.http_auth, s.rtsp_auth) = (*asks, *asks),
+            DeviceFault::Unlock | DeviceFault::Certificate => {}
             DeviceFault::Skew(ms) => s.skew_ms = *ms,
         });
     }
@@ -325,7 +342,9 @@ impl Device {
             "reboots": device.reboots,
             "sessions_open": sum(|c| &c.sessions_open),
             "teardowns": sum(|c| &c.teardowns),
+            "fingerprint": self.certificate.as_ref().map(|c| c.fingerprint().to_string()),
             "logins_failed": self.with_logins(|l| l.failed()),
+            "logins_accepted": self.with_logins(|l| l.accepted()),
             "channels": channels.collect::<Vec<_>>(),
         })
     }

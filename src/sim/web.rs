@@ -2,12 +2,19 @@
 
 use super::{port::Port, state::Device};
 use crate::serve::{Handler, Limits, Listener, ListenerKind, Server};
+use rustls::ServerConfig;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// Serves until `stop` fires. A device that goes offline cuts its connections at once.
-pub(super) async fn serve(mut port: Port, device: Arc<Device>, handler: Arc<dyn Handler>, stop: CancellationToken) {
+pub(super) async fn serve(
+    mut port: Port,
+    tls: Option<Arc<ServerConfig>>,
+    device: Arc<Device>,
+    handler: Arc<dyn Handler>,
+    stop: CancellationToken,
+) {
     let limits = Limits { drain_timeout: Duration::ZERO, ..Limits::default() };
     let mut state = device.state.subscribe();
     while !stop.is_cancelled() {
@@ -16,6 +23,10 @@ pub(super) async fn serve(mut port: Port, device: Arc<Device>, handler: Arc<dyn 
             () = stop.cancelled() => return,
         };
         let Some(listener) = listener(socket) else { return };
+        let listener = match &tls {
+            Some(tls) => listener.over_tls(tls.clone()),
+            None => listener,
+        };
         let online = stop.child_token();
         let mut server = pin!(Server::run(listener, handler.clone(), limits.clone(), online.clone()));
         let goes_offline = async {

@@ -10,7 +10,7 @@ use crate::{
         tree::Node,
         view,
     },
-    model::{DeviceId, Profile, key::CHANNEL_MAX},
+    model::{DeviceId, Fingerprint, Profile, Trust, key::CHANNEL_MAX},
 };
 use std::{
     collections::BTreeMap,
@@ -19,6 +19,7 @@ use std::{
 };
 
 const HTTP_PORT_DEFAULT: u16 = 80;
+const HTTPS_PORT_DEFAULT: u16 = 443;
 const RTSP_PORT: RangeInclusive<i64> = 0..=65_535;
 const HOST_LEN_BYTES_MAX: usize = 253;
 const USER_LEN_BYTES_MAX: usize = 256;
@@ -48,6 +49,7 @@ fn one(scope: &Scope<'_>, id: Option<DeviceId>, origin: &Origin<'_>, defaults: &
     unbuilt::device(scope);
     let kind = scope.required("kind", "kind = \"nvr\"", kind);
     let address = scope.required("address", "address = \"192.168.1.64\"", |n| address(&as_text(n)?));
+    let fingerprint = scope.value("tls_fingerprint", None, fingerprint);
     let user = scope.required("user", "user = \"admin\"", user);
     let password = secret::read(scope, "password", "password_file", origin);
     if password.is_none() && !secret::given(scope, "password", "password_file") {
@@ -70,12 +72,16 @@ fn one(scope: &Scope<'_>, id: Option<DeviceId>, origin: &Origin<'_>, defaults: &
     }
     let enabled = scope.value("enabled", true, as_flag);
     let recording = scope.section("recording", |s| recording::of_device(s, defaults));
-    let (host, http_port) = address?;
+    let Address { host, port: http_port, https } = address?;
+    if fingerprint.is_some() && !https {
+        scope.fault("tls_fingerprint", "is that of an https address; write address = \"https://…\", or remove it");
+    }
     Some(Device {
         id: id?,
         kind: kind?,
         host,
         http_port,
+        tls: https.then(|| fingerprint.map_or(Trust::SystemRoots, Trust::Pinned)),
         rtsp_port,
         user: user?,
         password: password?,
@@ -91,6 +97,14 @@ fn kind(node: &Node) -> Result<DeviceKind, String> {
         return Err("\"gateway\" is not built yet in this version; write \"camera\" or \"nvr\"".into());
     }
     as_choice(node, &[DeviceKind::Camera, DeviceKind::Nvr].map(|k| (view::kind(k), k)))
+}
+
+/// Empty is none: the host's own authorities then decide.
+fn fingerprint(node: &Node) -> Result<Option<Fingerprint>, String> {
+    let text = as_text(node)?;
+    let how = "it stands in the device's error after a first connection without it, and on the device's own web page";
+    let read = |text: &str| text.parse().map(Some).map_err(|e| format!("`{}` {e}; {how}", clip(text)));
+    if text.is_empty() { Ok(None) } else { read(&text) }
 }
 
 fn user(node: &Node) -> Result<String, String> {
@@ -117,18 +131,31 @@ fn twice<T: PartialEq>(scope: &Scope<'_>, key: &'static str, list: &[T], show: i
     }
 }
 
-/// Reads `host`, `host:port` or `http://host:port`.
-fn address(text: &str) -> Result<(String, u16), String> {
-    let right = "write host, host:port or http://host:port, for example \"192.168.1.64\"";
+/// Where a device's ISAPI is.
+#[derive(Debug, PartialEq)]
+struct Address {
+    host: String,
+    port: u16,
+    https: bool,
+}
+
+/// Reads `host`, `host:port`, `http://host:port` or `https://host:port`.
+fn address(text: &str) -> Result<Address, String> {
+    let https = text.starts_with("https://");
+    let default = if https { HTTPS_PORT_DEFAULT } else { HTTP_PORT_DEFAULT };
+    let (host, port) = host_and_port(text, default)?;
+    Ok(Address { host, port, https })
+}
+
+fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {
+    let right = "write host, host:port or http(s)://host:port, for example \"192.168.1.64\"";
     let wrong = |why: &str| Err(format!("`{}` {why}; {right}", clip(text)));
     if text.contains('@') {
         // Not repeated in the fault: what stands before the @ may be a password.
         return Err(format!("holds a user or password; set them by `user` and `password`, and {right}"));
     }
-    if text.starts_with("https://") {
-        return Err("https is not built yet in this version; write the http address".into());
-    }
-    let rest = text.strip_prefix("http://").map_or(text, |r| r.strip_suffix('/').unwrap_or(r));
+    let bare = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let rest = bare.map_or(text, |r| r.strip_suffix('/').unwrap_or(r));
     if rest.contains("://") {
         return wrong("is not an http address");
     }
@@ -136,7 +163,7 @@ fn address(text: &str) -> Result<(String, u16), String> {
         return wrong("has a path behind the address");
     }
     if rest.parse::<Ipv6Addr>().is_ok() {
-        return Ok((rest.to_owned(), HTTP_PORT_DEFAULT));
+        return Ok((rest.to_owned(), default));
     }
     let (host, port) = match rest.strip_prefix('[') {
         Some(inner) => match inner.split_once(']') {
@@ -150,7 +177,7 @@ fn address(text: &str) -> Result<(String, u16), String> {
         None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
     };
     let port = match port.map(str::parse::<u16>) {
-        None => HTTP_PORT_DEFAULT,
+        None => default,
         Some(Ok(port @ 1..)) => port,
         Some(_) => return wrong("has a port that is not 1 to 65535"),
     };
@@ -174,7 +201,7 @@ fn has_control(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use super::{Address, address};
 
     #[test]
     fn addresses() {
@@ -186,8 +213,12 @@ mod tests {
             ("fe80::1", "fe80::1", 80),
             ("[fe80::1]:81", "fe80::1", 81),
             ("[fe80::1]", "fe80::1", 80),
+            ("https://nvr.lan", "nvr.lan", 443),
+            ("https://nvr.lan:8443/", "nvr.lan", 8443),
+            ("https://fe80::1", "fe80::1", 443),
         ] {
-            assert_eq!(address(text), Ok((host.to_owned(), port)), "{text}");
+            let https = text.starts_with("https");
+            assert_eq!(address(text), Ok(Address { host: host.to_owned(), port, https }), "{text}");
         }
         for (text, why) in [
             ("", "host"),
@@ -198,7 +229,8 @@ mod tests {
             ("a b", "host"),
             ("http://nvr/ISAPI", "path"),
             ("rtsp://nvr", "http address"),
-            ("https://nvr", "not built yet"),
+            ("https://nvr/doc/page", "path"),
+            ("https://admin:hunter2@nvr", "`user`"),
             ("[fe80::1]81", "1 to 65535"),
             ("[nvr]:80", "brackets"),
             ("http://admin:hunter2@nvr", "`user`"),

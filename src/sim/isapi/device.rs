@@ -109,7 +109,7 @@ pub(super) fn user_check() -> Element {
 pub(super) fn admin_accesses(device: &Device) -> Element {
     let ports = [
         ("HTTP", device.options.http_port, true),
-        ("HTTPS", 443, false),
+        ("HTTPS", device.options.https_port.unwrap_or(443), device.options.https_port.is_some()),
         ("RTSP", device.options.rtsp_port, true),
         ("DEV_MANAGE", 8000, true),
     ];

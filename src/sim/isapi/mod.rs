@@ -12,7 +12,7 @@ mod xml;
 
 use super::{
     DeviceFault, DeviceKind,
-    access::{self, Access},
+    access::{self, Access, Door, Knock},
     login::Standing,
     running::Running,
     state::Answers,
@@ -40,6 +40,11 @@ const REBOOT: Duration = Duration::from_secs(3);
 /// Neither XML nor text.
 const GARBAGE: &[u8] = b"<?xml version=\"1.0\"?><DeviceInfo><deviceName>&&</model>\xff\xfe\x00<<Dev";
 
+/// What firmware without `userCheck` in its refusals answers.
+const DOCUMENT_ERROR: &str = "<!DOCTYPE html>\n<html><head><title>Document Error: Unauthorized</title></head>\n\
+    <body><h2>Access Error: 401 -- Unauthorized</h2>\n<p>Authentication Error: Access Denied! \
+    Authorization required.</p></body></html>\n";
+
 /// ISAPI of one simulated device.
 pub(super) struct Isapi {
     running: Running,
@@ -65,7 +70,8 @@ enum Status {
 
 impl Isapi {
     pub fn new(running: Running) -> Self {
-        Self { running, nonces: Mutex::new(Nonces::new(NONCE_LIFETIME)) }
+        let lifetime = running.device.options.nonce_lifetime.unwrap_or(NONCE_LIFETIME);
+        Self { running, nonces: Mutex::new(Nonces::new(lifetime)) }
     }
 
     async fn respond(&self, request: Request) -> Response {
@@ -75,10 +81,11 @@ impl Isapi {
         let authorization = request.header(header::AUTHORIZATION);
         let access = {
             let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-            access::check(device, &mut nonces, peer, method, authorization, device.options.http_qop)
+            let uri = request.uri.path_and_query().map_or("/", |uri| uri.as_str());
+            access::check(device, &mut nonces, &Knock { door: Door::Isapi, peer, method, uri, authorization })
         };
-        if let Access::Refused { challenge, standing } = access {
-            return refusal(&challenge, standing);
+        if let Access::Refused { challenges, standing } = access {
+            return refusal(&challenges, device.options.tells_lock.then_some(standing));
         }
         match device.state.borrow().answers {
             Answers::Sane => {}
@@ -188,8 +195,22 @@ fn answer(status: StatusCode, body: Body) -> Response {
     response
 }
 
-/// 401 with what newer firmware says of the lockout, whatever was asked for.
-fn refusal(challenge: &str, standing: Standing) -> Response {
+/// 401 with what newer firmware says of the lockout, whatever was asked for, or with the web page of older firmware.
+fn refusal(challenges: &[String], standing: Option<Standing>) -> Response {
+    let mut response = match standing {
+        Some(standing) => answer(StatusCode::UNAUTHORIZED, Body::bytes(user_check(standing))),
+        None => answer(StatusCode::UNAUTHORIZED, Body::bytes(DOCUMENT_ERROR)),
+    };
+    if standing.is_none() {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    }
+    for value in challenges.iter().filter_map(|c| HeaderValue::from_str(c).ok()) {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+fn user_check(standing: Standing) -> String {
     let (status, seconds, left) = match standing {
         Standing::Free { tries_left } => ("unlock", 0, tries_left),
         Standing::Locked { seconds } => ("lock", seconds, 0),
@@ -201,10 +222,5 @@ fn refusal(challenge: &str, standing: Standing) -> Response {
         .with("lockStatus", status)
         .with("unlockTime", seconds)
         .with("retryLoginTime", left);
-    let text = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{body}");
-    let mut response = answer(StatusCode::UNAUTHORIZED, Body::bytes(text));
-    if let Ok(value) = HeaderValue::from_str(challenge) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-    }
-    response
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{body}")
 }

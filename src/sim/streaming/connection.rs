@@ -13,7 +13,7 @@ use crate::{
         sdp,
     },
     sim::{
-        access::{self, Access},
+        access::{self, Access, Door, Knock},
         clip,
         source::Unit,
     },
@@ -45,7 +45,7 @@ pub(super) async fn run(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>
         reader,
         writer,
         parser: Parser::default(),
-        nonces: Nonces::new(NONCE_LIFETIME),
+        nonces: Nonces::new(shared.device.options.nonce_lifetime.unwrap_or(NONCE_LIFETIME)),
         session: None,
         target,
         heard: now,
@@ -231,7 +231,9 @@ impl Connection {
         let response = match request.method.as_str() {
             "OPTIONS" => Response::new(200).header("Public", METHODS),
             method => match self.check(method, request) {
-                Access::Refused { challenge, .. } => Response::new(401).header("WWW-Authenticate", challenge),
+                Access::Refused { challenges, .. } => challenges
+                    .into_iter()
+                    .fold(Response::new(401), |response, challenge| response.header("WWW-Authenticate", challenge)),
                 Access::Granted => match method {
                     "DESCRIBE" => self.describe(request),
                     "SETUP" => self.setup(request),
@@ -252,8 +254,9 @@ impl Connection {
     }
 
     fn check(&mut self, method: &str, request: &Request) -> Access {
-        let authorization = request.header("Authorization");
-        access::check(&self.shared.device, &mut self.nonces, self.peer.ip(), method, authorization, false)
+        let (authorization, peer) = (request.header("Authorization"), self.peer.ip());
+        let knock = Knock { door: Door::Rtsp, peer, method, uri: &request.uri, authorization };
+        access::check(&self.shared.device, &mut self.nonces, &knock)
     }
 
     /// The stream that a URI means, if this device has it and it is online. Notes it for faults to come.

@@ -1,5 +1,7 @@
 //! Against servers of a few lines, which answer what a test wants.
 
+mod tls;
+
 use super::*;
 use bytes::Bytes;
 use std::time::Duration;
