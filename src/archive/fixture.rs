@@ -135,7 +135,8 @@ impl Bench {
 }
 
 fn track(frames: &[&Frame], zero: i64, step: u32) -> FragmentTrack {
-    let samples = frames.iter().map(|f| Sample { data: f.data.clone(), duration: step, key: f.key }).collect();
+    let samples =
+        frames.iter().map(|f| Sample { data: f.data.clone(), duration: step, offset: f.offset, key: f.key }).collect();
     FragmentTrack { first_ticks: (frames[0].ticks - zero).max(0) as u64, samples }
 }
 

@@ -4,7 +4,7 @@
 //! A row and its table are apart, so that a range of days is read without loading a single table. Keys begin with the
 //! stream and go on with the start, so that a range of time is a range of keys.
 
-use super::{Error, layout::Name};
+use super::{Error, layout::Name, old::OldTable};
 use crate::{
     base::Wall,
     model::{Range, SampleTable, Segment, StreamKey},
@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
 const SEGMENTS: Keyspace<Segment> = Keyspace::new(0x20, "segments", Codec::Postcard);
-const TABLES: Keyspace<SampleTable> = Keyspace::new(0x21, "sample tables", Codec::Postcard);
+const TABLES: Keyspace<SampleTable> = Keyspace::new(0x2e, "sample tables", Codec::Postcard);
+/// Tables as they were written before samples had offsets. They are read, and go with their rows.
+const TABLES_OLD: Keyspace<OldTable> = Keyspace::new(0x21, "old sample tables", Codec::Postcard);
 const MARKS: Keyspace<Mark> = Keyspace::new(0x22, "segment marks", Codec::Postcard);
 const USAGE: Keyspace<StreamUsage> = Keyspace::new(0x23, "recording usage", Codec::Postcard);
 const IDENTITY: Keyspace<String> = Keyspace::new(0x24, "recordings identity", Codec::Postcard);
@@ -110,7 +112,11 @@ impl Index {
 
     /// The sample table of a row.
     pub fn table(&self, stream: &StreamKey, start: Wall) -> Result<Option<SampleTable>, Error> {
-        Ok(self.store.get(&TABLES, &key(stream, start))?)
+        let key = key(stream, start);
+        if let Some(table) = self.store.get(&TABLES, &key)? {
+            return Ok(Some(table));
+        }
+        Ok(self.store.get(&TABLES_OLD, &key)?.map(SampleTable::from))
     }
 
     /// Rows that have a moment in common with the range, by start, so many at most.
@@ -270,6 +276,7 @@ impl Staged<'_> {
                 let key = key(stream, *start);
                 let batch = std::mem::take(&mut self.batch);
                 self.batch = batch.delete(&SEGMENTS, &key).delete(&TABLES, &key).delete(&MARKS, &key);
+                self.batch = std::mem::take(&mut self.batch).delete(&TABLES_OLD, &key);
                 self.account(stream, *start, old.as_ref(), None);
                 Ok(())
             }
@@ -302,7 +309,7 @@ impl Staged<'_> {
         let old = self.row(&segment.stream, segment.start)?;
         let mut batch = std::mem::take(&mut self.batch).put(&SEGMENTS, &key, &segment)?;
         if let Some(table) = table {
-            batch = batch.put(&TABLES, &key, table)?;
+            batch = batch.put(&TABLES, &key, table)?.delete(&TABLES_OLD, &key);
         }
         self.batch = match mark {
             Some(mark) => batch.put(&MARKS, &key, &mark)?,

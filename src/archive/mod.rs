@@ -16,6 +16,7 @@ mod handle;
 mod identity;
 mod index;
 pub mod layout;
+mod old;
 mod recover;
 mod reindex;
 mod repair;

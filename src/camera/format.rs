@@ -3,6 +3,9 @@
 use crate::model::{AudioFormat, StreamFormat, VideoCodec, VideoFormat};
 use retina::{client::Stream, codec::ParametersRef};
 
+/// Samples in one AAC frame.
+const AAC_FRAME_TICKS: u32 = 1024;
+
 /// The tracks of a session that are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tracks {
@@ -63,5 +66,10 @@ fn audio_format(stream: &Stream) -> Option<AudioFormat> {
     let entry = parameters.mp4_sample_entry().build().ok()?;
     let sample_rate = parameters.clock_rate();
     let rfc6381 = parameters.rfc6381_codec()?.to_owned();
-    (sample_rate > 0).then(|| AudioFormat { rfc6381, sample_rate, sample_entry: entry.into() })
+    (sample_rate > 0).then(|| AudioFormat {
+        rfc6381,
+        sample_rate,
+        frame_ticks: AAC_FRAME_TICKS,
+        sample_entry: entry.into(),
+    })
 }

@@ -286,7 +286,7 @@ impl<'a> Intake<'a> {
                 view.clock_skew_ms = skew;
             });
         }
-        self.publisher.publish(Frame { session: self.session, track, ticks, wall, key, data, format });
+        self.publisher.publish(Frame { session: self.session, track, ticks, offset: 0, wall, key, data, format });
     }
 }
 

@@ -18,6 +18,7 @@ fn frame(n: i64, key: bool, bytes: usize) -> Frame {
         session: SessionId(1),
         track: TrackKind::Video,
         ticks: n,
+        offset: 0,
         wall: Wall::from_micros(n),
         key,
         data: Bytes::from(vec![0; bytes]),

@@ -102,6 +102,7 @@ pub fn nal_kind(codec: VideoCodec, nal: &[u8]) -> NalKind {
             32..=34 => NalKind::ParameterSet,
             _ => NalKind::Other,
         },
+        VideoCodec::Mjpeg => NalKind::Other,
     }
 }
 

@@ -10,11 +10,15 @@ pub mod avc;
 pub mod error;
 pub mod fmp4;
 pub mod hls;
+pub mod order;
+pub mod sound;
 pub mod vod;
 
 pub use error::Error;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod reordered_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -35,10 +35,16 @@ pub(crate) fn footage(
     };
     for (n, begin) in frames.clone().step_by(per).enumerate() {
         let end = (begin + per).min(frames.end);
-        let video = clip.video[begin..end].iter();
+        let video = (begin..end).map(|n| (&clip.video[n], i32::try_from(clip.shown[n] - n as i64).unwrap()));
+        let sample = |((data, key), late): (&(bytes::Bytes, bool), i32)| Sample {
+            data: data.clone(),
+            duration: step,
+            offset: late * step.cast_signed(),
+            key: *key,
+        };
         let video = FragmentTrack {
             first_ticks: (begin - frames.start) as u64 * u64::from(step),
-            samples: video.map(|(data, key)| Sample { data: data.clone(), duration: step, key: *key }).collect(),
+            samples: video.map(sample).collect(),
         };
         let audio = (rate > 0).then(|| {
             let (first, last) =
@@ -48,7 +54,7 @@ pub(crate) fn footage(
             FragmentTrack {
                 first_ticks: first as u64 * u64::from(fixture::AAC_SAMPLES) - zero,
                 samples: samples
-                    .map(|data| Sample { data: data.clone(), duration: fixture::AAC_SAMPLES, key: true })
+                    .map(|data| Sample { data: data.clone(), duration: fixture::AAC_SAMPLES, offset: 0, key: true })
                     .collect(),
             }
         });

@@ -22,6 +22,8 @@ pub enum VideoCodec {
     H264,
     /// HEVC, ISO/IEC 23008-2.
     H265,
+    /// Motion JPEG: every picture stands for itself.
+    Mjpeg,
 }
 
 /// How a stream's pictures are coded. Its clock is always 90 kHz.
@@ -29,24 +31,26 @@ pub enum VideoCodec {
 pub struct VideoFormat {
     /// The codec.
     pub codec: VideoCodec,
-    /// RFC 6381, for example `avc1.4D0029`.
+    /// RFC 6381, for example `avc1.4D0029`, `mp4v.6C`.
     pub rfc6381: String,
     /// Pixels.
     pub width: u16,
     /// Pixels.
     pub height: u16,
-    /// The complete `avc1` or `hvc1` box for the MP4 sample description.
+    /// The complete `avc1`, `hvc1` or `mp4v` box for the MP4 sample description.
     pub sample_entry: Bytes,
 }
 
 /// How a stream's sound is coded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudioFormat {
-    /// RFC 6381, for example `mp4a.40.2`.
+    /// RFC 6381, for example `mp4a.40.2`, `flac`.
     pub rfc6381: String,
     /// Ticks per second of audio timestamps, and samples per second.
     pub sample_rate: u32,
-    /// The complete `mp4a` box for the MP4 sample description.
+    /// How many samples a frame usually holds: how long the last one of a run lasts.
+    pub frame_ticks: u32,
+    /// The complete `mp4a` or `fLaC` box for the MP4 sample description.
     pub sample_entry: Bytes,
 }
 
@@ -76,11 +80,15 @@ pub struct Frame {
     /// Decoding time since the session began, in the track's timescale: 90 kHz, or the audio sample rate.
     /// Grows strictly within a track.
     pub ticks: i64,
+    /// From decoding to showing, in the same ticks. Not 0 only where pictures are shown in another order than they are
+    /// decoded in; then below 0 too, since decoding times are spread like showing times, beginning with the same.
+    pub offset: i32,
     /// When the camera took it, in UTC, as well as is known.
     pub wall: Wall,
     /// Decoding can begin here. Always true for audio.
     pub key: bool,
-    /// Video: NAL units, each behind its length in 4 bytes, without parameter sets. Audio: one raw AAC frame.
+    /// Video: NAL units, each behind its length in 4 bytes, without parameter sets; or one JPEG. Audio: one raw AAC or
+    /// FLAC frame.
     pub data: Bytes,
     /// The format it is in.
     pub format: Arc<StreamFormat>,
@@ -102,6 +110,7 @@ impl VideoCodec {
         match self {
             Self::H264 => "h264",
             Self::H265 => "h265",
+            Self::Mjpeg => "mjpeg",
         }
     }
 }

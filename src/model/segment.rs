@@ -51,7 +51,7 @@ pub fn ticks_to_micros(ticks: u64, timescale: u32) -> i64 {
 pub struct SampleTable {
     /// Length of what is in front of the first fragment (`ftyp`, `moov`, the origin box), in bytes.
     pub init_bytes: u32,
-    /// The `stsd` entry (`avc1`, `hvc1`) of the video track.
+    /// The `stsd` entry (`avc1`, `hvc1`, `mp4v`) of the video track.
     #[serde(with = "serde_bytes_vec")]
     pub video_entry: Vec<u8>,
     /// The `stsd` entry of the audio track; empty without audio.
@@ -78,6 +78,8 @@ pub struct TrackSamples {
     pub sizes: Vec<u32>,
     /// Ticks that each sample lasts.
     pub durations: Vec<u32>,
+    /// Ticks from each sample's decoding to its showing; empty where all are 0.
+    pub offsets: Vec<i32>,
     /// Numbers of the samples at which decoding can begin, ascending. Empty for audio: all are.
     pub keys: Vec<u32>,
     /// Runs of samples that lie together in the file, one a fragment.
@@ -99,11 +101,23 @@ impl TrackSamples {
         self.durations.iter().map(|d| u64::from(*d)).sum()
     }
 
+    /// From decoding to showing of sample number `n`.
+    pub fn offset(&self, n: usize) -> i32 {
+        self.offsets.get(n).copied().unwrap_or(0)
+    }
+
     /// Adds the samples of the next fragment. `keys` of `more` are counted from its own first sample.
     pub fn append(&mut self, more: &TrackSamples) {
         let base = u32::try_from(self.sizes.len()).unwrap_or(u32::MAX);
         if self.sizes.is_empty() {
             self.first_ticks = more.first_ticks;
+        }
+        // Most streams show pictures as they are decoded, and keep no offsets at all.
+        if !more.offsets.is_empty() {
+            self.offsets.resize(self.sizes.len(), 0);
+            self.offsets.extend_from_slice(&more.offsets);
+        } else if !self.offsets.is_empty() {
+            self.offsets.resize(self.sizes.len() + more.sizes.len(), 0);
         }
         self.sizes.extend_from_slice(&more.sizes);
         self.durations.extend_from_slice(&more.durations);

@@ -358,7 +358,7 @@ impl Assembler {
                 self.audio.get(1).map(|next| u32::try_from(next.ticks.saturating_sub(frame.ticks)).unwrap_or(u32::MAX));
             let duration = match next {
                 Some(duration) => duration,
-                None if ends => cut::AUDIO_TICKS_DEFAULT,
+                None if ends => frame.format.audio.as_ref().map_or(1, |a| a.frame_ticks.max(1)),
                 None => break,
             };
             let Some(frame) = self.audio.pop_front() else { break };
@@ -371,7 +371,7 @@ impl Assembler {
                 let zero = i128::from(place.zero) * rate / i128::from(VIDEO_TIMESCALE);
                 track.first_ticks = u64::try_from(i128::from(frame.ticks) - zero).unwrap_or(0);
             }
-            track.samples.push(Sample { data: frame.data, duration, key: true });
+            track.samples.push(Sample { data: frame.data, duration, offset: 0, key: true });
         }
         track
     }
@@ -426,7 +426,7 @@ impl Run {
             }
             self.pending_bytes -= frame.data.len();
             let duration = u32::try_from(until - frame.ticks).unwrap_or(u32::MAX).max(1);
-            track.samples.push(Sample { data: frame.data, duration, key: frame.key });
+            track.samples.push(Sample { data: frame.data, duration, offset: frame.offset, key: frame.key });
         }
         (track, end_of_last)
     }

@@ -19,8 +19,6 @@ pub const AUDIO_FRAMES_MAX: usize = 1024;
 pub const AUDIO_LEAD_SECONDS_MAX: i64 = 2;
 /// How long a lone picture lasts.
 pub const FRAME_TICKS_DEFAULT: u32 = VIDEO_TIMESCALE / 25;
-/// How many samples a lone AAC frame lasts.
-pub const AUDIO_TICKS_DEFAULT: u32 = 1024;
 
 /// What the settings ask, in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

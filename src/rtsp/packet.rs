@@ -64,6 +64,7 @@ impl Packetiser {
                     let head = [nal[0] & 0x81 | H265_FU << 1, nal[1]];
                     self.fragments(&head, nal[0] >> 1 & 0x3f, &nal[2..], (last, timestamp), out);
                 }
+                VideoCodec::Mjpeg => {}
             }
         }
     }
@@ -136,7 +137,7 @@ mod tests {
         for (_, _, _, p) in packets {
             let (is_fu, head_len) = match codec {
                 VideoCodec::H264 => (p[0] & 0x1f == H264_FU_A, 1),
-                VideoCodec::H265 => (p[0] >> 1 & 0x3f == H265_FU, 2),
+                _ => (p[0] >> 1 & 0x3f == H265_FU, 2),
             };
             if !is_fu {
                 out.push(p.to_vec());
@@ -146,7 +147,7 @@ mod tests {
             if fu & FU_START != 0 {
                 out.push(match codec {
                     VideoCodec::H264 => vec![p[0] & 0xe0 | fu & 0x1f],
-                    VideoCodec::H265 => vec![p[0] & 0x81 | (fu & 0x3f) << 1, p[1]],
+                    _ => vec![p[0] & 0x81 | (fu & 0x3f) << 1, p[1]],
                 });
             }
             out.last_mut().unwrap().extend_from_slice(&p[head_len + 1..]);

@@ -92,6 +92,7 @@ impl Description {
         let (name, parameters) = match video.codec {
             VideoCodec::H264 => ("H264", h264_parameters(video, &sets)),
             VideoCodec::H265 => ("H265", h265_parameters(&sets)),
+            VideoCodec::Mjpeg => ("JPEG", String::new()),
         };
         vec![
             format!("m=video 0 RTP/AVP {pt}"),

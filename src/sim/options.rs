@@ -173,6 +173,9 @@ impl Options {
         if !fits(width) || !fits(height) {
             return Err(format!("{width}x{height}: each side must be 64 to {SIDE_MAX_PIXELS} and a multiple of 32"));
         }
+        if self.codec == VideoCodec::Mjpeg {
+            return Err("the simulator codes H.264 and H.265 only".into());
+        }
         if self.key_interval.is_zero() || self.heartbeat.is_zero() || self.session_timeout.is_zero() {
             return Err("key interval, heartbeat and session timeout must be longer than nothing".into());
         }

@@ -174,7 +174,7 @@ impl Coder {
                 let encoder = Box::new(Encoder::new(settings(device, channel, size)));
                 Self::H264 { canvas: encoder.canvas(), encoder, size, filler: filler(H264_FILLER, bytes) }
             }
-            VideoCodec::H265 => {
+            VideoCodec::H265 | VideoCodec::Mjpeg => {
                 let clip = if profile == Profile::Main { Clip::main() } else { Clip::sub() };
                 Self::H265 { clip, at: 0, filler: filler(H265_FILLER, bytes) }
             }

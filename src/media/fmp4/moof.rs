@@ -37,7 +37,7 @@ pub fn moof(sequence: u32, trafs: &[Traf<'_>], media_bytes: u64) -> Result<Vec<u
         return Err(Error::TooLarge { what: "a fragment's media", size: media_bytes, limit: FRAGMENT_BYTES_MAX });
     }
     let samples: usize = trafs.iter().flat_map(|t| &t.runs).map(|r| r.samples.len()).sum();
-    let mut out = Boxes::with_capacity(samples * 12 + 256);
+    let mut out = Boxes::with_capacity(samples * 16 + 256);
     let mut offsets = Vec::new();
     out.boxed(b"moof", |b| {
         b.full(b"mfhd", 0, 0, |b| b.u32(sequence));
@@ -76,8 +76,12 @@ fn trun(out: &mut Boxes, table: &TrackSamples, run: &Run, video: bool, offsets: 
     const DURATION: u32 = 0x100;
     const SIZE: u32 = 0x200;
     const FLAGS: u32 = 0x400;
-    let flags = OFFSET | DURATION | SIZE | if video { FLAGS } else { 0 };
-    out.full(b"trun", 0, flags, |b| {
+    const COMPOSITION: u32 = 0x800;
+    let reordered = run.samples.clone().any(|n| table.offset(n) != 0);
+    let with = |flag: u32, wanted: bool| if wanted { flag } else { 0 };
+    let flags = OFFSET | DURATION | SIZE | with(FLAGS, video) | with(COMPOSITION, reordered);
+    // Version 1: composition offsets have a sign.
+    out.full(b"trun", u8::from(reordered), flags, |b| {
         b.count(run.samples.len());
         offsets.push((b.len(), run.media_offset));
         b.u32(0);
@@ -89,6 +93,9 @@ fn trun(out: &mut Boxes, table: &TrackSamples, run: &Run, video: bool, offsets: 
                 let is_key = table.keys.get(key).is_some_and(|k| *k as usize == n);
                 key += usize::from(is_key);
                 b.u32(if is_key { FLAGS_KEY } else { FLAGS_DELTA });
+            }
+            if reordered {
+                b.u32(table.offset(n).cast_unsigned());
             }
         }
     });

@@ -267,16 +267,16 @@ fn read_traf(traf: &[u8], moof_at: u64) -> Option<(u32, FragmentRun)> {
     let track = u32_at(parse::child(traf, b"tfhd")?, 4)?;
     let first_ticks = u64_at(parse::child(traf, b"tfdt")?, 4)?;
     let trun = parse::child(traf, b"trun")?;
-    let flags = u32_at(trun, 0)?;
-    let with_flags = match flags {
-        0x701 => true,
-        0x301 => false,
+    let (with_flags, with_offsets) = match u32_at(trun, 0)? {
+        0x0000_0701 => (true, false),
+        0x0000_0301 => (false, false),
+        0x0100_0f01 => (true, true),
         _ => return None,
     };
     let count = usize::try_from(u32_at(trun, 4)?).ok()?;
     let offset = u64::from(u32_at(trun, 8)?);
     let entries = trun.get(12..)?;
-    let entry_bytes = if with_flags { 12 } else { 8 };
+    let entry_bytes = 8 + if with_flags { 4 } else { 0 } + if with_offsets { 4 } else { 0 };
     if count == 0 || count > SAMPLES_MAX || entries.len() != count * entry_bytes {
         return None;
     }
@@ -289,6 +289,9 @@ fn read_traf(traf: &[u8], moof_at: u64) -> Option<(u32, FragmentRun)> {
         bytes += u64::from(size);
         if with_flags && track == VIDEO_TRACK && u32_at(entry, 8)? == FLAGS_KEY {
             samples.keys.push(n);
+        }
+        if with_offsets {
+            samples.offsets.push(u32_at(entry, 12)?.cast_signed());
         }
     }
     let start = moof_at.checked_add(offset)?;

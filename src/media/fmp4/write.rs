@@ -20,6 +20,8 @@ pub struct Sample {
     pub data: Bytes,
     /// Ticks until the next sample of its track.
     pub duration: u32,
+    /// Ticks from decoding to showing.
+    pub offset: i32,
     /// Decoding can begin here.
     pub key: bool,
 }
@@ -174,9 +176,13 @@ fn samples_of(track: &FragmentTrack, keys: bool) -> Result<(TrackSamples, u64), 
         }
         samples.sizes.push(u32::try_from(sample.data.len()).expect("a sample is at most FRAGMENT_BYTES_MAX"));
         samples.durations.push(sample.duration);
+        samples.offsets.push(sample.offset);
         if keys && sample.key {
             samples.keys.push(u32::try_from(n).unwrap_or(u32::MAX));
         }
+    }
+    if samples.offsets.iter().all(|o| *o == 0) {
+        samples.offsets.clear();
     }
     Ok((samples, bytes))
 }

@@ -183,13 +183,14 @@ impl<'a> Plan<'a> {
         let keys = track.keys[keys].iter().map(|k| k - first);
         let durations = &track.durations[piece.video.clone()];
         let sizes = &track.sizes[piece.video.clone()];
+        let offsets = track.offsets.get(piece.video.clone()).unwrap_or_default();
         if insert_bytes == 0 {
-            self.video.push_samples(sizes, durations, keys);
+            self.video.push_samples(sizes, durations, offsets, keys);
         } else {
             let mut sizes = sizes.to_vec();
             let more = u32::try_from(insert_bytes).unwrap_or(0);
             keys.clone().for_each(|k| sizes[k as usize] = sizes[k as usize].saturating_add(more));
-            self.video.push_samples(&sizes, durations, keys);
+            self.video.push_samples(&sizes, durations, offsets, keys);
         }
         let shown = self.video.ticks - before - hidden;
         if let Some(edit) = self.edits.last_mut() {

@@ -76,6 +76,9 @@ pub(super) fn check(source: &Source) -> Result<(), Error> {
             return Err(fault("sizes, durations and chunks differ in number"));
         }
     }
+    if !video.offsets.is_empty() && video.offsets.len() != video.sizes.len() {
+        return Err(fault("sizes and offsets differ in number"));
+    }
     if video_entry.is_empty() || (!audio.sizes.is_empty() && (audio_entry.is_empty() || *audio_timescale == 0)) {
         return Err(fault("a track has no sample entry"));
     }

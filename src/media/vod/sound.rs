@@ -46,6 +46,7 @@ impl<'a> Sound<'a> {
         self.tables.push_samples(
             &table.audio.sizes[samples.clone()],
             &table.audio.durations[samples],
+            &[],
             std::iter::empty(),
         );
     }

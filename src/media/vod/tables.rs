@@ -8,6 +8,8 @@ pub(super) struct Tables<'a> {
     /// (samples, ticks each)
     stts: Vec<(u32, u32)>,
     sizes: Vec<u32>,
+    /// (samples, ticks from decoding to showing)
+    ctts: Vec<(u32, i32)>,
     /// Numbers of key frames, from 1.
     keys: Vec<u32>,
     /// (first chunk, samples a chunk, sample description), each from 1
@@ -25,13 +27,33 @@ impl<'a> Tables<'a> {
         self.sizes.reserve(samples);
     }
 
-    /// Adds samples one behind the other. A duration of 0 would make two samples share a moment.
-    pub(super) fn push_samples(&mut self, sizes: &[u32], durations: &[u32], keys: impl Iterator<Item = u32>) {
+    /// Adds samples one behind the other. A duration of 0 would make two samples share a moment. `offsets` may be
+    /// empty.
+    pub(super) fn push_samples(
+        &mut self,
+        sizes: &[u32],
+        durations: &[u32],
+        offsets: &[i32],
+        keys: impl Iterator<Item = u32>,
+    ) {
+        match offsets {
+            [] => self.push_offsets(sizes.len(), 0),
+            offsets => offsets.iter().for_each(|offset| self.push_offsets(1, *offset)),
+        }
         let base = u32::try_from(self.sizes.len()).expect("plan_mp4 bounds the number of samples") + 1;
         self.sizes.extend_from_slice(sizes);
         self.keys.extend(keys.map(|k| base + k));
         for duration in durations {
             self.push_duration((*duration).max(1));
+        }
+    }
+
+    fn push_offsets(&mut self, samples: usize, offset: i32) {
+        let samples = u32::try_from(samples).expect("plan_mp4 bounds the number of samples");
+        match self.ctts.last_mut() {
+            Some((count, each)) if *each == offset => *count += samples,
+            _ if samples == 0 => {}
+            _ => self.ctts.push((samples, offset)),
         }
     }
 
@@ -80,6 +102,7 @@ impl<'a> Tables<'a> {
     /// Bytes that [`Tables::write`] makes at most.
     pub(super) fn bytes_bound(&self) -> usize {
         128 + self.stts.len() * 8
+            + self.ctts.len() * 8
             + self.sizes.len() * 4
             + self.keys.len() * 4
             + self.stsc.len() * 12
@@ -96,6 +119,15 @@ impl<'a> Tables<'a> {
                 b.u32(*each);
             }
         });
+        if self.ctts.iter().any(|(_, offset)| *offset != 0) {
+            out.full(b"ctts", 1, 0, |b| {
+                b.count(self.ctts.len());
+                for (count, each) in &self.ctts {
+                    b.u32(*count);
+                    b.u32(each.cast_unsigned());
+                }
+            });
+        }
         if video {
             out.full(b"stss", 0, 0, |b| {
                 b.count(self.keys.len());

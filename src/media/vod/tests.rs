@@ -329,6 +329,7 @@ fn imagined(files: usize, frames: u32, frame_bytes: u32) -> Vec<Source> {
         first_ticks: 0,
         sizes: vec![frame_bytes; frames as usize],
         durations: vec![3600; frames as usize],
+        offsets: Vec::new(),
         keys: (0..frames).step_by(50).collect(),
         chunks: (0..frames / chunk_samples)
             .map(|n| Chunk {

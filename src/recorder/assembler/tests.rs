@@ -10,7 +10,12 @@ fn format(name: &str) -> Arc<StreamFormat> {
     let entry = Bytes::copy_from_slice(name.as_bytes());
     let video =
         VideoFormat { codec: VideoCodec::H264, rfc6381: name.into(), width: 16, height: 16, sample_entry: entry };
-    let audio = AudioFormat { rfc6381: "mp4a.40.2".into(), sample_rate: AUDIO_RATE, sample_entry: Bytes::new() };
+    let audio = AudioFormat {
+        rfc6381: "mp4a.40.2".into(),
+        sample_rate: AUDIO_RATE,
+        frame_ticks: 1024,
+        sample_entry: Bytes::new(),
+    };
     Arc::new(StreamFormat { video, audio: Some(audio) })
 }
 
@@ -20,6 +25,7 @@ fn frame(session: u64, ticks: i64, key: bool, id: u32) -> Frame {
         session: SessionId(session),
         track: TrackKind::Video,
         ticks,
+        offset: 0,
         wall: Wall::from_micros(ticks_to_micros(u64::try_from(ticks).unwrap(), VIDEO_TIMESCALE)),
         key,
         data: Bytes::copy_from_slice(&id.to_be_bytes()),

@@ -34,6 +34,8 @@ impl Mark {
         match codec {
             VideoCodec::H264 => bits::nal(&[H264_SEI], &payload),
             VideoCodec::H265 => bits::nal(&[H265_PREFIX_SEI << 1, 1], &payload),
+            // RTP carries no more of a JPEG than its scan: there is no place for a mark.
+            VideoCodec::Mjpeg => Bytes::new(),
         }
     }
 

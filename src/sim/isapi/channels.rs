@@ -112,12 +112,13 @@ fn stream(device: &Device, channel: &Channel, state: ChannelState, profile: Prof
     let (width, height) = match (options.codec, profile) {
         (VideoCodec::H264, Profile::Main) => state.size,
         (VideoCodec::H264, Profile::Sub) => (state.size.0 / 2, state.size.1 / 2),
-        (VideoCodec::H265, Profile::Main) => (640, 360),
-        (VideoCodec::H265, Profile::Sub) => (320, 180),
+        (_, Profile::Main) => (640, 360),
+        (_, Profile::Sub) => (320, 180),
     };
     let codec = match options.codec {
         VideoCodec::H264 => "H.264",
         VideoCodec::H265 => "H.265",
+        VideoCodec::Mjpeg => "MJPEG",
     };
     let input = match options.kind {
         DeviceKind::Camera => "videoInputChannelID",
