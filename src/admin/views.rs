@@ -82,6 +82,8 @@ pub(super) struct StreamView {
     pub width: Option<u16>,
     /// Pixels.
     pub height: Option<u16>,
+    /// What is done with its sound; null where it has none, and before the first session.
+    pub audio: Option<camera::AudioView>,
     /// Pictures per second of the last seconds.
     pub fps: f64,
     /// Bits per second of the last seconds, sound included.
@@ -90,6 +92,8 @@ pub(super) struct StreamView {
     pub last_frame: Option<Wall>,
     /// Sessions that were lost and begun anew.
     pub reconnects: u64,
+    /// Packets of pictures and sound that the network lost, or the camera never sent.
+    pub packets_lost: u64,
     /// How far the camera's clock is ahead of ours; null where the camera does not say.
     pub clock_skew_ms: Option<i64>,
     /// Who takes its frames now; the recorder is one of them.

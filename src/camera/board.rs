@@ -184,10 +184,12 @@ fn blank(key: &StreamKey) -> StreamView {
         codec: None,
         width: None,
         height: None,
+        audio: None,
         fps: 0.0,
         bitrate: 0,
         last_frame: None,
         reconnects: 0,
+        packets_lost: 0,
         clock_skew_ms: None,
     }
 }

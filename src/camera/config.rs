@@ -41,6 +41,16 @@ pub enum DeviceKind {
     Nvr,
 }
 
+/// What RTP is carried by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// The RTSP connection: nothing is lost on the way.
+    #[default]
+    Tcp,
+    /// Datagrams: what is lost or overtaken is lost, and counted.
+    Udp,
+}
+
 /// One device. Two equal configs need no restart of anything.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceConfig {
@@ -64,7 +74,9 @@ pub struct DeviceConfig {
     pub channels: Vec<u32>,
     /// Streams of each channel that are wanted.
     pub profiles: Vec<Profile>,
-    /// Whether sound is taken along where the camera sends AAC.
+    /// What RTP is carried by.
+    pub transport: Transport,
+    /// Whether sound is taken along.
     pub audio: bool,
     /// False: known, shown, and left alone.
     pub enabled: bool,

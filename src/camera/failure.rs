@@ -48,6 +48,10 @@ impl Failure {
         let (kind, text) = match error.status_code() {
             Some(401) => (FailureKind::Refused, "RTSP 401: the device refused the user or password".to_owned()),
             Some(404) => (FailureKind::Other, "RTSP 404: the device has no such stream".to_owned()),
+            Some(454) => (FailureKind::Lost, "RTSP 454: the device has forgotten the session".to_owned()),
+            Some(461) => {
+                (FailureKind::Other, "RTSP 461: the device refuses this transport; try the other one".to_owned())
+            }
             Some(453) => (FailureKind::Other, "RTSP 453: the device has no bandwidth left for this stream".to_owned()),
             Some(503) => (FailureKind::Other, "RTSP 503: the device is too busy for this stream".to_owned()),
             Some(200..=299) if first.contains(NO_STREAMS) => {
@@ -64,6 +68,15 @@ impl Failure {
     pub(super) fn of_lock(locked: Locked) -> Self {
         Self { kind: FailureKind::Locked, text: bounded(&locked.reason) }
     }
+}
+
+/// Number of the track that an error about one packet is about. retina says it in its error's fields alone, which are
+/// pinned with its version.
+pub(super) fn track_of(error: &retina::Error) -> Option<usize> {
+    let fields = format!("{error:?}");
+    let rest = fields.strip_prefix("RtpPacketError").or_else(|| fields.strip_prefix("PacketError"))?;
+    let number = rest.split_once("stream_id: ")?.1;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn is_connection(text: &str) -> bool {

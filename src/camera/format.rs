@@ -1,10 +1,8 @@
 //! What the camera describes, as the format of a stream. Only tracks that can be recorded are chosen.
 
-use crate::model::{AudioFormat, StreamFormat, VideoCodec, VideoFormat};
+use super::sound::Sound;
+use crate::model::{StreamFormat, VideoCodec, VideoFormat};
 use retina::{client::Stream, codec::ParametersRef};
-
-/// Samples in one AAC frame.
-const AAC_FRAME_TICKS: u32 = 1024;
 
 /// The tracks of a session that are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,23 +13,25 @@ pub(super) struct Tracks {
     pub audio: Option<usize>,
 }
 
-/// Chooses the first H.264 or H.265 track and, where wanted, the first AAC track. Anything else that a camera offers
-/// (metadata, G.711, back channels) is not set up: a track that cannot be depacketized would fail the session.
-pub(super) fn choose(streams: &[Stream], audio: bool) -> Result<Tracks, String> {
+/// Chooses the first picture track that can be recorded and, where wanted, the first sound. Anything else that a camera
+/// offers (metadata, back channels, codecs that nobody here knows) is not set up: a track that cannot be depacketized
+/// would fail the session.
+pub(super) fn choose(streams: &[Stream], sdp: &[u8], audio: bool) -> Result<(Tracks, Sound), String> {
     let video = streams.iter().position(|s| s.media() == "video" && codec(s.encoding_name()).is_some());
     let Some(video) = video else {
         let offered: Vec<_> = streams.iter().map(|s| format!("{} {}", s.media(), s.encoding_name())).take(8).collect();
         return Err(match offered.is_empty() {
             true => "it describes no track at all".to_owned(),
-            false => format!("it describes no H.264 or H.265 video, only {}", offered.join(", ")),
+            false => format!("it describes no H.264, H.265 or MJPEG video, only {}", offered.join(", ")),
         });
     };
-    let audio = streams.iter().position(|s| audio && s.media() == "audio" && audio_format(s).is_some());
-    Ok(Tracks { video, audio })
+    let (audio, sound) = Sound::choose(streams, sdp, audio);
+    Ok((Tracks { video, audio }, sound))
 }
 
-/// The format in force; None while the camera has not sent the parameter sets yet.
-pub(super) fn build(streams: &[Stream], tracks: Tracks) -> Result<Option<StreamFormat>, String> {
+/// The format in force; None while the camera has not sent the parameter sets yet. What its description claims of
+/// profile and level does not count: the parameter sets do.
+pub(super) fn build(streams: &[Stream], tracks: Tracks, sound: &Sound) -> Result<Option<StreamFormat>, String> {
     let Some(ParametersRef::Video(parameters)) = streams[tracks.video].parameters() else { return Ok(None) };
     let codec = codec(streams[tracks.video].encoding_name()).ok_or("its codec changed")?;
     let (width, height) = parameters.pixel_dimensions();
@@ -48,7 +48,7 @@ pub(super) fn build(streams: &[Stream], tracks: Tracks) -> Result<Option<StreamF
             height,
             sample_entry: entry.into(),
         },
-        audio: tracks.audio.and_then(|i| audio_format(&streams[i])),
+        audio: sound.format(tracks.audio.map(|i| &streams[i])),
     }))
 }
 
@@ -56,20 +56,7 @@ fn codec(encoding_name: &str) -> Option<VideoCodec> {
     match encoding_name {
         "h264" => Some(VideoCodec::H264),
         "h265" => Some(VideoCodec::H265),
+        "jpeg" => Some(VideoCodec::Mjpeg),
         _ => None,
     }
-}
-
-fn audio_format(stream: &Stream) -> Option<AudioFormat> {
-    let Some(ParametersRef::Audio(parameters)) = stream.parameters() else { return None };
-    // Succeeds for AAC alone, which is what is recorded.
-    let entry = parameters.mp4_sample_entry().build().ok()?;
-    let sample_rate = parameters.clock_rate();
-    let rfc6381 = parameters.rfc6381_codec()?.to_owned();
-    (sample_rate > 0).then(|| AudioFormat {
-        rfc6381,
-        sample_rate,
-        frame_ticks: AAC_FRAME_TICKS,
-        sample_entry: entry.into(),
-    })
 }

@@ -1,8 +1,10 @@
 //! What a session receives, on its way to the readers: placed in time, given its format, cut to what can be decoded.
 
 use super::{
-    failure::Failure,
+    failure::{self, Failure},
     format::{self, Tracks},
+    pictures::{Picture, Pictures},
+    sound::Sound,
     stats::Stats,
     stream::Stream,
     timeline::Timeline,
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     base::{Reading, Wall},
     live::Publisher,
-    model::{Frame, GapCause, SessionId, StreamFormat, StreamState, TrackKind},
+    model::{Frame, GapCause, SessionId, StreamFormat, StreamState, TrackKind, frame::VIDEO_TIMESCALE},
 };
 use bytes::Bytes;
 use retina::{
@@ -31,8 +33,16 @@ const HELD_FRAMES_MAX: usize = 512;
 const SILENCE: Duration = Duration::from_secs(5);
 /// Slow streams may pause for so many of their usual intervals.
 const SILENCE_INTERVALS: u32 = 3;
-/// Frames may arrive this long without one that decoding can begin at; smart codecs send few.
-const KEY_FRAME_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Frames may arrive this long without one that decoding can begin at. Smart codecs leave a minute and more between them.
+const KEY_FRAME_WAIT_MAX: Duration = Duration::from_secs(300);
+/// A device whose session began with a key frame so soon begins every session with one.
+const KEY_FRAME_AT_ONCE: Duration = Duration::from_secs(2);
+/// After a loss within such a session, a new one is the shorter way to a key frame. Usual groups are shorter than this.
+const KEY_FRAME_WAIT_AFTER_LOSS: Duration = Duration::from_secs(6);
+/// The largest picture that is taken: eight times what a 4K camera sends as a key frame.
+const FRAME_BYTES_MAX: usize = 16 << 20;
+/// Packets of the pictures that cannot be understood, in a row, until the session is given up.
+const BAD_PACKETS_MAX: u32 = 64;
 
 /// One session's frames.
 pub(super) struct Intake<'a> {
@@ -41,6 +51,11 @@ pub(super) struct Intake<'a> {
     tracks: Tracks,
     session: SessionId,
     timeline: Timeline,
+    pictures: Pictures,
+    sound: Sound,
+    /// Whether the first picture was a key frame, or soon followed by one.
+    begins_with_key: bool,
+    bad_packets: u32,
     format: Option<Arc<StreamFormat>>,
     /// Since when frames are of no use until one that decoding can begin at.
     awaits_key: Option<Instant>,
@@ -58,6 +73,7 @@ pub(super) struct Intake<'a> {
 struct Held {
     track: TrackKind,
     stamp: Stamp,
+    offset: i32,
     key: bool,
     data: Bytes,
     format: Arc<StreamFormat>,
@@ -83,7 +99,7 @@ impl<'a> Intake<'a> {
     pub(super) fn new(
         stream: &'a Stream,
         publisher: &'a Publisher,
-        tracks: Tracks,
+        (tracks, sound): (Tracks, Sound),
         first_frame_wait: Duration,
         interval: Duration,
     ) -> Self {
@@ -94,6 +110,10 @@ impl<'a> Intake<'a> {
             tracks,
             session: SessionId(rand::random()),
             timeline: Timeline::default(),
+            pictures: Pictures::default(),
+            sound,
+            begins_with_key: false,
+            bad_packets: 0,
             format: None,
             awaits_key: Some(now),
             running: false,
@@ -113,7 +133,7 @@ impl<'a> Intake<'a> {
             None => self.began + self.first_frame_wait,
             Some(_) => self.last + self.silence,
         };
-        let no_key = self.awaits_key.map_or(silent, |since| since + KEY_FRAME_WAIT_MAX);
+        let no_key = self.awaits_key.map_or(silent, |since| since + self.key_frame_wait());
         let settled = self.held.as_ref().filter(|h| !h.is_empty()).and(self.first).map(|f| f + SETTLE);
         settled.unwrap_or(silent).min(silent).min(no_key)
     }
@@ -130,17 +150,51 @@ impl<'a> Intake<'a> {
         if self.first.is_some() && self.last + self.silence <= now {
             return Err(Failure::lost(format!("no frame came for {:?}", self.silence)));
         }
-        if self.awaits_key.is_some_and(|since| since + KEY_FRAME_WAIT_MAX <= now) {
-            return Err(Failure::other(format!("no key frame came within {KEY_FRAME_WAIT_MAX:?}")));
+        let wait = self.key_frame_wait();
+        if self.awaits_key.is_some_and(|since| since + wait <= now) {
+            let text = format!("no key frame came within {wait:?}");
+            return Err(if self.begins_with_key { Failure::lost(text) } else { Failure::other(text) });
         }
         Ok(())
+    }
+
+    fn key_frame_wait(&self) -> Duration {
+        if self.begins_with_key { KEY_FRAME_WAIT_AFTER_LOSS } else { KEY_FRAME_WAIT_MAX }
+    }
+
+    /// Takes note that a packet could not be understood. The session goes on unless it was of the pictures and they
+    /// all are so.
+    pub(super) fn trouble(&mut self, error: &retina::Error) -> Result<(), Failure> {
+        let failure = Failure::of_step("receiving", error);
+        match failure::track_of(error) {
+            Some(track) if track == self.tracks.video => {
+                self.bad_packets += 1;
+                if self.bad_packets >= BAD_PACKETS_MAX {
+                    return Err(failure);
+                }
+                self.lose(Instant::now());
+                Ok(())
+            }
+            // A sound that nobody understands is no reason to lose the picture.
+            Some(_) => {
+                if self.sound.is_bad(&failure.text) {
+                    tracing::warn!(stream = %self.stream.key, reason = failure.text, "the sound is left out");
+                    self.show_sound();
+                }
+                Ok(())
+            }
+            None => Err(failure),
+        }
     }
 
     /// Takes one thing that the camera sent. `described` are the session's tracks as they are after it.
     pub(super) fn take(&mut self, item: CodecItem, described: &[Described]) -> Result<(), Failure> {
         match item {
             CodecItem::VideoFrame(frame) => self.video(frame, described),
-            CodecItem::AudioFrame(frame) => self.audio(&frame),
+            CodecItem::AudioFrame(frame) => {
+                self.audio(&frame);
+                Ok(())
+            }
             CodecItem::Rtcp(packet) => {
                 self.rtcp(&packet);
                 Ok(())
@@ -153,43 +207,57 @@ impl<'a> Intake<'a> {
         let now = Instant::now();
         self.first.get_or_insert(now);
         self.last = now;
+        self.bad_packets = 0;
         self.stream.pulse();
-        let key = frame.is_random_access_point();
+        if frame.data().len() > FRAME_BYTES_MAX {
+            return Err(Failure::other(format!("it sent a picture of {} bytes", frame.data().len())));
+        }
         // What follows a lost packet refers to a picture that nobody has.
         if frame.loss() > 0 {
-            if self.running && self.awaits_key.is_none() {
-                self.publisher.missing(GapCause::StreamError);
-            }
-            self.await_key(now);
+            self.stream.count_lost(frame.loss());
+            self.lose(now);
         }
         if frame.has_new_parameters() || self.format.is_none() {
             self.await_key(now);
-            let built = format::build(described, self.tracks).map_err(Failure::other)?;
+            let built = format::build(described, self.tracks, &self.sound).map_err(Failure::other)?;
             match (built, &self.format) {
                 (Some(new), Some(old)) if new == **old => {}
                 (new, _) => self.format = new.map(Arc::new),
             }
+            if let Some(format) = &self.format {
+                self.pictures.follow(&format.video);
+            }
         }
         let Some(format) = self.format.clone() else { return self.drop_frame() };
+        let waited = self.awaits_key.map(|since| now.saturating_duration_since(since));
+        let key = match self.pictures.look(frame.data(), waited) {
+            Picture::Empty => return Ok(()),
+            picture => picture == Picture::Key,
+        };
         if self.awaits_key.is_some() && !key {
             return self.drop_frame();
         }
         self.awaits_key = None;
-        let stamp = Stamp::new(frame.timestamp(), self.stream.clock().read());
+        self.begins_with_key |= now.saturating_duration_since(self.began) <= KEY_FRAME_AT_ONCE;
+        let mut stamp = Stamp::new(frame.timestamp(), self.stream.clock().read());
+        let shown = stamp.raw;
+        stamp.raw = self.pictures.decoded_at(shown, frame.data());
+        let offset = i32::try_from(shown.saturating_sub(stamp.raw)).unwrap_or(0);
         let data = Bytes::from(frame.into_data());
-        self.pass(Held { track: TrackKind::Video, stamp, key, data, format });
+        self.pass(Held { track: TrackKind::Video, stamp, offset, key, data, format });
         Ok(())
     }
 
-    fn audio(&mut self, frame: &AudioFrame) -> Result<(), Failure> {
-        let Some(format) = self.format.clone() else { return Ok(()) };
-        if format.audio.is_none() {
-            return Ok(());
+    fn audio(&mut self, frame: &AudioFrame) {
+        if frame.loss() > 0 {
+            self.stream.count_lost(frame.loss());
         }
+        let Some(format) = self.format.clone().filter(|f| f.audio.is_some()) else { return };
         let stamp = Stamp::new(frame.timestamp(), self.stream.clock().read());
-        let data = Bytes::copy_from_slice(frame.data());
-        self.pass(Held { track: TrackKind::Audio, stamp, key: true, data, format });
-        Ok(())
+        for (raw, data) in self.sound.frames(frame) {
+            let (stamp, format) = (Stamp { raw, ..stamp }, format.clone());
+            self.pass(Held { track: TrackKind::Audio, stamp, offset: 0, key: true, data, format });
+        }
     }
 
     fn rtcp(&mut self, packet: &ReceivedCompoundPacket) {
@@ -200,6 +268,14 @@ impl<'a> Intake<'a> {
         for report in packet.pkts().filter_map(|p| p.as_sender_report().ok().flatten()) {
             self.timeline.report(at.timestamp(), wall_of(report.ntp_timestamp()));
         }
+    }
+
+    /// Pictures are missing before the next.
+    fn lose(&mut self, now: Instant) {
+        if self.running && self.awaits_key.is_none() {
+            self.publisher.missing(GapCause::StreamError);
+        }
+        self.await_key(now);
     }
 
     /// The patience for a key frame begins with the need for one, not with the session.
@@ -256,12 +332,13 @@ impl<'a> Intake<'a> {
         if picture.jumped {
             self.stream.count_jump();
         }
-        Some((picture.ticks, picture.wall))
+        let late = micros(i64::from(held.offset), VIDEO_TIMESCALE);
+        Some((picture.ticks, picture.wall.plus_micros(late)))
     }
 
     fn publish(&mut self, held: Held) {
         let Some((ticks, wall)) = self.place(&held) else { return };
-        let Held { track, key, data, format, .. } = held;
+        let Held { track, offset, key, data, format, .. } = held;
         let picture = track == TrackKind::Video;
         if picture {
             self.stream.count_frame();
@@ -270,6 +347,7 @@ impl<'a> Intake<'a> {
         let first = !std::mem::replace(&mut self.running, true);
         if first {
             self.stream.session_runs();
+            self.show_sound();
         }
         if first || rates.is_some() {
             let rates = rates.unwrap_or_default();
@@ -286,7 +364,11 @@ impl<'a> Intake<'a> {
                 view.clock_skew_ms = skew;
             });
         }
-        self.publisher.publish(Frame { session: self.session, track, ticks, offset: 0, wall, key, data, format });
+        self.publisher.publish(Frame { session: self.session, track, ticks, offset, wall, key, data, format });
+    }
+
+    fn show_sound(&self) {
+        self.stream.show(|view| view.audio = self.sound.view().cloned());
     }
 }
 
@@ -306,7 +388,7 @@ mod tests {
     use super::*;
     use crate::{
         base::{Clock, Metrics},
-        camera::{Timings, board::Board, meters::Meters, stream::Shared},
+        camera::{Timings, Transport, board::Board, meters::Meters, stream::Shared},
         events::Events,
         live::Hub,
         model::StreamKey,
@@ -324,8 +406,14 @@ mod tests {
         let shared = Arc::new(Shared::new(board, hub, watch::channel(timings).1, Arc::default()));
         let credentials = Credentials { username: "admin".into(), password: String::new() };
         let counters = Meters::new(&Metrics::default()).stream(&key);
-        let stream = Stream::new(key, credentials, false, shared, counters);
-        let mut intake = Intake::new(&stream, &publisher, Tracks { video: 0, audio: None }, SILENCE, Duration::ZERO);
+        let stream = Stream::new(key, credentials, (false, Transport::Tcp), shared, counters);
+        let mut intake = Intake::new(
+            &stream,
+            &publisher,
+            (Tracks { video: 0, audio: None }, Sound::none()),
+            SILENCE,
+            Duration::ZERO,
+        );
         tokio::time::advance(KEY_FRAME_WAIT_MAX * 5).await;
         let now = Instant::now();
         (intake.first, intake.last, intake.awaits_key) = (Some(now), now, None);

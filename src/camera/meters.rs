@@ -25,6 +25,7 @@ pub(super) struct Meters {
     frames: Family<StreamLabel, Counter>,
     dropped: Family<StreamLabel, Counter>,
     jumps: Family<StreamLabel, Counter>,
+    lost: Family<StreamLabel, Counter>,
     reconnects: Family<StreamLabel, Counter>,
     polls: Family<PollLabel, Counter>,
     restarts: Counter,
@@ -43,6 +44,10 @@ impl Meters {
                 "stream_timestamp_jumps",
                 "Times that a camera's RTP timestamps jumped and were bridged; nothing is lost by it",
             ),
+            lost: register(
+                "stream_packets_lost",
+                "RTP packets that the network lost, or the camera never sent, by the numbers that they bear",
+            ),
             reconnects: register("stream_reconnects", "Sessions that were lost and begun anew"),
             polls: metrics.register("device_polls", "Polls of devices, by outcome", Family::default()),
             restarts: metrics.register(
@@ -60,6 +65,7 @@ impl Meters {
             frames: self.frames.get_or_create_owned(&label),
             dropped: self.dropped.get_or_create_owned(&label),
             jumps: self.jumps.get_or_create_owned(&label),
+            lost: self.lost.get_or_create_owned(&label),
             reconnects: self.reconnects.get_or_create_owned(&label),
         }
     }
@@ -71,6 +77,7 @@ impl Meters {
             self.frames.remove(&label);
             self.dropped.remove(&label);
             self.jumps.remove(&label);
+            self.lost.remove(&label);
             self.reconnects.remove(&label);
         }
     }

@@ -16,10 +16,13 @@ mod format;
 mod handle;
 mod intake;
 mod meters;
+mod pictures;
 mod poll;
 mod presence;
+mod reorder;
 mod session;
 mod snapshot;
+mod sound;
 mod stamps;
 mod stats;
 mod stream;
@@ -29,10 +32,10 @@ mod task;
 mod timeline;
 mod urls;
 
-pub use config::{Config, DeviceConfig, DeviceKind};
+pub use config::{Config, DeviceConfig, DeviceKind, Transport};
 pub use error::Error;
 pub use handle::Cameras;
-pub use snapshot::{ChannelView, DeviceView, MediaUrl, Snapshot, StreamView};
+pub use snapshot::{AudioHandling, AudioView, ChannelView, DeviceView, MediaUrl, Snapshot, StreamView};
 pub use task::{CamerasTask, Deps, build};
 
 use task::Timings;

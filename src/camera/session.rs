@@ -2,10 +2,12 @@
 //! tells the camera.
 
 use super::{
+    Transport,
     budget::Door,
     failure::{Failure, FailureKind},
     format::{self, Tracks},
     intake::Intake,
+    sound::Sound,
     stream::Stream,
 };
 use crate::{base::lanes::Hurry, live::Publisher};
@@ -13,7 +15,7 @@ use futures_util::StreamExt;
 use retina::{
     client::{
         Demuxed, InitialTimestampPolicy, PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions,
-        Transport,
+        Transport as Carrier, UdpTransportOptions,
     },
     codec::FrameFormat,
 };
@@ -75,24 +77,26 @@ async fn reachable(url: &Url) -> Result<(), Failure> {
 }
 
 /// Connect, DESCRIBE, SETUP of each track, PLAY; each step within `step`.
-async fn open(stream: &Stream, url: Url, step: Duration) -> Result<(Demuxed, Tracks), Failure> {
+async fn open(stream: &Stream, url: Url, step: Duration) -> Result<(Demuxed, (Tracks, Sound)), Failure> {
     let options = SessionOptions::default()
         .creds(Some(stream.credentials.clone()))
         .user_agent(USER_AGENT.to_owned())
         .session_group(stream.shared.sessions.clone());
     let mut session = within(step, "DESCRIBE", Session::describe(url, options)).await?;
-    let tracks = format::choose(session.streams(), stream.audio).map_err(Failure::other)?;
+    let (tracks, sound) = format::choose(session.streams(), session.sdp(), stream.audio).map_err(Failure::other)?;
+    let carrier = match stream.transport {
+        Transport::Tcp => Carrier::Tcp(TcpTransportOptions::default()),
+        Transport::Udp => Carrier::Udp(UdpTransportOptions::default()),
+    };
     for track in std::iter::once(tracks.video).chain(tracks.audio) {
-        let options = SetupOptions::default()
-            .transport(Transport::Tcp(TcpTransportOptions::default()))
-            .frame_format(FrameFormat::MP4);
+        let options = SetupOptions::default().transport(carrier.clone()).frame_format(FrameFormat::MP4);
         within(step, "SETUP", session.setup(track, options)).await?;
     }
     // Cameras leave the RTP time of a track out, or get it wrong; a session is not given up for that.
     let play = PlayOptions::default().initial_timestamp(InitialTimestampPolicy::Permissive);
     let playing = within(step, "PLAY", session.play(play)).await?;
     let demuxed = playing.demuxed().map_err(|e| Failure::of_step("PLAY", &e))?;
-    Ok((demuxed, tracks))
+    Ok((demuxed, (tracks, sound)))
 }
 
 /// retina itself waits for ever.
@@ -123,8 +127,10 @@ async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>, hurry: Hurry) -> 
             }
             item = demuxed.next() => {
                 let item = item.ok_or_else(|| Failure::lost("the device ended the session"))?;
-                let item = item.map_err(|e| Failure::of_step("receiving", &e))?;
-                intake.take(item, demuxed.streams())?;
+                match item {
+                    Ok(item) => intake.take(item, demuxed.streams())?,
+                    Err(error) => intake.trouble(&error)?,
+                }
                 if intake.is_settled() {
                     drop(hurry.take());
                 }

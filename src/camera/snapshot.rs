@@ -74,6 +74,8 @@ pub struct StreamView {
     pub width: Option<u16>,
     /// Pixels.
     pub height: Option<u16>,
+    /// What is done with its sound; null where it has none, and before the first session.
+    pub audio: Option<AudioView>,
     /// Pictures per second of the last seconds.
     pub fps: f64,
     /// Bits per second of the last seconds, sound included.
@@ -82,8 +84,35 @@ pub struct StreamView {
     pub last_frame: Option<Wall>,
     /// Sessions that were lost and begun anew.
     pub reconnects: u64,
+    /// Packets of pictures and sound that the network lost, or the camera never sent.
+    pub packets_lost: u64,
     /// How far the camera's clock is ahead of ours; null where the camera does not say.
     pub clock_skew_ms: Option<i64>,
+}
+
+/// A stream's sound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AudioView {
+    /// As the camera codes it.
+    pub codec: String,
+    /// What is done with it.
+    pub handling: AudioHandling,
+    /// Why, where it is not kept as it is.
+    pub reason: Option<String>,
+}
+
+/// What is done with a stream's sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AudioHandling {
+    /// Kept as it is.
+    Copy,
+    /// Decoded, and stored without loss as FLAC.
+    Flac,
+    /// Left out.
+    Dropped,
+    /// Not wanted.
+    Off,
 }
 
 /// One row of the table of media URLs: a channel's main stream.

@@ -1,7 +1,7 @@
 //! One stream: `run` never fails, `session::attempt` is one attempt. Between them lies when to try again.
 
 use super::{
-    StreamView, Timings,
+    StreamView, Timings, Transport,
     board::Board,
     budget::Budget,
     failure::{Failure, FailureKind},
@@ -112,6 +112,7 @@ pub(super) struct Counters {
     pub frames: Counter,
     pub dropped: Counter,
     pub jumps: Counter,
+    pub lost: Counter,
     pub reconnects: Counter,
 }
 
@@ -120,6 +121,7 @@ pub(super) struct Stream {
     pub key: StreamKey,
     pub credentials: Credentials,
     pub audio: bool,
+    pub transport: Transport,
     pub shared: Arc<Shared>,
     pub counters: Counters,
     /// The session of now has delivered.
@@ -132,12 +134,12 @@ impl Stream {
     pub(super) fn new(
         key: StreamKey,
         credentials: Credentials,
-        audio: bool,
+        (audio, transport): (bool, Transport),
         shared: Arc<Shared>,
         counters: Counters,
     ) -> Self {
         let (running, ran) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { key, credentials, audio, shared, counters, running, ran }
+        Self { key, credentials, audio, transport, shared, counters, running, ran }
     }
 
     /// Fetches the stream whenever the gate is open, until told to stop.
@@ -293,6 +295,12 @@ impl Stream {
     /// The camera's stamps jumped.
     pub(super) fn count_jump(&self) {
         self.counters.jumps.inc();
+    }
+
+    /// Packets were lost on the way.
+    pub(super) fn count_lost(&self, packets: u16) {
+        self.counters.lost.inc_by(u64::from(packets));
+        self.show(|view| view.packets_lost = self.counters.lost.get());
     }
 
     /// The clock that the room goes by.

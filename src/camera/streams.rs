@@ -1,7 +1,7 @@
 //! The streams of one device: which there are, and a supervised child for each.
 
 use super::{
-    DeviceConfig,
+    DeviceConfig, Transport,
     meters::Meters,
     stream::{Gate, Shared, Stream},
     supervise::supervise,
@@ -32,6 +32,7 @@ pub(super) struct Streams {
     device: DeviceId,
     credentials: Credentials,
     audio: bool,
+    transport: Transport,
     shared: Arc<Shared>,
     meters: Meters,
     group: TaskGroup,
@@ -49,6 +50,7 @@ impl Streams {
             device: config.id.clone(),
             credentials: Credentials { username: config.user.clone(), password: config.password.expose().to_owned() },
             audio: config.audio,
+            transport: config.transport,
             shared,
             meters,
             group: group.child(),
@@ -88,7 +90,7 @@ impl Streams {
         let stream = Arc::new(Stream::new(
             key.clone(),
             self.credentials.clone(),
-            self.audio,
+            (self.audio, self.transport),
             self.shared.clone(),
             self.meters.stream(&key),
         ));

@@ -45,6 +45,7 @@ fn device(id: &str, sim: &Running, kind: DeviceKind, audio: bool) -> DeviceConfi
         password: Options::default().password,
         channels: Vec::new(),
         profiles: vec![Profile::Main],
+        transport: Transport::Tcp,
         audio,
         enabled: true,
     }

@@ -64,6 +64,7 @@ impl Device {
             password: self.password.clone(),
             channels: self.channels.clone(),
             profiles: self.streams.clone(),
+            transport: self.transport,
             audio: self.recording.audio,
             enabled: self.enabled,
         }

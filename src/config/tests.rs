@@ -203,7 +203,7 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
     for (text, at) in refused {
         fault_is(text, &format!("{at}: not built yet in this version; remove it"));
     }
-    for line in ["transport = \"udp\"", "transcode = { video = \"h264\" }", "provision = { name = \"x\" }"] {
+    for line in ["transcode = { video = \"h264\" }", "provision = { name = \"x\" }"] {
         assert!(fault(&format!("{DEVICE}{line}")).contains("not built yet in this version; remove it"), "{line}");
     }
     assert!(fault(&device("kind", "kind = \"gateway\"")).contains("not built yet in this version"));
@@ -213,6 +213,9 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
     );
     ok("[registry]\nbackend = \"embedded\"\n[jobs]\nttl = \"1d\"\nretries = 5\n[archive]\nurl = \"\"\n\
         [recording]\nmode = \"video\"\nschedule = \"\"\n[proxy]\ntrusted_proxies = []\nidle_timeout = \"75s\"\n");
+    assert!(fault(&format!("{DEVICE}transport = \"multicast\"")).contains("tcp"));
+    let udp = ok(&format!("{DEVICE}transport = \"udp\"\n"));
+    assert_eq!(udp.devices[0].transport, crate::camera::Transport::Udp);
     ok(&format!("{DEVICE}transport = \"tcp\"\ntls_fingerprint = \"\"\n"));
 }
 

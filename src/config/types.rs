@@ -3,7 +3,7 @@
 use crate::{
     archive::MinFree,
     base::Secret,
-    camera::DeviceKind,
+    camera::{DeviceKind, Transport},
     model::{DeviceId, Profile, Trust},
     recorder::Sync,
 };
@@ -117,6 +117,8 @@ pub struct Device {
     pub channels: Vec<u32>,
     /// Encodings to take.
     pub streams: Vec<Profile>,
+    /// What RTP is carried by.
+    pub transport: Transport,
     /// False: known and shown, never connected to.
     pub enabled: bool,
     /// `[recording]` with what `[device.recording]` changes in it.

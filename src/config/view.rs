@@ -7,7 +7,7 @@ use crate::{
         Secret,
         units::{format_duration, format_size},
     },
-    camera::DeviceKind,
+    camera::{DeviceKind, Transport},
     model::Trust,
     recorder::Sync,
 };
@@ -100,6 +100,7 @@ fn device_keys(device: &Device) -> Keys {
         ("password", blank(Some(&device.password))),
         ("channels", json!(device.channels)),
         ("streams", json!(streams)),
+        ("transport", json!(if device.transport == Transport::Udp { "udp" } else { "tcp" })),
         ("enabled", json!(device.enabled)),
     ]
 }

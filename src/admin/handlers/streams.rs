@@ -57,6 +57,8 @@ fn view(api: &Api, snapshot: &camera::Snapshot, stream: &camera::StreamView) -> 
         codec: stream.codec,
         width: stream.width,
         height: stream.height,
+        audio: stream.audio.clone(),
+        packets_lost: stream.packets_lost,
         fps: stream.fps,
         bitrate: stream.bitrate,
         last_frame: stream.last_frame,

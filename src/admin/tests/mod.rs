@@ -107,7 +107,8 @@ fn the_description_is_sound() {
     check_references(&described, &described);
     let stream = &described["components"]["schemas"]["StreamView"]["properties"];
     for field in
-        "key state reason codec width height fps bitrate last_frame reconnects clock_skew_ms readers".split(' ')
+        "key state reason codec width height fps bitrate audio packets_lost last_frame reconnects clock_skew_ms readers"
+            .split(' ')
     {
         assert!(stream[field].is_object(), "StreamView lacks {field}");
     }

@@ -2,7 +2,7 @@
 
 use super::{Origin, recording, secret, unbuilt};
 use crate::{
-    camera::DeviceKind,
+    camera::{DeviceKind, Transport},
     config::{
         Device, Recording,
         fault::Place,
@@ -70,6 +70,8 @@ fn one(scope: &Scope<'_>, id: Option<DeviceId>, origin: &Origin<'_>, defaults: &
             "is empty; write [\"main\"], [\"sub\"] or both, or enabled = false to leave the device alone",
         );
     }
+    let transport =
+        scope.value("transport", Transport::Tcp, |n| as_choice(n, &[("tcp", Transport::Tcp), ("udp", Transport::Udp)]));
     let enabled = scope.value("enabled", true, as_flag);
     let recording = scope.section("recording", |s| recording::of_device(s, defaults));
     let Address { host, port: http_port, https } = address?;
@@ -87,6 +89,7 @@ fn one(scope: &Scope<'_>, id: Option<DeviceId>, origin: &Origin<'_>, defaults: &
         password: password?,
         channels,
         streams,
+        transport,
         enabled,
         recording,
     })

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 """An independent camera: GStreamer's RTSP server with digest authentication.
 
-Arguments: user password codec(h264|h265) audio(none|aac). Prints the port on one line once it serves, and runs until its
-standard input is closed. The path is that of a Hikvision main stream of channel 1.
+Arguments: user password video audio. Prints the port on one line once it serves, and runs until its standard input is
+closed. The path is that of a Hikvision main stream of channel 1. A name that ends in `-inband` sends parameter sets within
+the stream alone: its description has none.
 """
+import contextlib
+import socket
 import sys
 import threading
 
@@ -13,19 +16,66 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
+X264 = "x264enc speed-preset=ultrafast bitrate=500 key-int-max=25"
+X265 = "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=500"
+VIDEO = {
+    "h264": f"{X264} tune=zerolatency ! rtph264pay name=pay0 pt=96 config-interval=0",
+    # Slices of one picture, access unit delimiters, aggregated packets, parameter sets before each key frame.
+    "h264-sliced": f"{X264} tune=zerolatency aud=true option-string=slices=4 ! rtph264pay name=pay0 pt=96 config-interval=-1",
+    "h264-inband": f"{X264} tune=zerolatency ! rtph264pay name=pay0 pt=96 config-interval=-1",
+    "h264-bframes": f"{X264} bframes=3 b-adapt=false b-pyramid=true rc-lookahead=5 sync-lookahead=0 ! video/x-h264,profile=high ! rtph264pay name=pay0 pt=96 config-interval=0",
+    "h264-long": "x264enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=100000 ! rtph264pay name=pay0 pt=96 config-interval=0",
+    "h264-refresh": "x264enc tune=zerolatency speed-preset=ultrafast bitrate=500 key-int-max=25 intra-refresh=true ! rtph264pay name=pay0 pt=96 config-interval=-1",
+    "h265": f"{X265} ! rtph265pay name=pay0 pt=96 config-interval=0",
+    "h265-inband": f"{X265} ! rtph265pay name=pay0 pt=96 config-interval=-1",
+    "mjpeg": "jpegenc quality=60 ! rtpjpegpay name=pay0 pt=26",
+}
+NOISE = "audiotestsrc is-live=true wave=pink-noise volume=0.4 samplesperbuffer=160 ! audioconvert"
+MONO8 = f"{NOISE} ! audio/x-raw,rate=8000,channels=1"
+AUDIO = {
+    "none": "",
+    "aac": "audiotestsrc is-live=true ! audio/x-raw,rate=16000,channels=1 ! avenc_aac ! aacparse ! rtpmp4gpay name=pay1 pt=97",
+    "alaw": f"{MONO8} ! alawenc ! rtppcmapay name=pay1 pt=8",
+    "mulaw": f"{MONO8} ! mulawenc ! rtppcmupay name=pay1 pt=0",
+    "g722": f"{NOISE} ! audio/x-raw,rate=16000,channels=1 ! avenc_g722 ! rtpg722pay name=pay1 pt=9",
+    "g726": f"{MONO8} ! avenc_g726 bitrate=32000 ! rtpg726pay name=pay1 pt=98 force-aal2=false",
+    "l16": f"{NOISE} ! audio/x-raw,format=S16BE,rate=16000,channels=1 ! rtpL16pay name=pay1 pt=99",
+    "opus": f"{NOISE} ! audio/x-raw,rate=48000,channels=1 ! opusenc ! rtpopuspay name=pay1 pt=100",
+}
 
-def pipeline(codec, audio):
-    encoder = {
-        "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=500 ! rtph264pay name=pay0 pt=96 config-interval=0",
-        "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=500 ! rtph265pay name=pay0 pt=96 config-interval=0",
-    }[codec]
-    video = f"videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 ! {encoder}"
-    sound = "audiotestsrc is-live=true ! audio/x-raw,rate=16000,channels=1 ! avenc_aac ! aacparse ! rtpmp4gpay name=pay1 pt=97"
-    return f"( {video} {sound if audio == 'aac' else ''} )"
+
+def without_parameter_sets(port):
+    """A listener in front of the server that renames the description's parameter sets, so that nobody finds them."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source, sink):
+        # Either side may go at any time.
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data.replace(b"sprop-", b"xprop-"))
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve():
+        while True:
+            client = listener.accept()[0]
+            server = socket.create_connection(("127.0.0.1", port))
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def factory_of(video, audio):
+    factory = GstRtspServer.RTSPMediaFactory()
+    source = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1"
+    factory.set_launch(f"( {source} ! {VIDEO[video]} {AUDIO[audio]} )")
+    factory.set_shared(True)
+    return factory
 
 
 def main():
-    user, password, codec, audio = sys.argv[1:5]
+    user, password, video, audio = sys.argv[1:5]
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
@@ -36,9 +86,7 @@ def main():
     token.set_string("media.factory.role", "user")
     auth.add_digest(user, password, token)
     server.set_auth(auth)
-    factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(pipeline(codec, audio))
-    factory.set_shared(True)
+    factory = factory_of(video, audio)
     permissions = GstRtspServer.RTSPPermissions()
     permissions.add_permission_for_role("user", "media.factory.access", True)
     permissions.add_permission_for_role("user", "media.factory.construct", True)
@@ -52,7 +100,8 @@ def main():
         loop.quit()
 
     threading.Thread(target=until_closed, daemon=True).start()
-    print(server.get_bound_port(), flush=True)
+    port = server.get_bound_port()
+    print(without_parameter_sets(port) if video.endswith("-inband") else port, flush=True)
     loop.run()
 
 
