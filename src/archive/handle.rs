@@ -82,8 +82,12 @@ impl Archive {
     /// Fails where the directory is not the one that the index speaks of.
     pub async fn recover(&self) -> Result<Recovered, Error> {
         let adopted = identity::establish(self.dir(), self.index(), self.disk(), Doubt::Refuse).await?;
+        let index = self.index().clone();
+        let saved = self.disk().run(move |_| index.aged_to()).await??;
+        // A host without a battery begins in 1970: what was recorded last is then not of the future.
+        let reached = sweep::age_from(self, saved).await;
         let (mut recovered, changes) =
-            recover::recover(self.dir(), self.index(), self.disk(), self.clock().wall()).await?;
+            recover::recover(self.dir(), self.index(), self.disk(), self.clock().wall().max(reached)).await?;
         recovered.adopted = adopted;
         // Nothing else writes yet, so this does not wait for the task.
         match self.commit_now(changes.clone()).await {
@@ -142,9 +146,12 @@ impl Archive {
 
     /// A file has its first fragment, and both are durable: it is listed from now on, and has a row once this answers.
     pub async fn opened(&self, segment: Segment, table: SampleTable) -> Result<(), Error> {
-        let change = Change::Put { segment: segment.clone(), table: None, mark: Some(Mark::Growing) };
+        let mut changes = vec![Change::Put { segment: segment.clone(), table: None, mark: Some(Mark::Growing) }];
+        if let Some(taken) = self.0.ageing.taken(segment.start, sweep::moment(self.clock())) {
+            changes.push(Change::Taken { stream: segment.stream.clone(), start: segment.start, taken });
+        }
         self.growing().open(segment, table);
-        self.apply_changes(vec![change]).await
+        self.apply_changes(changes).await
     }
 
     /// A file has one more fragment: `segment` as it is now, and the samples that were added.

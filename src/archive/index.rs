@@ -4,14 +4,17 @@
 //! A row and its table are apart, so that a range of days is read without loading a single table. Keys begin with the
 //! stream and go on with the start, so that a range of time is a range of keys.
 
-use super::{Error, layout::Name, old::OldTable};
+use super::{Error, ageing::Saved, layout::Name, old::OldTable};
 use crate::{
     base::Wall,
     model::{Range, SampleTable, Segment, StreamKey},
     store::{Batch, Codec, Keyspace, Store},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 const SEGMENTS: Keyspace<Segment> = Keyspace::new(0x20, "segments", Codec::Postcard);
 const TABLES: Keyspace<SampleTable> = Keyspace::new(0x2e, "sample tables", Codec::Postcard);
@@ -21,8 +24,10 @@ const MARKS: Keyspace<Mark> = Keyspace::new(0x22, "segment marks", Codec::Postca
 const USAGE: Keyspace<StreamUsage> = Keyspace::new(0x23, "recording usage", Codec::Postcard);
 const IDENTITY: Keyspace<String> = Keyspace::new(0x24, "recordings identity", Codec::Postcard);
 
-/// The time that ages were measured by, in microseconds.
+/// The time that ages were measured by, and by how much it differs from the clock's, in microseconds.
 const AGEING: Keyspace<i64> = Keyspace::new(0x25, "retention time", Codec::Postcard);
+/// When a segment was taken by the time of ages, for those whose start says otherwise: the clock was wrong.
+const TAKEN: Keyspace<i64> = Keyspace::new(0x26, "times of footage", Codec::Postcard);
 
 /// No segment lasts longer, so one that overlaps a moment began at most so long before it. The recorder ends a file
 /// that found no place to be cut after an hour.
@@ -84,6 +89,15 @@ pub enum Change {
         /// The start.
         start: Wall,
     },
+    /// The clock was wrong when a segment was begun: by the time of ages it was taken then.
+    Taken {
+        /// The stream.
+        stream: StreamKey,
+        /// The start.
+        start: Wall,
+        /// The time of ages.
+        taken: Wall,
+    },
     /// What a stream takes is summed up anew from its rows.
     Recount(StreamKey),
 }
@@ -139,14 +153,37 @@ impl Index {
         Ok(found)
     }
 
-    /// The first rows of a stream, and whether these are all.
-    pub fn oldest(&self, stream: &StreamKey, limit: usize) -> Result<(Vec<Segment>, bool), Error> {
-        let mut rows = self.store.prefix(&SEGMENTS, &stream_prefix(stream));
-        let mut found = Vec::with_capacity(limit.min(256));
-        for row in rows.by_ref().take(limit) {
-            found.push(row?.1);
+    /// The oldest segments of a stream, each with the time that it was taken at, by that time; and whether these are
+    /// all.
+    pub fn oldest(&self, stream: &StreamKey, limit: usize) -> Result<(Vec<(Wall, Segment)>, bool), Error> {
+        // Only where the clock was wrong are there any, and mostly few.
+        let mut odd: Vec<(Wall, Vec<u8>)> = Vec::new();
+        for row in self.store.prefix(&TAKEN, &stream_prefix(stream)) {
+            let (key, taken) = row?;
+            odd.push((Wall::from_micros(taken), key));
         }
-        Ok((found, rows.next().transpose()?.is_none()))
+        let is_odd: BTreeSet<Vec<u8>> = odd.iter().map(|(_, key)| key.clone()).collect();
+        let mut found = Vec::with_capacity(limit.min(256));
+        for row in self.store.prefix(&SEGMENTS, &stream_prefix(stream)) {
+            let (key, segment) = row?;
+            if is_odd.contains(&key) {
+                continue;
+            }
+            found.push((segment.start, segment));
+            if found.len() > limit {
+                break;
+            }
+        }
+        odd.sort_unstable();
+        for (taken, key) in odd {
+            if let Some(segment) = self.store.get(&SEGMENTS, &key)? {
+                found.push((taken, segment));
+            }
+        }
+        found.sort_by_key(|(taken, segment)| (*taken, segment.start));
+        let complete = found.len() <= limit;
+        found.truncate(limit);
+        Ok((found, complete))
     }
 
     /// The last row of a stream.
@@ -213,13 +250,16 @@ impl Index {
     }
 
     /// The time that ages were measured by when it was last written down.
-    pub fn aged_to(&self) -> Result<Option<Wall>, Error> {
-        Ok(self.store.get(&AGEING, b"reached")?.map(Wall::from_micros))
+    pub fn aged_to(&self) -> Result<Option<Saved>, Error> {
+        let Some(reached) = self.store.get(&AGEING, b"reached")? else { return Ok(None) };
+        let shift_micros = self.store.get(&AGEING, b"shift")?.unwrap_or(0);
+        Ok(Some(Saved { reached: Wall::from_micros(reached), shift_micros }))
     }
 
     /// Writes down the time that ages are measured by.
-    pub async fn set_aged_to(&self, reached: Wall) -> Result<(), Error> {
-        self.store.commit(Batch::new().put(&AGEING, b"reached", &reached.micros())?).await?;
+    pub async fn set_aged_to(&self, to: Saved) -> Result<(), Error> {
+        let batch = Batch::new().put(&AGEING, b"reached", &to.reached.micros())?;
+        self.store.commit(batch.put(&AGEING, b"shift", &to.shift_micros)?).await?;
         Ok(())
     }
 
@@ -275,13 +315,17 @@ impl Staged<'_> {
                 let old = self.row(stream, *start)?;
                 let key = key(stream, *start);
                 let batch = std::mem::take(&mut self.batch);
-                self.batch = batch.delete(&SEGMENTS, &key).delete(&TABLES, &key).delete(&MARKS, &key);
-                self.batch = std::mem::take(&mut self.batch).delete(&TABLES_OLD, &key);
+                let batch = batch.delete(&SEGMENTS, &key).delete(&TABLES, &key).delete(&TABLES_OLD, &key);
+                self.batch = batch.delete(&MARKS, &key).delete(&TAKEN, &key);
                 self.account(stream, *start, old.as_ref(), None);
                 Ok(())
             }
             Change::Unmark { stream, start } => {
                 self.batch = std::mem::take(&mut self.batch).delete(&MARKS, &key(stream, *start));
+                Ok(())
+            }
+            Change::Taken { stream, start, taken } => {
+                self.batch = std::mem::take(&mut self.batch).put(&TAKEN, &key(stream, *start), &taken.micros())?;
                 Ok(())
             }
             Change::Recount(stream) => self.recount(stream),

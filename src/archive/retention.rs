@@ -18,9 +18,11 @@ const DAY_MICROS: i64 = 86_400_000_000;
 /// A closed segment, as far as retention cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brief {
-    /// Its first moment.
+    /// Its first moment, which names it.
     pub start: Wall,
-    /// Its last.
+    /// The same by the time that ages are measured by; another where the clock was wrong.
+    pub taken: Wall,
+    /// Its last moment, by that time.
     pub end: Wall,
     /// Its bytes.
     pub bytes: u64,
@@ -31,7 +33,7 @@ pub struct Brief {
 pub struct Oldest {
     /// The stream.
     pub stream: StreamKey,
-    /// Sorted by start.
+    /// Sorted by when they were taken.
     pub segments: Vec<Brief>,
     /// False where the stream has more than these.
     pub complete: bool,
@@ -139,8 +141,8 @@ impl Sweep<'_> {
                     return;
                 }
                 let Some(segment) = self.peek(i) else { continue };
-                if oldest.is_none_or(|(start, _)| segment.start < start) {
-                    oldest = Some((segment.start, i));
+                if oldest.is_none_or(|(taken, _)| segment.taken < taken) {
+                    oldest = Some((segment.taken, i));
                 }
             }
             match oldest {
@@ -189,7 +191,10 @@ mod tests {
 
     /// A stream with one segment of `bytes` for each day.
     fn stream(key: &str, days: impl IntoIterator<Item = i64>, bytes: u64) -> Oldest {
-        let segments = days.into_iter().map(|d| Brief { start: day(d), end: day(d).plus_micros(30), bytes }).collect();
+        let segments = days
+            .into_iter()
+            .map(|d| Brief { start: day(d), taken: day(d), end: day(d).plus_micros(30), bytes })
+            .collect();
         Oldest { stream: key.parse().unwrap(), segments, complete: true }
     }
 
@@ -263,7 +268,7 @@ mod tests {
     fn streams() -> impl Strategy<Value = Vec<Oldest>> {
         let one = |key: &'static str| {
             (prop::collection::btree_map(0i64..100, 1u64..50, 0..12), any::<bool>()).prop_map(move |(map, complete)| {
-                let brief = |(d, bytes)| Brief { start: day(d), end: day(d).plus_micros(30), bytes };
+                let brief = |(d, bytes)| Brief { start: day(d), taken: day(d), end: day(d).plus_micros(30), bytes };
                 Oldest { stream: key.parse().unwrap(), segments: map.into_iter().map(brief).collect(), complete }
             })
         };

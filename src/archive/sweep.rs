@@ -3,13 +3,15 @@
 //! A crash in between leaves a row without a file, which the next sweep finds oldest again and removes.
 
 use super::{
-    Archive, Error, identity,
+    Archive, Error,
+    ageing::{Moment, Saved},
+    identity,
     index::Change,
     layout,
     retention::{self, Brief, DeviceBytes, Oldest, Reason, Victim},
 };
 use crate::{
-    base::Wall,
+    base::{Clock, Wall},
     disk::{Files, Space},
 };
 use serde_json::json;
@@ -89,8 +91,13 @@ async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, 
             stream,
             segments: segments
                 .iter()
-                .filter(|s| !grows(s))
-                .map(|s| Brief { start: s.start, end: s.end(), bytes: s.bytes })
+                .filter(|(_, s)| !grows(s))
+                .map(|(taken, s)| Brief {
+                    start: s.start,
+                    taken: *taken,
+                    end: taken.plus_micros(s.end().micros_since(s.start)),
+                    bytes: s.bytes,
+                })
                 .collect(),
             complete,
         })
@@ -104,17 +111,23 @@ async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, 
 }
 
 /// The time that ages are measured by.
-async fn age_from(archive: &Archive, saved: Option<Wall>) -> Wall {
+pub(super) async fn age_from(archive: &Archive, saved: Option<Saved>) -> Wall {
     let ageing = &archive.0.ageing;
-    let (now, due) = ageing.now(archive.clock().wall(), archive.clock().now(), || saved);
-    if let Some(reached) = due {
-        match archive.index().set_aged_to(reached).await {
-            Ok(()) => ageing.saved(reached),
+    let (now, due) = ageing.now(moment(archive.clock()), || saved);
+    if let Some(new) = due {
+        match archive.index().set_aged_to(new).await {
+            Ok(()) => ageing.saved(new),
             // A full disk is what the deletions make room on; it is written down with a later one.
             Err(error) => tracing::debug!(%error, "the time of retention could not be written down"),
         }
     }
     now
+}
+
+/// What ageing asks of the clock.
+pub(super) fn moment(clock: &Clock) -> Moment {
+    let wall = clock.read().wall;
+    Moment { wall, at: clock.now(), stepped_micros: clock.last_step().map_or(0, |step| step.total_micros) }
 }
 
 async fn remove(archive: &Archive, victims: &[Victim]) -> Result<(), Error> {

@@ -480,3 +480,5 @@ async fn a_checksum_that_cannot_be_made_does_not_hold_up_the_others() {
     assert_eq!(rows.iter().map(|r| r.sha256.is_some()).collect::<Vec<_>>(), [false, true]);
     bench.end().await;
 }
+
+mod clock;
