@@ -3,10 +3,10 @@
 
 use crate::{
     app::{self, Daemon},
-    base::TaskGroup,
+    base::{TaskGroup, Wall},
     config::{self, Env},
     media::fmp4,
-    model::StreamKey,
+    model::{StreamKey, frame::VIDEO_TIMESCALE, segment::ticks_to_micros},
     outbound::{Address, Client, Limits},
     sim::{self, Mark},
 };
@@ -274,15 +274,29 @@ pub(super) fn counters_of_file(path: &Path) -> Vec<u64> {
 
 /// The marks of the pictures of a recorded file, in the order of the file.
 pub(super) fn marks_of_file(path: &Path) -> Vec<Mark> {
+    read_file(path).marks
+}
+
+/// What a recorded file says of itself.
+pub(super) struct Recorded {
+    pub start: Wall,
+    pub end: Wall,
+    /// What the simulator put into each picture, in the order of the file.
+    pub marks: Vec<Mark>,
+}
+
+/// Reads a recorded file of the simulator's pictures.
+pub(super) fn read_file(path: &Path) -> Recorded {
     let bytes = fs::read(path).unwrap();
     let scanned = fmp4::read::scan(bytes.len() as u64, |offset, buffer: &mut [u8]| {
         let at = offset as usize;
         bytes.get(at..at + buffer.len()).map(|found| buffer.copy_from_slice(found)).ok_or("read beyond the end")
     })
     .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let mut sizes = scanned.table.video.sizes.iter();
+    let video = &scanned.table.video;
+    let mut sizes = video.sizes.iter();
     let mut marks = Vec::new();
-    for chunk in &scanned.table.video.chunks {
+    for chunk in &video.chunks {
         let mut at = usize::try_from(chunk.offset).unwrap();
         for size in sizes.by_ref().take(chunk.samples as usize) {
             let end = at + *size as usize;
@@ -290,7 +304,8 @@ pub(super) fn marks_of_file(path: &Path) -> Vec<Mark> {
             at = end;
         }
     }
-    marks
+    let start = scanned.origin.start;
+    Recorded { start, end: start.plus_micros(ticks_to_micros(video.duration_ticks(), VIDEO_TIMESCALE)), marks }
 }
 
 /// The counters of any file that ffmpeg can open, by way of ffmpeg.
