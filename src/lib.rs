@@ -20,6 +20,7 @@ pub mod rtsp;
 pub mod serve;
 pub mod sim;
 pub mod store;
+pub mod transcode;
 pub mod upkeep;
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use crate::{
     recorder::Recorder,
     serve::{BoxFuture, Handler},
     store::Store,
+    transcode::Transcoder,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -51,6 +52,8 @@ pub struct Deps {
     pub cameras: Cameras,
     /// What is recorded, and why where it is not.
     pub recorder: Recorder,
+    /// What ffmpeg makes of streams.
+    pub transcoder: Transcoder,
     /// Footage.
     pub archive: Archive,
     /// For backups.

@@ -6,6 +6,7 @@ use crate::{
     base::Wall,
     camera,
     model::{Presence, Segment, Span, StreamKey, StreamState, VideoCodec},
+    transcode,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -100,6 +101,41 @@ pub(super) struct StreamView {
     pub readers: usize,
     /// Whether its frames go to the disk.
     pub recording: bool,
+    /// What ffmpeg makes of it, where the configuration says `transcode`; null elsewhere.
+    pub transcode: Option<TranscodeView>,
+}
+
+/// A stream that is transcoded: codec, width and height of the stream are then those of what is recorded and shown.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct TranscodeView {
+    /// What goes out under the stream's name: `starting`, `running`, or `original` where ffmpeg cannot run.
+    pub state: transcode::State,
+    /// `no_ffmpeg`, `ffmpeg_failed` or `ffmpeg_limit`; null where all is well.
+    pub reason: Option<&'static str>,
+    /// The same in a sentence.
+    pub detail: Option<String>,
+    /// ffmpeg processes that failed and were begun anew.
+    pub restarts: u64,
+    /// How the camera codes it.
+    pub source_codec: Option<VideoCodec>,
+    /// Pixels.
+    pub source_width: Option<u16>,
+    /// Pixels.
+    pub source_height: Option<u16>,
+}
+
+impl TranscodeView {
+    pub(super) fn of(status: &transcode::Status, source: &camera::StreamView) -> Self {
+        Self {
+            state: status.state,
+            reason: status.reason,
+            detail: status.detail.clone(),
+            restarts: status.restarts,
+            source_codec: source.codec,
+            source_width: source.width,
+            source_height: source.height,
+        }
+    }
 }
 
 /// `POST /api/v1/reload`

@@ -36,6 +36,7 @@ pub struct Reloading {
 struct Targets {
     cameras: crate::camera::Cameras,
     recorder: crate::recorder::Recorder,
+    transcoder: crate::transcode::Transcoder,
     archive: crate::archive::Archive,
     events: crate::events::Events,
 }
@@ -61,6 +62,7 @@ impl Reloading {
             targets: Targets {
                 cameras: rooms.cameras.clone(),
                 recorder: rooms.recorder.clone(),
+                transcoder: rooms.transcoder.clone(),
                 archive: rooms.archive.clone(),
                 events: rooms.events.clone(),
             },
@@ -112,6 +114,7 @@ impl Reloading {
         // that a new device's first frame meets the settings that were written with it.
         self.targets.archive.apply(next.archive());
         self.targets.recorder.apply(next.recorder());
+        self.targets.transcoder.apply(next.transcode());
         self.targets.cameras.apply(next.cameras()).await?;
         self.view.send_replace(Arc::new(next.to_view()));
         *current = next;
@@ -186,6 +189,7 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
         ("hikvision", old.hikvision != new.hikvision),
         ("recording", old.recording != new.recording),
         ("playback", old.playback != new.playback),
+        ("transcode", (&old.ffmpeg, old.ffmpeg_processes_max) != (&new.ffmpeg, new.ffmpeg_processes_max)),
         ("proxy", old.proxy != new.proxy),
         ("notify", old.notify_prefix != new.notify_prefix),
     ];

@@ -11,6 +11,7 @@ use crate::{
     recorder::Recorder,
     serve::Handler,
     store::Store,
+    transcode::Transcoder,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -33,6 +34,8 @@ pub struct Rooms {
     pub recorder: Recorder,
     /// Devices and streams.
     pub cameras: Cameras,
+    /// Streams by way of ffmpeg.
+    pub transcoder: Transcoder,
     /// Footage to players.
     pub playback: Arc<dyn Handler>,
     /// What is counted.

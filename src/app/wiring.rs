@@ -20,6 +20,7 @@ use crate::{
     recorder::{self, Recorder},
     serve::Handler,
     store::{self, Store},
+    transcode::{self, Transcoder},
 };
 use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -65,8 +66,11 @@ pub(super) async fn build(
     let lanes = Lanes::new(std::thread::available_parallelism().map_or(1, usize::from));
     let hub = Hub::new(lanes.clone());
     let recorder = start_recorder(config, phases, &ended, &hub, &archive, &disk, &clock, &events, &metrics);
+    let (sources, transcoder) =
+        start_transcoder(config, phases, &ended, Hub::new(lanes.clone()), &hub, &clock, &events, &metrics);
     let deps = camera::Deps {
         hub: hub.clone(),
+        sources,
         events: events.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
@@ -84,7 +88,21 @@ pub(super) async fn build(
     let playback = playback::build(config.playback(), deps);
     let (phase, _) = watch::channel(Phase::Starting);
     let _running = given_up.map(DropGuard::disarm);
-    Ok(Rooms { disk, lanes, store, events, hub, archive, recorder, cameras, playback, metrics, clock, phase })
+    Ok(Rooms {
+        disk,
+        lanes,
+        store,
+        events,
+        hub,
+        archive,
+        recorder,
+        cameras,
+        transcoder,
+        playback,
+        metrics,
+        clock,
+        phase,
+    })
 }
 
 #[expect(clippy::too_many_arguments, reason = "this is the list of what the recorder knows")]
@@ -112,6 +130,30 @@ fn start_recorder(
     recorder
 }
 
+/// It ends with the cameras: what they gave last is still answered, and recorded.
+#[expect(clippy::too_many_arguments, reason = "this is the list of what the room knows")]
+fn start_transcoder(
+    config: &Config,
+    phases: &Phases,
+    ended: &mpsc::Sender<&'static str>,
+    sources: Hub,
+    hub: &Hub,
+    clock: &Clock,
+    events: &Events,
+    metrics: &Metrics,
+) -> (Hub, Transcoder) {
+    let deps = transcode::Deps {
+        sources: sources.clone(),
+        hub: hub.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+    };
+    let (transcoder, task) = transcode::build(config.transcode(), deps);
+    run_room(&phases.cameras, "transcode", ended, task.run(phases.cameras.stop_token()));
+    (sources, transcoder)
+}
+
 /// The admin endpoint's handler: the one room that sees all handles.
 pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: Arc<Reloading>) -> Arc<dyn Handler> {
     let view = reloading.view();
@@ -124,6 +166,7 @@ pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: 
         admin::Deps {
             cameras: rooms.cameras.clone(),
             recorder: rooms.recorder.clone(),
+            transcoder: rooms.transcoder.clone(),
             archive: rooms.archive.clone(),
             store: rooms.store.clone(),
             events: rooms.events.clone(),

@@ -78,6 +78,8 @@ pub struct DeviceConfig {
     pub transport: Transport,
     /// Whether sound is taken along.
     pub audio: bool,
+    /// Streams that are transcoded before anybody else sees them.
+    pub transcoded: Vec<Profile>,
     /// False: known, shown, and left alone.
     pub enabled: bool,
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     base::{Backoff, Clock, metrics::Counter},
     live::{Absence, Hub, Publisher},
-    model::{GapCause, StreamKey, StreamState},
+    model::{GapCause, Profile, StreamKey, StreamState},
 };
 use retina::client::{Credentials, SessionGroup};
 use std::{
@@ -73,6 +73,8 @@ impl Gate {
 pub(super) struct Shared {
     pub board: Arc<Board>,
     pub hub: Hub,
+    /// Where streams go that are transcoded first, and which these are.
+    pub transcoded: (Hub, Vec<Profile>),
     pub budget: Arc<Budget>,
     /// Sessions whose end the device may not have seen yet.
     pub sessions: Arc<SessionGroup>,
@@ -89,6 +91,7 @@ impl Shared {
         Self {
             board,
             hub,
+            transcoded: (Hub::default(), Vec::new()),
             budget,
             sessions: Arc::default(),
             wake: Notify::new(),
@@ -96,6 +99,17 @@ impl Shared {
             last_frame_ms: AtomicU64::new(0),
             began: Instant::now(),
         }
+    }
+
+    /// Some streams go to `sources` instead, where they are transcoded.
+    pub(super) fn with_transcoded(self, sources: Hub, profiles: Vec<Profile>) -> Self {
+        Self { transcoded: (sources, profiles), ..self }
+    }
+
+    /// Where the frames of a stream go.
+    fn publisher(&self, key: &StreamKey) -> Publisher {
+        let (sources, transcoded) = &self.transcoded;
+        if transcoded.contains(&key.profile) { sources.publisher(key) } else { self.hub.publisher(key) }
     }
 
     /// When the last frame of any stream came.
@@ -145,7 +159,7 @@ impl Stream {
     /// Fetches the stream whenever the gate is open, until told to stop.
     pub(super) async fn run(&self, mut gate: watch::Receiver<Gate>, stop: CancellationToken) {
         // Opened before the first session, so that who records is there for the first frame.
-        let publisher = self.shared.hub.publisher(&self.key);
+        let publisher = self.shared.publisher(&self.key);
         let mut demand = publisher.demand();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         let mut told = None;

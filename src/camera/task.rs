@@ -37,6 +37,8 @@ const _: () = assert!(STOP_WAIT_MAX.as_secs() >= 2 * TEARDOWN_WAIT_MAX.as_secs()
 pub struct Deps {
     /// Where frames go.
     pub hub: Hub,
+    /// Where frames go that are transcoded before they go there.
+    pub sources: Hub,
     /// Where changes are told.
     pub events: Events,
     /// Time.
@@ -59,6 +61,7 @@ pub struct CamerasTask {
     config: Config,
     board: Arc<Board>,
     hub: Hub,
+    sources: Hub,
     meters: Meters,
     group: TaskGroup,
     timings: watch::Sender<Timings>,
@@ -85,6 +88,7 @@ pub fn build(config: Config, deps: Deps) -> (Cameras, CamerasTask) {
         config,
         board: Arc::new(Board::new(deps.events, deps.clock)),
         hub: deps.hub,
+        sources: deps.sources,
         meters: Meters::new(&deps.metrics),
         group: deps.group.child(),
         timings,
@@ -199,7 +203,8 @@ impl CamerasTask {
         }
         self.off.remove(&config.id);
         let timings = self.timings.subscribe();
-        let shared = Arc::new(Shared::new(self.board.clone(), self.hub.clone(), timings, budget.clone()));
+        let shared = Shared::new(self.board.clone(), self.hub.clone(), timings, budget.clone());
+        let shared = Arc::new(shared.with_transcoded(self.sources.clone(), config.transcoded.clone()));
         let group = self.group.child();
         let (inner, meters) = (group.clone(), self.meters.clone());
         let of = config.clone();

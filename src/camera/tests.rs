@@ -47,6 +47,7 @@ fn device(id: &str, sim: &Running, kind: DeviceKind, audio: bool) -> DeviceConfi
         profiles: vec![Profile::Main],
         transport: Transport::Tcp,
         audio,
+        transcoded: Vec::new(),
         enabled: true,
     }
 }
@@ -78,6 +79,7 @@ impl Site {
         let (hub, metrics, room) = (Hub::default(), Metrics::default(), TaskGroup::new());
         let deps = Deps {
             hub: hub.clone(),
+            sources: Hub::default(),
             events: Events::discard(),
             clock: Clock::real(),
             metrics: metrics.clone(),

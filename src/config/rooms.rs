@@ -1,7 +1,7 @@
 //! What each room is told, out of the checked values.
 
 use super::{Config, Device, Recording};
-use crate::{archive, camera, playback, recorder};
+use crate::{archive, camera, playback, recorder, transcode};
 use std::path::PathBuf;
 
 /// The database, below the data directory.
@@ -28,6 +28,17 @@ impl Config {
         recorder::Config {
             defaults: self.recording.settings(),
             devices: self.devices.iter().map(|d| (d.id.clone(), d.recording.settings())).collect(),
+        }
+    }
+
+    /// What is transcoded, and by what.
+    pub fn transcode(&self) -> transcode::Config {
+        let of_device = |d: &Device| d.transcode.clone().filter(|_| d.enabled).map(|t| (d.id.clone(), t));
+        transcode::Config {
+            ffmpeg: self.ffmpeg.clone(),
+            processes_max: self.ffmpeg_processes_max,
+            devices: self.devices.iter().filter_map(of_device).collect(),
+            ..transcode::Config::default()
         }
     }
 
@@ -66,6 +77,7 @@ impl Device {
             profiles: self.streams.clone(),
             transport: self.transport,
             audio: self.recording.audio,
+            transcoded: self.transcode.as_ref().map(|t| t.streams.clone()).unwrap_or_default(),
             enabled: self.enabled,
         }
     }

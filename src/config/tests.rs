@@ -203,9 +203,8 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
     for (text, at) in refused {
         fault_is(text, &format!("{at}: not built yet in this version; remove it"));
     }
-    for line in ["transcode = { video = \"h264\" }", "provision = { name = \"x\" }"] {
-        assert!(fault(&format!("{DEVICE}{line}")).contains("not built yet in this version; remove it"), "{line}");
-    }
+    let line = "provision = { name = \"x\" }";
+    assert!(fault(&format!("{DEVICE}{line}")).contains("not built yet in this version; remove it"), "{line}");
     assert!(fault(&device("kind", "kind = \"gateway\"")).contains("not built yet in this version"));
     assert!(
         fault(&format!("{DEVICE}[device.recording]\nper_channel = {{ 3 = {{ audio = false }} }}"))
@@ -307,6 +306,31 @@ fn listening_to_others_needs_a_token() {
     assert!(fault("[admin]\nlisten = \"localhost:80\"").contains("is not an IP address and port"));
     assert!(fault("[proxy]\nlisten = [\"127.0.0.1:9080\"]").contains("127.0.0.1:9080 is admin.listen too"));
     assert!(fault("[proxy]\nlisten = [\"1.1.1.1:1\", \"1.1.1.1:1\"]").contains("1.1.1.1:1 stands here twice"));
+}
+
+#[test]
+fn what_is_transcoded_is_checked_and_reads_back() {
+    let config = ok(&format!(
+        "{DEVICE}transcode = {{ video = \"h264\", size = \"1280x720\", bitrate = \"1M\" }}\n[transcode]\nprocesses = 3"
+    ));
+    let transcode = config.devices[0].transcode.as_ref().unwrap();
+    assert_eq!((transcode.size, transcode.bits_per_second), (Some((1280, 720)), Some(1_000_000)));
+    assert_eq!(config.transcode().processes_max, 3);
+    let again = ok(&config.to_toml().replace("***", "x"));
+    assert_eq!(again.devices[0].transcode, config.devices[0].transcode);
+    assert_eq!(ok(DEVICE).devices[0].transcode, None);
+    for (key, expected) in [
+        ("video = \"h263\"", "device.transcode.video: `h263` is unknown; did you mean \"h264\"?"),
+        ("size = \"720p\"", "device.transcode.size: `720p` is not a size; write for example \"1280x720\""),
+        ("bitrate = \"fast\"", "device.transcode.bitrate: `fast` is not a bit rate"),
+        ("preset = \"fastest\"", "device.transcode.preset: `fastest` is unknown"),
+        ("fps = 1000", "device.transcode.fps: must lie between 0 and 120"),
+        ("streams = []", "device.transcode.streams: is empty"),
+        ("scale = 2", "device.transcode.scale: unknown key"),
+    ] {
+        let found = fault(&format!("{DEVICE}transcode = {{ {key} }}"));
+        assert!(found.contains(expected), "{key}: {found}");
+    }
 }
 
 #[test]

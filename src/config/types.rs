@@ -6,6 +6,7 @@ use crate::{
     camera::{DeviceKind, Transport},
     model::{DeviceId, Profile, Trust},
     recorder::Sync,
+    transcode,
 };
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -32,6 +33,10 @@ pub struct Config {
     pub recording_dir: PathBuf,
     /// `[playback]`
     pub playback: Playback,
+    /// `transcode.ffmpeg`; `None`: the one in the search path.
+    pub ffmpeg: Option<PathBuf>,
+    /// `transcode.processes`
+    pub ffmpeg_processes_max: usize,
     /// `notify.prefix`: what relative callback paths are appended to; empty for none.
     pub notify_prefix: String,
 }
@@ -119,6 +124,8 @@ pub struct Device {
     pub streams: Vec<Profile>,
     /// What RTP is carried by.
     pub transport: Transport,
+    /// `transcode`: what its streams become; `None`: they stay as they are.
+    pub transcode: Option<transcode::Settings>,
     /// False: known and shown, never connected to.
     pub enabled: bool,
     /// `[recording]` with what `[device.recording]` changes in it.

@@ -10,9 +10,10 @@ use crate::{
     camera::{DeviceKind, Transport},
     model::Trust,
     recorder::Sync,
+    transcode,
 };
 use serde_json::{Map, Value, json};
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 /// One section: its keys in the order of the contract.
 type Keys = Vec<(&'static str, Value)>;
@@ -27,6 +28,9 @@ impl Config {
         let device = |d: &Device| {
             let mut view = object(device_keys(d));
             view.insert("recording".into(), Value::Object(object(recording_keys(&d.recording))));
+            if let Some(transcode) = &d.transcode {
+                view.insert("transcode".into(), Value::Object(object(transcode_keys(transcode))));
+            }
             Value::Object(view)
         };
         all.insert("device".into(), self.devices.iter().map(device).collect());
@@ -43,6 +47,8 @@ impl Config {
         for device in &self.devices {
             put(&mut out, Some("[[device]]".into()), device_keys(device));
             put(&mut out, Some("[device.recording]".into()), changed_keys(&device.recording, &self.recording));
+            let transcode = device.transcode.as_ref().map(transcode_keys).unwrap_or_default();
+            put(&mut out, Some("[device.transcode]".into()), transcode);
         }
         out
     }
@@ -51,7 +57,7 @@ impl Config {
         vec![("data_dir", json!(self.data_dir.to_string_lossy())), ("node", json!(self.node))]
     }
 
-    fn sections(&self) -> [(&'static str, Keys); 7] {
+    fn sections(&self) -> [(&'static str, Keys); 8] {
         let mut recording = recording_keys(&self.recording);
         recording.insert(1, ("dir", json!(self.recording_dir.to_string_lossy())));
         let listen: Vec<String> = self.proxy.listen.iter().map(ToString::to_string).collect();
@@ -79,6 +85,13 @@ impl Config {
             ),
             ("recording", recording),
             ("playback", vec![("token", blank(self.playback.token.as_ref()))]),
+            (
+                "transcode",
+                vec![
+                    ("ffmpeg", json!(self.ffmpeg.as_deref().unwrap_or(Path::new("")).to_string_lossy())),
+                    ("processes", json!(self.ffmpeg_processes_max)),
+                ],
+            ),
             ("notify", vec![("prefix", json!(self.notify_prefix))]),
         ]
     }
@@ -102,6 +115,18 @@ fn device_keys(device: &Device) -> Keys {
         ("streams", json!(streams)),
         ("transport", json!(if device.transport == Transport::Udp { "udp" } else { "tcp" })),
         ("enabled", json!(device.enabled)),
+    ]
+}
+
+fn transcode_keys(transcode: &transcode::Settings) -> Keys {
+    let streams: Vec<&str> = transcode.streams.iter().map(|p| p.as_str()).collect();
+    vec![
+        ("video", json!(transcode.video.as_str())),
+        ("size", json!(transcode.size.map_or(String::new(), |(w, h)| format!("{w}x{h}")))),
+        ("bitrate", json!(transcode.bits_per_second.map_or(String::new(), |b| b.to_string()))),
+        ("fps", json!(transcode.fps.unwrap_or(0))),
+        ("preset", json!(transcode.preset)),
+        ("streams", json!(streams)),
     ]
 }
 

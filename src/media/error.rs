@@ -26,6 +26,9 @@ pub enum Error {
         /// Where in the file.
         offset: u64,
     },
+    /// What another program wrote into a pipe cannot be read.
+    #[error("the piped MP4 cannot be read: {0}")]
+    Piped(&'static str),
     /// A parameter set that cannot be used.
     #[error("parameter set: {0}")]
     ParameterSet(&'static str),
@@ -48,6 +51,7 @@ impl Error {
         match self {
             Self::NoFrames => Kind::NotFound,
             Self::Table { .. } | Self::NotOurs { .. } => Kind::Storage,
+            Self::Piped(_) => Kind::Peer,
             Self::Empty | Self::TooLarge { .. } | Self::ParameterSet(_) => Kind::Invalid,
         }
     }

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("outbound", &["base", "model"]),
     ("upkeep", &["base", "model"]),
     ("live", &["base", "model"]),
+    ("transcode", &["base", "model", "media", "events", "live"]),
     ("archive", &["base", "model", "media", "disk", "store", "events", "upkeep"]),
     ("hikvision", &["base", "model", "outbound"]),
     ("camera", &["base", "model", "media", "store", "events", "upkeep", "live", "hikvision"]),
@@ -35,6 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "serve",
             "upkeep",
             "live",
+            "transcode",
             "archive",
             "hikvision",
             "camera",
@@ -43,7 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sim", &["base", "model", "media", "rtsp", "serve", "hikvision"]),
-    ("config", &["base", "model", "disk", "store", "archive", "camera", "recorder", "playback", "admin"]),
+    ("config", &["base", "model", "disk", "store", "transcode", "archive", "camera", "recorder", "playback", "admin"]),
     (
         "app",
         &[
@@ -57,6 +59,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "outbound",
             "upkeep",
             "live",
+            "transcode",
             "archive",
             "hikvision",
             "camera",

@@ -9,3 +9,4 @@ mod nonsense;
 mod presence;
 mod real_peers;
 mod soak;
+mod transcode;

@@ -6,7 +6,7 @@ use crate::{
         call::Call,
         failure::Failure,
         paging::page,
-        views::StreamView,
+        views::{StreamView, TranscodeView},
     },
     camera,
     model::StreamKey,
@@ -49,14 +49,18 @@ fn view(api: &Api, snapshot: &camera::Snapshot, stream: &camera::StreamView) -> 
     let device = snapshot.devices.iter().find(|d| d.id == key.device);
     let channel = device.and_then(|d| d.channels.iter().find(|c| c.channel == key.channel));
     let recording = api.deps.recorder.watch().borrow().get(&key).cloned().unwrap_or_default();
+    let transcoded = api.deps.transcoder.watch().borrow().get(&key).cloned();
+    let reason = transcoded.as_ref().and_then(|t| t.reason).map(str::to_owned);
+    let shown = transcoded.as_ref().and_then(|t| t.format);
     StreamView {
         state: stream.state,
-        reason: stream.reason.clone().or(recording.reason),
+        reason: stream.reason.clone().or(recording.reason).or(reason),
         recording: recording.recording,
         name: channel.and_then(|c| c.name.clone()),
-        codec: stream.codec,
-        width: stream.width,
-        height: stream.height,
+        codec: shown.map(|(codec, ..)| codec).or(stream.codec),
+        width: shown.map(|(_, width, _)| width).or(stream.width),
+        height: shown.map(|(.., height)| height).or(stream.height),
+        transcode: transcoded.as_ref().map(|t| TranscodeView::of(t, stream)),
         audio: stream.audio.clone(),
         packets_lost: stream.packets_lost,
         fps: stream.fps,

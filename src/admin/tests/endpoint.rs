@@ -13,6 +13,7 @@ use crate::{
     recorder,
     serve::{Body, BoxFuture, Handler, HandlerFn, ListenerKind, Peer, Request, Response},
     store::{self, Store},
+    transcode,
 };
 use futures_util::StreamExt;
 use http::{HeaderName, HeaderValue, Method};
@@ -48,6 +49,17 @@ impl Reloader for Reload {
     }
 }
 
+fn transcoder(hub: &Hub, clock: &Clock, events: &Events, metrics: &Metrics) -> transcode::Transcoder {
+    let deps = transcode::Deps {
+        sources: Hub::default(),
+        hub: hub.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+    };
+    transcode::build(transcode::Config::default(), deps).0
+}
+
 async fn house(token: Option<&str>) -> House {
     let dir = tempfile::tempdir().unwrap();
     let (clock, metrics, group, hub) = (Clock::real(), Metrics::default(), TaskGroup::new(), Hub::default());
@@ -73,6 +85,7 @@ async fn house(token: Option<&str>) -> House {
     group.spawn("archive", archive_task.run(group.stop_token()));
     let deps = camera::Deps {
         hub: hub.clone(),
+        sources: Hub::default(),
         events: events.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
@@ -80,6 +93,7 @@ async fn house(token: Option<&str>) -> House {
     };
     let (cameras, cameras_task) = camera::build(camera::Config::default(), deps);
     group.spawn("cameras", cameras_task.run(group.stop_token()));
+    let transcoder = transcoder(&hub, &clock, &events, &metrics);
     let config = recorder::Config { defaults: recorder::Settings::default(), devices: Default::default() };
     let deps = recorder::Deps {
         hub: hub.clone(),
@@ -97,6 +111,7 @@ async fn house(token: Option<&str>) -> House {
     let deps = Deps {
         cameras,
         recorder,
+        transcoder,
         archive: archive.clone(),
         store,
         events: events.clone(),

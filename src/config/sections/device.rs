@@ -1,6 +1,6 @@
 //! `[[device]]`.
 
-use super::{Origin, recording, secret, unbuilt};
+use super::{Origin, recording, secret, transcode, unbuilt};
 use crate::{
     camera::{DeviceKind, Transport},
     config::{
@@ -73,6 +73,7 @@ fn one(scope: &Scope<'_>, id: Option<DeviceId>, origin: &Origin<'_>, defaults: &
     let transport =
         scope.value("transport", Transport::Tcp, |n| as_choice(n, &[("tcp", Transport::Tcp), ("udp", Transport::Udp)]));
     let enabled = scope.value("enabled", true, as_flag);
+    let transcode = transcode::of_device(scope);
     let recording = scope.section("recording", |s| recording::of_device(s, defaults));
     let Address { host, port: http_port, https } = address?;
     if fingerprint.is_some() && !https {
@@ -90,6 +91,7 @@ fn one(scope: &Scope<'_>, id: Option<DeviceId>, origin: &Origin<'_>, defaults: &
         channels,
         streams,
         transport,
+        transcode,
         enabled,
         recording,
     })

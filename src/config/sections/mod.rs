@@ -5,6 +5,7 @@ mod network;
 mod recording;
 mod secret;
 mod small;
+mod transcode;
 mod unbuilt;
 
 use super::{
@@ -48,6 +49,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
     let (recording, recording_dir) = scope.section("recording", |s| recording::global(s, origin));
     let devices = device::all(scope, origin, &recording);
     let playback = scope.section("playback", |s| small::playback(s, origin, admin.token.as_ref()));
+    let (ffmpeg, ffmpeg_processes_max) = scope.section("transcode", |s| transcode::global(s, origin));
     let notify_prefix = scope.section("notify", small::notify);
     unbuilt::sections(scope);
     Some(Config {
@@ -61,6 +63,8 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
         devices: devices?,
         recording,
         playback,
+        ffmpeg,
+        ffmpeg_processes_max,
         notify_prefix,
     })
 }

@@ -47,7 +47,6 @@ pub(super) fn proxy(scope: &Scope<'_>) {
 
 /// `[[device]]`
 pub(super) fn device(scope: &Scope<'_>) {
-    scope.not_built("transcode", Empty);
     scope.not_built("provision", Empty);
 }
 

@@ -4,6 +4,7 @@
 //! so that the index can be rebuilt from the files alone.
 
 pub mod boxes;
+pub mod demux;
 pub mod moof;
 pub mod origin;
 pub mod parse;
