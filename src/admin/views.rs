@@ -27,8 +27,8 @@ pub(super) struct StatusView {
     pub uptime_seconds: u64,
     /// How many of what.
     pub counts: CountsView,
-    /// The disk that footage lies on; null before it was first looked at.
-    pub disk: Option<DiskView>,
+    /// The disk that footage lies on.
+    pub disk: DiskView,
     /// Id of the last event; 0 before the first.
     pub last_event: u64,
     /// Version of the catalog of services; null in a version of skyvis without one.
@@ -161,6 +161,17 @@ pub(super) struct DiskView {
     pub total_bytes: u64,
     /// Free, for skyvis.
     pub free_bytes: u64,
+    /// Files that can still be made; null where the file system has no such limit.
+    pub free_inodes: Option<u64>,
+    /// `ok`, or what ails it: `disk_full`, `disk_inodes`, `disk_quota`, `disk_read_only`, `disk_error`, `disk_gone`,
+    /// `disk_denied`, `disk_hangs`, `descriptors`, `name_too_long`, `not_mounted`, `wrong_directory`.
+    pub state: &'static str,
+    /// Since when it is in this state.
+    pub since: Wall,
+    /// What the system said; null where all is well.
+    pub error: Option<String>,
+    /// What to do; null where all is well.
+    pub advice: Option<&'static str>,
     /// Of all streams' footage, growing files included.
     pub footage_bytes: u64,
 }

@@ -3,22 +3,26 @@
 
 use super::{
     Rooms,
+    alive::Alive,
     phases::{Phases, run_room},
 };
 use crate::{
     base::{
-        Clock, Kind,
+        Clock,
         metrics::{Counter, GaugeF64},
     },
     disk::Disk,
     store, upkeep,
 };
 use serde_json::json;
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// From one export to the next. What lies between is footage's index, which is rebuilt from the files, and events.
 const EXPORT_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is tried whether the directory of a store that failed takes writes, and how long that may take.
+const STORE_TRIAL_EVERY: Duration = Duration::from_secs(2);
+const STORE_TRIAL_MAX: Duration = Duration::from_secs(5);
 /// Exports that are kept: a damaged store may have been exported, too.
 const EXPORTS_KEPT: usize = 3;
 
@@ -69,25 +73,33 @@ pub(super) fn export_store(rooms: &Rooms, phases: &Phases, exports: PathBuf, end
 }
 
 /// Ends the process once the store has failed: only a restart recovers what was answered, and until then nothing that
-/// is recorded could be found again.
-pub(super) fn watch_store(rooms: &Rooms, phases: &Phases, ended: &mpsc::Sender<&'static str>) {
+/// is recorded could be found again. While its directory takes no writes a restart could not open it either, so the
+/// rest runs on: live pictures, playback, footage on another disk.
+pub(super) fn watch_store(rooms: &Rooms, alive: Arc<Alive>, phases: &Phases, ended: &mpsc::Sender<&'static str>) {
     let (mut health, stop, ended) = (rooms.store.watch_health(), phases.keeping.stop_token(), ended.clone());
+    let clock = rooms.clock.clone();
     phases.keeping.spawn("store health", async move {
         let failed = |health: &store::Health| health.failed.is_some();
-        let Some(Ok(state)) = stop.run_until_cancelled(health.wait_for(failed)).await else { return };
-        tracing::error!(why = state.failed, "the store has failed");
+        let Some(Ok(why)) =
+            stop.run_until_cancelled(health.wait_for(failed)).await.map(|h| h.map(|h| h.failed.clone()))
+        else {
+            return;
+        };
+        tracing::error!(why, "the store has failed");
+        let mut told = false;
+        while !alive.store_is_writable(STORE_TRIAL_MAX).await {
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!(
+                    "the disk of the database takes no writes; once it does, the process ends to be started again"
+                );
+            }
+            if stop.run_until_cancelled(clock.sleep(STORE_TRIAL_EVERY)).await.is_none() {
+                return;
+            }
+        }
         // One report is enough to stop the process.
         let _ = ended.try_send("store");
     });
-}
-
-/// Whether the store lives, by its answer to an empty commit. One that refuses rows because the disk is full does: the
-/// watchdog must not end a daemon that waits for room.
-pub(super) fn store_answers(answer: Result<u64, store::Error>) -> Result<(), String> {
-    match answer {
-        Err(error) if error.kind() != Kind::NoSpace => Err(format!("store: {error}")),
-        _ => Ok(()),
-    }
 }
 
 /// The footage is older than the database: the one that it was recorded with is gone. Recording goes on and the index is
@@ -105,18 +117,5 @@ pub(super) async fn tell_lost_store(disk: &Disk, exports: PathBuf) {
             "the database was lost, or the footage comes from elsewhere: a new one is made and its index rebuilt from \
              the files; to get back what else was in it, stop skyvis and run `skyvis restore FILE` with a backup"
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_no_reason_to_be_ended_by_the_watchdog_and_a_failed_store_is() {
-        assert_eq!(store_answers(Ok(1)), Ok(()));
-        assert_eq!(store_answers(Err(store::Error::NoSpace("9 bytes are free".into()))), Ok(()));
-        assert!(store_answers(Err(store::Error::Failed("EIO".into()))).is_err());
-        assert!(store_answers(Err(store::Error::Closed)).is_err());
     }
 }

@@ -2,7 +2,9 @@
 //! stand on it alike.
 
 use super::{
-    Error, Rooms, care,
+    Error, Rooms,
+    alive::Alive,
+    care,
     phases::{Phases, STORE_CLOSE, run_room},
     reload::Reloading,
     wiring,
@@ -81,9 +83,10 @@ impl Daemon {
             serve(phases, listener, rooms.playback.clone(), &ended_tx);
         }
         reloading.watch_file(&phases.listeners, clock.clone());
-        wiring::watchdog(&rooms, phases);
+        let alive = Arc::new(Alive::new(&rooms, config.store_dir()));
+        wiring::watchdog(&rooms, alive.clone(), phases);
         care::export_store(&rooms, phases, config.data_dir.join(EXPORTS_DIR), &ended_tx);
-        care::watch_store(&rooms, phases, &ended_tx);
+        care::watch_store(&rooms, alive, phases, &ended_tx);
         care::watch_clock(&rooms, phases);
         rooms.ready();
         let _running = given_up.map(DropGuard::disarm);

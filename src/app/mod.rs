@@ -4,6 +4,7 @@
 //!
 //! Flow: config → [`wiring`] builds all rooms → [`Daemon`] serves → reloads by [`reload`] → stops by [`phases`].
 
+mod alive;
 mod care;
 mod daemon;
 mod demo;

@@ -18,8 +18,10 @@ use tokio::sync::watch;
 
 /// The handles of all rooms.
 pub struct Rooms {
-    /// Files.
+    /// Files, but for the writing of footage.
     pub disk: Disk,
+    /// The threads that footage is written on.
+    pub writing: Disk,
     /// The threads that streams run on.
     pub(super) lanes: Lanes,
     /// The database.

@@ -23,9 +23,12 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// An answer that takes more than such a part of half the watchdog's time is none: what asks for reasons needs some, too.
+const ANSWERS: u32 = 3;
+
 /// Sends a keep-alive each half of the watchdog's time, but only while `alive` answers: a ping from a timer alone would
 /// keep a daemon up whose disk threads or store hang.
-pub async fn watchdog<F>(clock: Clock, stop: CancellationToken, alive: impl Fn() -> F)
+pub async fn watchdog<F>(clock: Clock, stop: CancellationToken, alive: impl Fn(Duration) -> F)
 where
     F: Future<Output = Result<(), String>>,
 {
@@ -34,7 +37,7 @@ where
     };
     let period = limit / 2;
     loop {
-        match tokio::time::timeout(period, alive()).await {
+        match tokio::time::timeout(period, alive(period / ANSWERS)).await {
             Ok(Ok(())) => tell(&[NotifyState::Watchdog]),
             Ok(Err(why)) => tracing::error!(why, "not alive, the watchdog is not fed"),
             Err(_) => tracing::error!(waited_s = period.as_secs_f64(), "no progress, the watchdog is not fed"),

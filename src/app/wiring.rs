@@ -1,7 +1,9 @@
 //! All rooms built and wired in one place. Read it to see who knows whom.
 
 use super::{
-    Error, Rooms, care,
+    Error, Rooms,
+    alive::Alive,
+    care,
     phases::{Phases, run_room},
     process,
     reload::Reloading,
@@ -45,6 +47,8 @@ pub(super) async fn build(
     process::count(&metrics, phases.groups());
     make_data_dir(&config.data_dir)?;
     let disk = Disk::real(DISK_THREADS);
+    // Footage is written on threads of its own: long reads do not hold it up, and where it hangs, the rest runs on.
+    let writing = disk.beside(DISK_THREADS);
     let store = open_store(config.store_dir(), &disk, &metrics).await?;
     let (events, task) = events::build(store.clone(), clock.clone(), &metrics)?;
     run_room(&phases.keeping, "events", &ended, task.run(phases.keeping.stop_token()));
@@ -53,6 +57,7 @@ pub(super) async fn build(
     let deps = archive::Deps {
         store: store.clone(),
         disk: disk.clone(),
+        writing: writing.clone(),
         clock: clock.clone(),
         events: events.clone(),
         metrics: metrics.clone(),
@@ -65,7 +70,7 @@ pub(super) async fn build(
 
     let lanes = Lanes::new(std::thread::available_parallelism().map_or(1, usize::from));
     let hub = Hub::new(lanes.clone());
-    let recorder = start_recorder(config, phases, &ended, &hub, &archive, &disk, &clock, &events, &metrics);
+    let recorder = start_recorder(config, phases, &ended, &hub, &archive, &writing, &clock, &events, &metrics);
     let (sources, transcoder) =
         start_transcoder(config, phases, &ended, Hub::new(lanes.clone()), &hub, &clock, &events, &metrics);
     let deps = camera::Deps {
@@ -90,6 +95,7 @@ pub(super) async fn build(
     let _running = given_up.map(DropGuard::disarm);
     Ok(Rooms {
         disk,
+        writing,
         lanes,
         store,
         events,
@@ -182,21 +188,15 @@ pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: 
     )
 }
 
-/// Feeds systemd's watchdog while the runtime, the media threads, the disk threads and the store all get on.
-pub(super) fn watchdog(rooms: &Rooms, phases: &Phases) {
-    let (disk, store, clock) = (rooms.disk.clone(), rooms.store.clone(), rooms.clock.clone());
-    let lanes = rooms.lanes.clone();
-    let stop = phases.keeping.stop_token();
+/// Feeds systemd's watchdog while the runtime, the disk threads and the store all get on.
+pub(super) fn watchdog(rooms: &Rooms, alive: Arc<Alive>, phases: &Phases) {
+    let (clock, stop) = (rooms.clock.clone(), phases.keeping.stop_token());
     phases.keeping.spawn("watchdog", async move {
-        let alive = || {
-            let (disk, store, lanes) = (disk.clone(), store.clone(), lanes.clone());
-            async move {
-                lanes.answer().await;
-                disk.run(|_| ()).await.map_err(|e| format!("disk threads: {e}"))?;
-                care::store_answers(store.commit(store::Batch::new()).await)
-            }
+        let check = |limit| {
+            let alive = alive.clone();
+            async move { alive.check(limit).await }
         };
-        systemd::watchdog(clock, stop, alive).await;
+        systemd::watchdog(clock, stop, check).await;
     });
 }
 

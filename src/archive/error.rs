@@ -1,6 +1,10 @@
 //! Why the archive could not do what it was asked, in words for whoever has to act on it.
 
-use crate::{base::Kind, disk, store};
+use crate::{
+    base::Kind,
+    disk::{self, Trouble},
+    store,
+};
 use std::path::PathBuf;
 
 /// A failure of the archive.
@@ -38,6 +42,28 @@ pub enum Error {
         /// The identity that the index knows.
         known: String,
     },
+    /// While running: the recordings directory is not there, or is only the place where its disk should be mounted.
+    #[error(
+        "the recordings directory {} is not mounted: it has no `{}`; mount its disk, recording goes on by itself",
+        dir.display(), super::identity::FILE_NAME
+    )]
+    Away {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// While running: another directory stands in its place.
+    #[error(
+        "{} is another recordings directory than at the start ({found}, not {known}); mount the right disk, recording \
+         goes on by itself", dir.display()
+    )]
+    Replaced {
+        /// The directory.
+        dir: PathBuf,
+        /// The identity that lies there.
+        found: String,
+        /// The identity that it should have.
+        known: String,
+    },
     /// There is no such segment, or none any more.
     #[error("there is no segment {0}")]
     NotFound(String),
@@ -61,9 +87,21 @@ impl Error {
             Self::Store(e) => e.kind(),
             Self::Disk(e) => e.kind(),
             Self::NotMounted { .. } | Self::Foreign { .. } => Kind::Conflict,
+            Self::Away { .. } | Self::Replaced { .. } => Kind::Storage,
             Self::NotFound(_) => Kind::NotFound,
             Self::Damaged { .. } => Kind::Storage,
             Self::Stopped => Kind::Stopped,
+        }
+    }
+
+    /// What it tells about the disk.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Disk(e) => e.trouble(),
+            Self::NotMounted { .. } | Self::Away { .. } => Trouble::NotMounted,
+            Self::Foreign { .. } | Self::Replaced { .. } => Trouble::WrongDirectory,
+            Self::Store(e) if e.kind() == Kind::NoSpace => Trouble::Full,
+            Self::Store(_) | Self::NotFound(_) | Self::Damaged { .. } | Self::Stopped => Trouble::Other,
         }
     }
 }

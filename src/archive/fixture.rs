@@ -42,8 +42,14 @@ impl Bench {
         let store = Store::open(&dir.join("store"), Options::default(), &of_store.files(), &metrics).unwrap();
         let disk = Disk::faulty(4, faults);
         let (events, events_task) = events::build(store.clone(), clock.clone(), &metrics).unwrap();
-        let deps =
-            Deps { store: store.clone(), disk: disk.clone(), clock, events: events.clone(), metrics: metrics.clone() };
+        let deps = Deps {
+            store: store.clone(),
+            disk: disk.clone(),
+            writing: disk.clone(),
+            clock,
+            events: events.clone(),
+            metrics: metrics.clone(),
+        };
         let (archive, task) = build(config(dir), deps).unwrap();
         let group = TaskGroup::new();
         group.spawn("archive", task.run(group.stop_token()));

@@ -99,6 +99,21 @@ impl Growing {
         self.with(|open| open.values().filter(closed).map(|o| (o.segment.clone(), o.table.clone())).collect())
     }
 
+    /// Lets go of the oldest of these beyond so many; how many.
+    pub fn shed(&self, keep: usize) -> usize {
+        self.with(|open| {
+            let mut closed: Vec<_> =
+                open.iter().filter(|(_, o)| o.segment.closed).map(|(key, _)| key.clone()).collect();
+            if closed.len() <= keep {
+                return 0;
+            }
+            closed.sort_unstable_by_key(|(_, start)| *start);
+            let over = closed.len() - keep;
+            closed.into_iter().take(over).for_each(|key| drop(open.remove(&key)));
+            over
+        })
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<(StreamKey, Wall), Open>) -> T) -> T {
         f(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }

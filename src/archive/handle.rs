@@ -4,6 +4,7 @@ use super::{
     Config, Error,
     ageing::Ageing,
     growing::Growing,
+    health,
     identity::{self, Doubt},
     index::{Change, Index, Mark, Usage},
     layout::{self, Name},
@@ -20,18 +21,21 @@ use crate::{
     store,
     upkeep::Upkeep,
 };
-use serde_json::json;
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Starts that are tried, each a microsecond later, before a name is given up.
 const STARTS_TRIED_MAX: i64 = 1000;
+
+/// Complete segments that are held in memory while the index takes none, at 10 to 20 KiB each: hours of a few streams.
+/// Those beyond are found again by a rebuild once the index takes rows.
+const UNSAVED_MAX: usize = 4096;
+/// A read of the index that takes longer is given up: the database's disk hangs.
+const READ_MAX: Duration = Duration::from_secs(10);
 
 /// Changes to commit, and whom to tell.
 pub(super) struct Command {
@@ -73,22 +77,29 @@ pub(super) struct Shared {
     pub retention: Upkeep,
     pub repair: Upkeep,
     pub free: Gauge,
-    /// Whether it was last told that the disk is full.
-    pub full: AtomicBool,
+    pub free_inodes: Gauge,
+    pub health: health::Watch,
+    /// The threads that footage is written on, to see whether they get on.
+    pub writing: Disk,
+    /// Threads that read the index: they do not wait for footage's disk.
+    pub reading: Disk,
 }
 
 impl Archive {
     /// Puts in order what a crash left. Call it once at start, before anything is recorded; the task need not run yet.
     /// Fails where the directory is not the one that the index speaks of.
     pub async fn recover(&self) -> Result<Recovered, Error> {
-        let adopted = identity::establish(self.dir(), self.index(), self.disk(), Doubt::Refuse).await?;
+        let settled = identity::establish(self.dir(), self.index(), self.disk(), Doubt::Refuse).await?;
+        self.0.health.settle(settled.identity);
         let index = self.index().clone();
         let saved = self.disk().run(move |_| index.aged_to()).await??;
         // A host without a battery begins in 1970: what was recorded last is then not of the future.
         let reached = sweep::age_from(self, saved).await;
         let (mut recovered, changes) =
             recover::recover(self.dir(), self.index(), self.disk(), self.clock().wall().max(reached)).await?;
-        recovered.adopted = adopted;
+        // What was not found is gone only where the disk was there all the while.
+        self.confirm().await?;
+        recovered.adopted = settled.adopted;
         // Nothing else writes yet, so this does not wait for the task.
         match self.commit_now(changes.clone()).await {
             Err(error) if error.kind() == Kind::NoSpace => {
@@ -104,6 +115,12 @@ impl Archive {
         Ok(recovered)
     }
 
+    /// Fails unless the recordings directory is there and the right one.
+    pub(super) async fn confirm(&self) -> Result<(), Error> {
+        let archive = self.clone();
+        self.disk().run(move |files| archive.enter(files).map(drop)).await?
+    }
+
     /// Lists what the index cannot take yet; the task tries again. What goes from the index is found again by the next
     /// start.
     fn hold(&self, changes: Vec<Change>) {
@@ -116,7 +133,8 @@ impl Archive {
 
     /// Rebuilds every row from the files alone, taking the directory as it is for the right one. The task must run.
     pub async fn reindex(&self, progress: impl FnMut(Progress)) -> Result<Summary, Error> {
-        identity::establish(self.dir(), self.index(), self.disk(), Doubt::Adopt).await?;
+        let settled = identity::establish(self.dir(), self.index(), self.disk(), Doubt::Adopt).await?;
+        self.0.health.settle(settled.identity);
         let summary = reindex::reindex(self, progress).await?;
         self.0.tables.clear();
         self.0.repair.poke();
@@ -141,7 +159,7 @@ impl Archive {
             let suffix = (0..=layout::SUFFIX_MAX).find(|n| same_ms.iter().all(|s| s.name_suffix != *n));
             Ok((start, suffix.unwrap_or(layout::SUFFIX_MAX)))
         };
-        self.disk().run(move |_| find()).await?
+        self.reading().run_within(READ_MAX, move |_| find()).await?
     }
 
     /// A file has its first fragment, and both are durable: it is listed from now on, and has a row once this answers.
@@ -176,10 +194,21 @@ impl Archive {
         Ok(())
     }
 
+    /// The file of a growing segment was taken away: nothing of it is left to list.
+    pub async fn vanished(&self, segment: &Segment) -> Result<(), Error> {
+        self.growing().forget(&segment.stream, segment.start);
+        self.apply_changes(vec![Change::Drop { stream: segment.stream.clone(), start: segment.start }]).await
+    }
+
     pub(super) async fn save_closed(&self, segment: Segment, table: Arc<SampleTable>) -> Result<(), Error> {
         let (stream, start) = (segment.stream.clone(), segment.start);
         let mark = segment.sha256.is_none().then_some(Mark::Unhashed);
-        self.apply_changes(vec![Change::Put { segment, table: Some(table.clone()), mark }]).await?;
+        let saved = self.apply_changes(vec![Change::Put { segment, table: Some(table.clone()), mark }]).await;
+        if saved.is_err() && self.growing().shed(UNSAVED_MAX) > 0 {
+            // Their files say all that their rows would.
+            self.0.phase.send_replace(Phase::Open { wants_reindex: true });
+        }
+        saved?;
         self.0.tables.put(&stream, start, table);
         self.growing().forget(&stream, start);
         Ok(())
@@ -190,7 +219,7 @@ impl Archive {
         // Memory first: what is closed in between is then in the index for certain.
         let growing = self.growing().overlapping(stream, range);
         let (index, of) = (self.index().clone(), stream.clone());
-        let mut rows = self.disk().run(move |_| index.overlapping(&of, range, limit)).await??;
+        let mut rows = self.reading().run_within(READ_MAX, move |_| index.overlapping(&of, range, limit)).await??;
         rows.retain(|row| growing.iter().all(|g| g.start != row.start));
         rows.extend(growing);
         rows.sort_by_key(|s| s.start);
@@ -204,7 +233,7 @@ impl Archive {
             return Ok(Some(found));
         }
         let (index, of) = (self.index().clone(), stream.clone());
-        self.disk().run(move |_| index.row(&of, start)).await?
+        self.reading().run_within(READ_MAX, move |_| index.row(&of, start)).await?
     }
 
     /// Where a segment's samples lie. Of a growing one it may hold more samples than `segment` counts.
@@ -214,7 +243,7 @@ impl Archive {
             return Ok(table);
         }
         let (index, of) = (self.index().clone(), stream.clone());
-        let table = self.disk().run(move |_| index.table(&of, start)).await??;
+        let table = self.reading().run_within(READ_MAX, move |_| index.table(&of, start)).await??;
         let table = Arc::new(table.ok_or_else(|| Error::NotFound(format!("{start} of {stream}")))?);
         self.0.tables.put(stream, start, table.clone());
         Ok(table)
@@ -251,22 +280,12 @@ impl Archive {
         *self.0.space.borrow()
     }
 
-    /// Space of the recordings' file system now.
-    pub async fn look_at_space(&self) -> Result<Space, Error> {
-        let dir = self.dir().to_owned();
-        let space = self.disk().run(move |files| files.free_space(&dir)).await??;
-        self.publish_space(Some(space));
-        Ok(space)
-    }
-
-    /// Whether less is free now than is to be kept free. False where that cannot be said, or nothing is to be deleted.
-    pub(super) async fn is_short_of_space(&self) -> bool {
+    /// Whether less was free at the last look than is to be kept free. False where that cannot be said, or nothing is
+    /// to be deleted.
+    pub(super) fn is_short_of_space(&self) -> bool {
         let config = self.config();
-        if self.phase() == Phase::Closed || config.min_free_bytes(u64::MAX) == 0 {
-            return false;
-        }
-        let space = self.look_at_space().await;
-        space.is_ok_and(|space| space.free_bytes < config.min_free_bytes(space.total_bytes))
+        let short = |space: Space| space.free_bytes < config.min_free_bytes(space.total_bytes);
+        self.phase() != Phase::Closed && self.space().is_some_and(short)
     }
 
     /// The recordings directory.
@@ -278,17 +297,6 @@ impl Archive {
     pub fn apply(&self, config: Config) {
         self.0.config.send_replace(Arc::new(config));
         self.0.retention.poke();
-    }
-
-    /// A recording found no room, or found some again. Told once each time, whichever stream it was.
-    pub fn tell_full(&self, full: bool) {
-        if self.0.full.swap(full, Ordering::Relaxed) == full {
-            return;
-        }
-        let kind = if full { "disk.full" } else { "disk.room" };
-        let free = self.space().map(|space| space.free_bytes);
-        tracing::warn!(dir = %self.dir().display(), free_bytes = free, full, "the disk of the recordings");
-        self.events().emit(kind, self.dir().display(), json!({ "free_bytes": free }));
     }
 
     /// The disk is full, or a limit may be broken: retention runs at once.
@@ -322,7 +330,7 @@ impl Archive {
             return Ok(());
         }
         let (index, before) = (self.index().clone(), self.usage());
-        let (batch, usage) = self.disk().run(move |_| index.stage(before, &changes)).await??;
+        let (batch, usage) = self.reading().run(move |_| index.stage(before, &changes)).await??;
         self.index().commit(batch).await?;
         self.0.usage.send_replace(Arc::new(usage));
         Ok(())
@@ -330,6 +338,7 @@ impl Archive {
 
     pub(super) fn publish_space(&self, space: Option<Space>) {
         self.0.free.set(sweep::free_bytes(space));
+        self.0.free_inodes.set(space.map_or(0, |s| i64::try_from(s.free_inodes).unwrap_or(i64::MAX)));
         self.0.space.send_replace(space);
     }
 
@@ -347,6 +356,10 @@ impl Archive {
 
     pub(super) fn disk(&self) -> &Disk {
         &self.0.disk
+    }
+
+    pub(super) fn reading(&self) -> &Disk {
+        &self.0.reading
     }
 
     pub(super) fn clock(&self) -> &Clock {

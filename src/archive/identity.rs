@@ -4,7 +4,7 @@
 use super::{Error, index::Index};
 use crate::{
     base::Kind,
-    disk::{Disk, Files},
+    disk::{Anchor, Disk, Files},
 };
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ pub const FILE_NAME: &str = ".skyvis-recordings";
 pub const DIR_MODE: u32 = 0o750;
 /// Characters of an identity.
 const IDENTITY_CHARS: usize = 32;
+/// Bytes of the file that are looked at.
+const FILE_BYTES_MAX: usize = 256;
 
 /// What to do where directory and index do not belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +31,23 @@ pub fn path(dir: &Path) -> PathBuf {
     dir.join(FILE_NAME)
 }
 
-/// Whether the directory is there now, and not just the place where its disk is mounted. Blocks.
-pub fn is_present(files: &Files, dir: &Path) -> Result<bool, crate::disk::Error> {
-    Ok(files.len_of(&path(dir))?.is_some())
+/// That directory and index belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The identity of both.
+    pub identity: String,
+    /// The directory was recorded with another index and this one is new.
+    pub adopted: bool,
 }
 
-/// Checks that directory and index belong together; gives both an identity where neither has footage yet. True where the
-/// directory was recorded with another index and this one is new.
-pub async fn establish(dir: &Path, index: &Index, disk: &Disk, doubt: Doubt) -> Result<bool, Error> {
+/// Checks that directory and index belong together; gives both an identity where neither has footage yet.
+pub async fn establish(dir: &Path, index: &Index, disk: &Disk, doubt: Doubt) -> Result<Settled, Error> {
     let rows = index.count();
     let (known, dir_too) = (index.identity()?, dir.to_owned());
     let found = disk.run(move |files| read(files, &dir_too)).await??;
     let adopted = known.is_none() && found.is_some();
     let settled = match (known, found) {
-        (Some(known), Some(found)) if known == found => return Ok(false),
+        (Some(known), Some(found)) if known == found => return Ok(Settled { identity: known, adopted: false }),
         (Some(known), Some(found)) if rows > 0 && doubt == Doubt::Refuse => {
             return Err(Error::Foreign { dir: dir.to_owned(), found, known });
         }
@@ -66,14 +71,23 @@ pub async fn establish(dir: &Path, index: &Index, disk: &Disk, doubt: Doubt) -> 
         Err(error) if error.kind() == Kind::NoSpace => tracing::warn!(%error, "the index could not note its directory"),
         other => other?,
     }
-    Ok(adopted)
+    Ok(Settled { identity: settled, adopted })
 }
 
 /// The identity that lies in the directory. One that cannot be read as such is taken as it stands, and so differs.
 fn read(files: &Files, dir: &Path) -> Result<Option<String>, crate::disk::Error> {
     match files.read(&path(dir)) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().chars().take(IDENTITY_CHARS).collect())),
+        Ok(bytes) => Ok(Some(text_of(&bytes))),
         Err(e) if e.kind() == Kind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// The identity that lies in an open directory. Blocks.
+pub fn read_in(dir: &Anchor) -> Result<Option<String>, crate::disk::Error> {
+    Ok(dir.read(FILE_NAME, FILE_BYTES_MAX)?.map(|bytes| text_of(&bytes)))
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().chars().take(IDENTITY_CHARS).collect()
 }

@@ -138,6 +138,8 @@ async fn of_stream(
     }
     drop(outcomes);
     let drops = rows_without_file(archive, stream, seen).await?;
+    // What was not found is gone only where the disk was there all the while.
+    archive.confirm().await?;
     summary.dropped += drops.len() as u64;
     changes.extend(drops);
     changes.push(Change::Recount(stream.clone()));

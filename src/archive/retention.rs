@@ -225,7 +225,7 @@ mod tests {
     fn space_takes_the_oldest_across_streams_and_only_as_many_as_needed() {
         let config = config(Limits { min_free: MinFree::Percent(10.0), ..NO_LIMITS });
         let all = [stream("a/1/main", [2, 3], 30), stream("b/1/main", [1, 4], 30)];
-        let space = Some(Space { total_bytes: 1000, free_bytes: 50 });
+        let space = Some(Space { total_bytes: 1000, free_bytes: 50, ..Space::default() });
         let d = decide(&config, day(100), space, &bytes(&all), &all);
         assert_eq!(victims(&d), [("b/1/main".to_owned(), 1), ("a/1/main".to_owned(), 2)]);
         assert!(d.victims.iter().all(|v| v.reason == Reason::Space));
@@ -260,7 +260,13 @@ mod tests {
         let config = config(Limits { min_free: MinFree::Bytes(500), ..NO_LIMITS });
         let mut all = [stream("a/1/main", [1], 10), stream("b/1/main", [5, 6], 10)];
         all[0].complete = false;
-        let d = decide(&config, day(100), Some(Space { total_bytes: 1000, free_bytes: 0 }), &bytes(&all), &all);
+        let d = decide(
+            &config,
+            day(100),
+            Some(Space { total_bytes: 1000, free_bytes: 0, ..Space::default() }),
+            &bytes(&all),
+            &all,
+        );
         assert_eq!(victims(&d), [("a/1/main".to_owned(), 1)]);
         assert!(d.more);
     }
@@ -282,7 +288,7 @@ mod tests {
             let d = decide(
                 &config(Limits { min_free, ..NO_LIMITS }),
                 day(100),
-                Some(Space { total_bytes: 1000, free_bytes: 0 }),
+                Some(Space { total_bytes: 1000, free_bytes: 0, ..Space::default() }),
                 &bytes(&all),
                 &all,
             );
@@ -294,7 +300,7 @@ mod tests {
             all in streams(),
             wanted in 0u64..600,
         ) {
-            let space = Space { total_bytes: 10_000, free_bytes: 100 };
+            let space = Space { total_bytes: 10_000, free_bytes: 100, ..Space::default() };
             let config = config(Limits { min_free: MinFree::Bytes(wanted), ..NO_LIMITS });
             let d = decide(&config, day(100), Some(space), &bytes(&all), &all);
             let freed: u64 = d.victims.iter().map(|v| v.bytes).sum();

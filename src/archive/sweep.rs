@@ -5,14 +5,13 @@
 use super::{
     Archive, Error,
     ageing::{Moment, Saved},
-    identity,
     index::Change,
     layout,
     retention::{self, Brief, DeviceBytes, Oldest, Reason, Victim},
 };
 use crate::{
     base::{Clock, Wall},
-    disk::{Files, Space},
+    disk::{Anchor, Space},
 };
 use serde_json::json;
 use std::{
@@ -65,22 +64,20 @@ pub(super) async fn sweep(archive: &Archive) -> Result<Swept, Error> {
 }
 
 async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, Error> {
-    let (dir, index) = (archive.dir().to_owned(), archive.index().clone());
+    let (opened, index) = (archive.clone(), archive.index().clone());
     let usage = archive.usage();
     let growing = archive.growing().all();
     let keys: Vec<_> = usage.keys().cloned().collect();
     let (space, rows, aged_to) = archive
         .disk()
         .run(move |files| -> Result<_, Error> {
-            if !identity::is_present(files, &dir)? {
-                return Err(Error::NotMounted { dir, rows: index.count() });
-            }
+            let space = opened.enter(files)?.free_space().ok();
             let mut rows = Vec::new();
             for stream in keys {
                 let (segments, complete) = index.oldest(&stream, shown)?;
                 rows.push((stream, segments, complete));
             }
-            Ok((files.free_space(&dir).ok(), rows, index.aged_to()?))
+            Ok((space, rows, index.aged_to()?))
         })
         .await??;
     archive.publish_space(space);
@@ -134,26 +131,26 @@ async fn remove(archive: &Archive, victims: &[Victim]) -> Result<(), Error> {
     if victims.is_empty() {
         return Ok(());
     }
-    let (dir, index, gone) = (archive.dir().to_owned(), archive.index().clone(), victims.to_vec());
-    archive.disk().run(move |files| unlink(files, &dir, &index, &gone)).await??;
+    let (opened, gone) = (archive.clone(), victims.to_vec());
+    archive.disk().run(move |files| unlink(&opened.enter(files)?, opened.index(), &gone)).await??;
     let drop = |v: &Victim| Change::Drop { stream: v.stream.clone(), start: v.start };
     archive.apply_changes(victims.iter().map(drop).collect()).await
 }
 
 /// Blocks.
-fn unlink(files: &Files, dir: &Path, index: &super::index::Index, victims: &[Victim]) -> Result<(), Error> {
+fn unlink(dir: &Anchor, index: &super::index::Index, victims: &[Victim]) -> Result<(), Error> {
     let mut hours: BTreeSet<PathBuf> = BTreeSet::new();
     for victim in victims {
         let Some(row) = index.row(&victim.stream, victim.start)? else { continue };
         let path = layout::path(&row.stream, row.start, row.name_suffix);
-        files.remove_file(&dir.join(&path))?;
+        dir.remove_file(&path)?;
         hours.extend(path.parent().map(Path::to_owned));
     }
     for hour in hours {
         // Hour, day, month, year; the stream's own directory stays. A new file may be on its way into the hour that
         // is now, which is why the writer makes its directory and its file in one go and tries twice.
         for up in hour.ancestors().take(4) {
-            if !files.remove_dir_if_empty(&dir.join(up)).unwrap_or(false) {
+            if !dir.remove_dir_if_empty(up).unwrap_or(false) {
                 break;
             }
         }

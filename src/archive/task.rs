@@ -5,6 +5,7 @@ use super::{
     ageing::Ageing,
     growing::Growing,
     handle::{Archive, Command, Phase, Shared},
+    health,
     index::{Index, Usage},
     repair, sweep,
     tables::Tables,
@@ -16,19 +17,18 @@ use crate::{
     store::{self, Store},
     upkeep::{self, UpkeepTask},
 };
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Commands that wait or are committed together: two for each of a few hundred streams.
 const COMMANDS_MAX: usize = 512;
+/// Threads that read the index, for listings, players and commits.
+const READING_THREADS: usize = 2;
 /// How often limits are looked at.
 const RETENTION_EVERY: Duration = Duration::from_secs(10);
-/// How often the file system is asked for its space in between: a small disk is full before the next look at all limits.
-const SPACE_EVERY: Duration = Duration::from_secs(1);
+/// How often the disk is looked at in between: a small one is full before the next look at all limits.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked for what is to be put right.
 const REPAIR_EVERY: Duration = Duration::from_secs(15);
 
@@ -38,6 +38,8 @@ pub struct Deps {
     pub store: Store,
     /// Where the files are.
     pub disk: Disk,
+    /// The threads that footage is written on; the same as `disk` where nothing is recorded.
+    pub writing: Disk,
     /// Time.
     pub clock: Clock,
     /// Where deletions are reported.
@@ -58,7 +60,7 @@ pub struct ArchiveTask {
 
 /// Makes the archive and its task. Blocks for a few reads of the store; nothing is read from the recordings yet.
 pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error> {
-    let Deps { store, disk, clock, events, metrics } = deps;
+    let Deps { store, disk, writing, clock, events, metrics } = deps;
     let index = Index::new(store);
     let usage = watch::Sender::new(Arc::new(index.usage()?));
     let (commands, queue) = mpsc::channel(COMMANDS_MAX);
@@ -70,6 +72,9 @@ pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error
         growing: Growing::default(),
         ageing: Ageing::default(),
         tables: Tables::default(),
+        health: health::Watch::new(&disk, &clock, &events, &metrics),
+        writing,
+        reading: disk.beside(READING_THREADS),
         disk,
         clock,
         events,
@@ -82,7 +87,7 @@ pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error
         retention,
         repair,
         free: gauge("disk_free_bytes", "Free bytes of the recordings' file system"),
-        full: AtomicBool::new(false),
+        free_inodes: gauge("disk_free_inodes", "Files that the recordings' file system can still take"),
     }));
     let task = ArchiveTask {
         archive: archive.clone(),
@@ -115,7 +120,7 @@ impl ArchiveTask {
             let (archive, stop) = (repairer.clone(), token.clone());
             async move { repair::repair(&archive, &stop).await }
         });
-        let space = watch_space(archive.clone(), stop.clone());
+        let space = watch_disk(archive.clone(), stop.clone());
         let mut writer = Writer { archive, stored, segments };
         // The writer goes on until the reconcilers, which wait for it, are done.
         let reconcilers = async {
@@ -143,10 +148,14 @@ impl ArchiveTask {
     }
 }
 
-/// Has retention run as soon as less is free than is wanted.
-async fn watch_space(archive: Archive, stop: CancellationToken) {
-    while stop.run_until_cancelled(archive.clock().sleep(SPACE_EVERY)).await.is_some() {
-        if archive.is_short_of_space().await {
+/// Tells how the disk is, and has retention run as soon as less is free than is wanted.
+async fn watch_disk(archive: Archive, stop: CancellationToken) {
+    while stop.run_until_cancelled(archive.clock().sleep(LOOK_EVERY)).await.is_some() {
+        if archive.phase() == Phase::Closed {
+            continue;
+        }
+        archive.look_at_health().await;
+        if archive.is_short_of_space() {
             archive.poke_retention();
         }
     }

@@ -57,6 +57,7 @@ async fn offline(config: &Config, store: Store) -> Result<Value, Error> {
     // Nobody reads the events of a process that is about to end.
     let deps = archive::Deps {
         store: store.clone(),
+        writing: disk.clone(),
         disk,
         clock: Clock::real(),
         events: Events::discard(),

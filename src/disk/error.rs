@@ -1,14 +1,18 @@
 //! What can go wrong with a file, with the operation and the path, because an errno alone helps nobody at 3 a.m.
 
+use super::Trouble;
 use crate::base::Kind;
 use std::{
     fmt, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// What was being done to a path. Faults are injected by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Op {
+    /// Opening a directory, to work below it.
+    OpenDir,
     /// Making one directory.
     CreateDir,
     /// Making a new file.
@@ -46,6 +50,7 @@ pub enum Op {
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Op::OpenDir => "open directory",
             Op::CreateDir => "create directory",
             Op::Create => "create",
             Op::OpenRead => "open",
@@ -79,6 +84,20 @@ pub enum Error {
         /// What the system answered.
         source: io::Error,
     },
+    /// There is room, but no inode is left for another file.
+    #[error("cannot {op} {}: the file system has no inode left for another file", path.display())]
+    NoInodes {
+        /// What was tried.
+        op: Op,
+        /// On what.
+        path: PathBuf,
+    },
+    /// A file that is being written has lost its name: somebody removed it.
+    #[error("{} was removed while it was being written", .0.display())]
+    Vanished(PathBuf),
+    /// Nothing was done, or nothing was answered, for so long: the disk hangs.
+    #[error("the disk hangs: no answer within {} s", .0.as_secs_f32())]
+    Hangs(Duration),
     /// The closure given to the pool panicked; the pool goes on.
     #[error("a disk operation panicked: {0}")]
     Panicked(String),
@@ -102,6 +121,9 @@ impl Error {
                 io::ErrorKind::WouldBlock => Kind::Busy,
                 _ => Kind::Storage,
             },
+            Self::NoInodes { .. } => Kind::NoSpace,
+            Self::Vanished(_) => Kind::Storage,
+            Self::Hangs(_) => Kind::Busy,
             Self::Panicked(_) => Kind::Internal,
             Self::Stopped => Kind::Stopped,
         }
@@ -110,8 +132,19 @@ impl Error {
     /// The operation that failed, where one did.
     pub fn op(&self) -> Option<Op> {
         match self {
-            Self::Io { op, .. } => Some(*op),
+            Self::Io { op, .. } | Self::NoInodes { op, .. } => Some(*op),
             _ => None,
+        }
+    }
+
+    /// What it tells about the disk.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Io { source, .. } => Trouble::of(source),
+            Self::NoInodes { .. } => Trouble::Inodes,
+            Self::Vanished(_) => Trouble::Vanished,
+            Self::Hangs(_) => Trouble::Hangs,
+            Self::Panicked(_) | Self::Stopped => Trouble::Other,
         }
     }
 }

@@ -6,9 +6,10 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 /// Operations that the history keeps.
@@ -23,6 +24,8 @@ pub enum Failure {
     NoSpace,
     /// EROFS: the file system went read-only.
     ReadOnly,
+    /// Any other answer of the system.
+    Errno(rustix::io::Errno),
     /// An append writes this many bytes and then fails with ENOSPC. Any other operation just fails with ENOSPC.
     Short(usize),
 }
@@ -81,6 +84,8 @@ struct Gate {
     /// False on a real disk, which then neither counts nor locks.
     active: AtomicBool,
     state: Mutex<State>,
+    /// The disk goes on.
+    healed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +95,10 @@ struct State {
     history: Vec<(Op, PathBuf)>,
     hits: u64,
     space: Option<Space>,
+    /// Operations on paths that contain this wait until it is gone.
+    hangs: Option<String>,
+    /// How long operations of a kind take.
+    slow: Option<(Op, Duration)>,
 }
 
 impl Faults {
@@ -110,9 +119,27 @@ impl Faults {
         self.lock().rules.push(rule);
     }
 
+    /// Operations on paths that contain `part` do not come back until [`Faults::heal`].
+    pub fn hang(&self, part: impl Into<String>) {
+        self.lock().hangs = Some(part.into());
+    }
+
+    /// Each operation of kind `op` takes so long.
+    pub fn slow(&self, op: Op, each: Duration) {
+        self.lock().slow = Some((op, each));
+    }
+
     /// Removes all rules: the disk is well again.
     pub fn heal(&self) {
-        self.lock().rules.clear();
+        let mut state = self.lock();
+        state.rules.clear();
+        (state.hangs, state.slow) = (None, None);
+        self.0.healed.notify_all();
+    }
+
+    /// All operations so far, failed ones included.
+    pub fn total(&self) -> u64 {
+        self.lock().counts.values().sum()
     }
 
     /// Pretends that file systems have this much space, without filling them; `None` ends it.
@@ -145,6 +172,13 @@ impl Faults {
         if state.history.len() < HISTORY_MAX {
             state.history.push((op, path.to_owned()));
         }
+        let is_stuck = |state: &mut State| state.hangs.as_ref().is_some_and(|h| path.to_string_lossy().contains(h));
+        state = self.0.healed.wait_while(state, is_stuck).unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, each)) = state.slow.filter(|(slow, _)| *slow == op) {
+            drop(state);
+            std::thread::sleep(each);
+            state = self.lock();
+        }
         let mut failure = None;
         state.rules.retain_mut(|rule| {
             if failure.is_some() || !rule.matches(op, path) {
@@ -164,6 +198,7 @@ impl Faults {
             Failure::Short(_) | Failure::NoSpace => Err(Error::io(op, path, io::ErrorKind::StorageFull)),
             Failure::ReadOnly => Err(Error::io(op, path, io::ErrorKind::ReadOnlyFilesystem)),
             Failure::Io => Err(Error::io(op, path, rustix::io::Errno::IO)),
+            Failure::Errno(errno) => Err(Error::io(op, path, errno)),
         }
     }
 

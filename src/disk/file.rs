@@ -81,6 +81,13 @@ impl File {
         rustix::fs::fdatasync(&self.inner).map_err(|e| Error::io(Op::SyncData, &self.path, e))
     }
 
+    /// Fails where the file has lost its name: what is written to it goes nowhere. Blocks.
+    pub fn check_named(&self) -> Result<(), Error> {
+        self.faults.pass(Op::Length, &self.path)?;
+        let stat = rustix::fs::fstat(&self.inner).map_err(|e| Error::io(Op::Length, &self.path, e))?;
+        if stat.st_nlink == 0 { Err(Error::Vanished(self.path.clone())) } else { Ok(()) }
+    }
+
     /// Cuts (or extends with zeroes) to `len`; the next append goes there. Not durable until synced. Blocks.
     pub fn truncate(&mut self, len: u64) -> Result<(), Error> {
         self.faults.pass(Op::Truncate, &self.path)?;
@@ -114,6 +121,16 @@ impl File {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => return other.map_err(|e| Error::io(Op::Read, &self.path, e)),
             }
+        }
+    }
+
+    /// Takes room for `bytes` without writing or growing. False where the file system cannot. Blocks.
+    pub fn reserve(&self, bytes: u64) -> Result<bool, Error> {
+        self.faults.pass(Op::Append, &self.path)?;
+        match rustix::fs::fallocate(&self.inner, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(false),
+            Err(e) => Err(Error::io(Op::Append, &self.path, e)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Mode of new files: footage and the store are read by the service's group at most.
-const FILE_MODE: u32 = 0o640;
+pub(super) const FILE_MODE: u32 = 0o640;
 /// A file that [`Files::read`] takes whole is at most this long; larger ones are read in parts.
 const READ_WHOLE_BYTES_MAX: u64 = 16 << 20;
 
@@ -24,18 +24,41 @@ pub struct Entry {
 }
 
 /// Space of a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Space {
     /// All of it.
     pub total_bytes: u64,
     /// What an unprivileged process may still use.
     pub free_bytes: u64,
+    /// How many files it can hold; 0 where it does not say, or has no such limit.
+    pub total_inodes: u64,
+    /// How many more files it can hold.
+    pub free_inodes: u64,
+    /// It takes no writes.
+    pub read_only: bool,
+}
+
+impl Space {
+    pub(super) fn of(v: &rustix::fs::StatVfs) -> Self {
+        Self {
+            total_bytes: v.f_blocks.saturating_mul(v.f_frsize),
+            free_bytes: v.f_bavail.saturating_mul(v.f_frsize),
+            total_inodes: v.f_files,
+            free_inodes: v.f_favail,
+            read_only: v.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        }
+    }
+
+    /// There is room, but not for another file.
+    pub fn is_out_of_inodes(&self) -> bool {
+        self.total_inodes > 0 && self.free_inodes == 0
+    }
 }
 
 /// The file system behind the fault gate. Cheap to clone; every method blocks.
 #[derive(Clone, Debug)]
 pub struct Files {
-    faults: Faults,
+    pub(super) faults: Faults,
 }
 
 impl Files {
@@ -196,10 +219,7 @@ impl Files {
             return Ok(space);
         }
         let v = rustix::fs::statvfs(path).map_err(|e| Error::io(Op::FreeSpace, path, e))?;
-        Ok(Space {
-            total_bytes: v.f_blocks.saturating_mul(v.f_frsize),
-            free_bytes: v.f_bavail.saturating_mul(v.f_frsize),
-        })
+        Ok(Space::of(&v))
     }
 }
 

@@ -5,19 +5,25 @@
 //! (the kernel has thrown the page away by then and a second fsync would lie), blocks a runtime's thread.
 //!
 //! The flow: a room calls [`Disk::run`] with a closure; a pool thread runs it with [`Files`]; each operation of
-//! [`Files`] and [`File`] passes [`Faults`] first and answers an [`Error`] that says what was done to which path.
+//! [`Files`], [`Anchor`] and [`File`] passes [`Faults`] first and answers an [`Error`] that says what was done to which path.
 
+mod anchor;
 mod error;
 mod faults;
 mod file;
 mod files;
 mod pool;
+mod probe;
+mod trouble;
 
+pub use anchor::Anchor;
 pub use error::{Error, Op};
 pub use faults::{Failure, Faults, Rule};
 pub use file::File;
 pub use files::{Entry, Files, Space};
 pub use pool::Disk;
+pub use probe::{Probe, Probed};
+pub use trouble::Trouble;
 
 #[cfg(test)]
 mod tests;

@@ -131,7 +131,7 @@ fn paths_say_what_is_there() {
     assert_eq!(file.read_at(2, &mut two).unwrap(), 1);
     let space = files.free_space(dir.path()).unwrap();
     assert!(space.free_bytes > 0 && space.free_bytes < space.total_bytes);
-    faults.pretend_space(Some(Space { total_bytes: 10, free_bytes: 1 }));
+    faults.pretend_space(Some(Space { total_bytes: 10, free_bytes: 1, ..Space::default() }));
     assert_eq!(files.free_space(dir.path()).unwrap().free_bytes, 1);
 }
 
@@ -148,6 +148,76 @@ fn an_exchange_swaps_and_a_lock_is_exclusive() {
     assert_eq!(two.try_lock().unwrap_err().kind(), Kind::Busy);
     drop(one);
     two.try_lock().unwrap();
+}
+
+#[test]
+fn below_an_anchor_nothing_goes_to_what_took_the_directorys_place() {
+    let (dir, _, files) = faulty();
+    let (there, moved) = (dir.path().join("mnt"), dir.path().join("moved"));
+    std::fs::create_dir(&there).unwrap();
+    let anchor = files.anchor(&there).unwrap();
+    std::fs::rename(&there, &moved).unwrap();
+    std::fs::create_dir(&there).unwrap();
+    let deep = Path::new("a/b");
+    anchor.create_dir_all_durable(deep, 0o750).unwrap();
+    anchor.create_new(&deep.join("x.tmp")).unwrap().append_vectored(&[b"abc"]).unwrap();
+    anchor.rename(&deep.join("x.tmp"), &deep.join("x")).unwrap();
+    anchor.sync_dir(deep).unwrap();
+    assert_eq!(anchor.len_of(&deep.join("x")).unwrap(), Some(3));
+    assert_eq!(anchor.create_new(&deep.join("x")).unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(std::fs::read(moved.join("a/b/x")).unwrap(), b"abc");
+    anchor.try_writing(1 << 20).unwrap();
+    assert_eq!(std::fs::read_dir(&there).unwrap().count(), 0, "the new directory got something");
+    assert_eq!(std::fs::read_dir(&moved).unwrap().count(), 1, "a trial left something");
+    assert!(!anchor.remove_dir_if_empty(deep).unwrap());
+    anchor.remove_file(&deep.join("x")).unwrap();
+    assert!(anchor.remove_dir_if_empty(deep).unwrap());
+}
+
+#[test]
+fn each_answer_of_the_system_names_its_trouble_and_all_words_differ_in_advice() {
+    use rustix::io::Errno;
+    let (dir, faults, files) = faulty();
+    for (errno, trouble) in [
+        (Errno::NOSPC, Trouble::Full),
+        (Errno::DQUOT, Trouble::Quota),
+        (Errno::ROFS, Trouble::ReadOnly),
+        (Errno::IO, Trouble::Io),
+        (Errno::NODEV, Trouble::Gone),
+        (Errno::STALE, Trouble::Gone),
+        (Errno::ACCESS, Trouble::Denied),
+        (Errno::PERM, Trouble::Denied),
+        (Errno::MFILE, Trouble::Descriptors),
+        (Errno::NFILE, Trouble::Descriptors),
+        (Errno::NAMETOOLONG, Trouble::NameTooLong),
+        (Errno::LOOP, Trouble::Other),
+    ] {
+        faults.inject(Rule::new(Op::Create, Failure::Errno(errno)));
+        assert_eq!(files.create_new(&dir.path().join("a")).unwrap_err().trouble(), trouble, "{errno}");
+    }
+    let advice: std::collections::BTreeSet<_> = Trouble::ALL.iter().map(|t| t.advice()).collect();
+    assert_eq!(advice.len(), Trouble::ALL.len());
+}
+
+#[tokio::test]
+async fn a_job_that_was_given_up_before_it_was_begun_is_not_done() {
+    let (dir, faults, _) = faulty();
+    let disk = Disk::faulty(1, faults.clone());
+    faults.hang("stuck");
+    let (stuck, late) = (dir.path().join("stuck"), dir.path().join("late"));
+    let holder = disk.run(move |files| files.create_new(&stuck).map(drop));
+    let path = late.clone();
+    let waiter = disk.run_within(std::time::Duration::from_millis(20), move |files| files.create_new(&path).map(drop));
+    let waits = async {
+        let error = waiter.await.unwrap_err();
+        faults.heal();
+        error
+    };
+    let (held, error) = tokio::join!(biased; holder, waits);
+    held.unwrap().unwrap();
+    assert_eq!(error.trouble(), Trouble::Hangs);
+    disk.run(|_| ()).await.unwrap();
+    assert!(!late.exists(), "nobody knows that it was done");
 }
 
 #[tokio::test]

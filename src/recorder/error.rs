@@ -1,7 +1,12 @@
 //! Why a file could not be written.
 
-use crate::{archive, base::Kind, disk, media};
-use std::path::PathBuf;
+use crate::{
+    archive,
+    base::Kind,
+    disk::{self, Trouble},
+    media,
+    model::GapCause,
+};
 
 /// A failure of the writer. The file it happened to is closed with what is whole in it.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +20,6 @@ pub enum Error {
     /// Frames could not be put into a fragment.
     #[error("frames do not fit a fragment: {0}")]
     Media(#[from] media::Error),
-    /// The recordings directory is not there, or is only the place where its disk should be mounted.
-    #[error("the recordings directory {} is not mounted; mount its disk", .0.display())]
-    NotMounted(PathBuf),
 }
 
 impl Error {
@@ -27,17 +29,29 @@ impl Error {
             Self::Disk(e) => e.kind(),
             Self::Archive(e) => e.kind(),
             Self::Media(_) => Kind::Internal,
-            Self::NotMounted(_) => Kind::Storage,
+        }
+    }
+
+    /// What it tells about the disk; None where the frames are to blame.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Disk(e) => Some(e.trouble()),
+            Self::Archive(e) => Some(e.trouble()),
+            Self::Media(_) => None,
         }
     }
 
     /// The word for it in a stream's state.
     pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NotMounted(_) => "not_mounted",
-            Self::Media(_) => "bad_frames",
-            _ if self.kind() == Kind::NoSpace => "disk_full",
-            _ => "disk_error",
+        self.trouble().map_or("bad_frames", Trouble::reason)
+    }
+
+    /// What the ledger says of the time that it costs.
+    pub fn cause(&self) -> GapCause {
+        match self.trouble() {
+            None => GapCause::StreamError,
+            Some(Trouble::Full | Trouble::Inodes | Trouble::Quota) => GapCause::DiskFull,
+            Some(_) => GapCause::DiskError,
         }
     }
 }

@@ -3,9 +3,9 @@
 
 use super::Error;
 use crate::{
-    archive::{Archive, DIR_MODE, IDENTITY_FILE_NAME, layout},
+    archive::{Archive, DIR_MODE, layout},
     base::{Kind, Wall},
-    disk::{self, File, Files},
+    disk::{self, Anchor, File, Files},
     media::fmp4::write::Fragment,
     model::StreamKey,
 };
@@ -43,38 +43,37 @@ pub struct Made {
 impl Place {
     /// Steps 1 and 2. Blocks.
     pub fn make(mut self, files: &Files, header: &[u8], fragment: &Fragment) -> Result<Made, Error> {
-        let root = self.archive.dir().to_owned();
-        if files.len_of(&root.join(IDENTITY_FILE_NAME))?.is_none() {
-            return Err(Error::NotMounted(root));
-        }
-        let path = self.free_path(files)?;
+        // From here on below the directory that was found to be the right one: what is mounted or unmounted meanwhile
+        // changes nothing of where this file goes.
+        let root = self.archive.enter(files)?;
+        let path = self.free_path(&root)?;
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(layout::UNFINISHED);
         let unfinished = PathBuf::from(unfinished);
-        let directory = path.parent().unwrap_or(&root).to_owned();
-        let result = self.write(files, &directory, &unfinished, header, fragment).and_then(|mut out| {
-            files.rename(&unfinished, &path)?;
-            out.file.renamed(path);
+        let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+        let result = self.write(&root, &directory, &unfinished, header, fragment).and_then(|mut out| {
+            root.rename(&unfinished, &path)?;
+            out.file.renamed(root.path().join(path));
             Ok(out)
         });
         let out = match result {
             Ok(out) => out,
             Err(error) => {
                 // What is left of a failed removal goes at the next start.
-                let _ = files.remove_file(&unfinished);
+                let _ = root.remove_file(&unfinished);
                 return Err(error.into());
             }
         };
-        let directory = if self.durable { files.sync_dir(&directory) } else { Ok(()) };
+        let directory = if self.durable { root.sync_dir(&directory) } else { Ok(()) };
         Ok(Made { out, suffix: self.suffix, directory })
     }
 
     /// A name that no file has: one may lie there that no row speaks of, and it is not overwritten.
-    fn free_path(&mut self, files: &Files) -> Result<PathBuf, Error> {
+    fn free_path(&mut self, root: &Anchor) -> Result<PathBuf, Error> {
         let first = self.suffix;
         loop {
-            let path = self.archive.path_of(&self.stream, self.start, self.suffix);
-            if files.len_of(&path)?.is_none() || self.suffix - first >= NAMES_TRIED_MAX {
+            let path = layout::path(&self.stream, self.start, self.suffix);
+            if root.len_of(&path)?.is_none() || self.suffix - first >= NAMES_TRIED_MAX {
                 return Ok(path);
             }
             self.suffix += 1;
@@ -83,22 +82,22 @@ impl Place {
 
     fn write(
         &self,
-        files: &Files,
+        root: &Anchor,
         directory: &Path,
         path: &Path,
         header: &[u8],
         fragment: &Fragment,
     ) -> Result<Out, disk::Error> {
         let create = || {
-            files.create_dir_all_durable(directory, DIR_MODE)?;
-            files.create_new(path)
+            root.create_dir_all_durable(directory, DIR_MODE)?;
+            root.create_new(path)
         };
         let mut file = match create() {
             // Retention may have removed the empty directory in between.
             Err(e) if e.kind() == Kind::NotFound => create()?,
             // Left over by a failure.
             Err(e) if e.kind() == Kind::Conflict => {
-                files.remove_file(path)?;
+                root.remove_file(path)?;
                 create()?
             }
             other => other?,
@@ -132,7 +131,7 @@ impl Out {
             let cut = self.file.truncate(whole).is_ok();
             return (cut.then_some(Self { dirty: true, ..self }), Err(error));
         }
-        if sync && let Err(error) = self.file.sync_data() {
+        if sync && let Err(error) = self.make_durable() {
             return (None, Err(error));
         }
         slices.iter().for_each(|slice| self.hasher.update(slice));
@@ -141,8 +140,14 @@ impl Out {
 
     /// Forces what was written to the disk. A file whose sync failed is gone: it may not be tried again. Blocks.
     pub fn sync(self) -> Result<Self, disk::Error> {
-        self.file.sync_data()?;
+        self.make_durable()?;
         Ok(Self { dirty: false, ..self })
+    }
+
+    /// What is durable in a file without a name is lost all the same.
+    fn make_durable(&self) -> Result<(), disk::Error> {
+        self.file.sync_data()?;
+        self.file.check_named()
     }
 
     /// Whether something was written since the last sync.

@@ -9,8 +9,7 @@ use tokio::sync::watch;
 pub struct Status {
     /// Frames go to the disk.
     pub recording: bool,
-    /// Why not, or what is amiss: `disabled`, `disk_full`, `disk_error`, `not_mounted`, `bad_frames`,
-    /// `sync_stretched`.
+    /// Why not, or what is amiss: `disabled`, `bad_frames`, `sync_stretched`, or one of `disk::Trouble`.
     pub reason: Option<String>,
 }
 

@@ -29,13 +29,9 @@ use tokio_util::sync::CancellationToken;
 const IDLE_EVERY: Duration = Duration::from_millis(500);
 /// Pictures that are held while no more come go out after so long, so that they are listed within two seconds.
 const HELD_MAX: Duration = Duration::from_millis(700);
-/// How often a full disk is asked for its space.
-const ROOM_EVERY: Duration = Duration::from_secs(2);
-/// So much free space is room for a start.
-const ROOM_BYTES_MIN: u64 = 8 << 20;
-/// After so long it is tried again whatever the disk says: inodes or a quota may have been what was used up.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(8);
-/// How long to wait after other failures.
+/// After so long it is tried again whatever the disk says.
+const WELL_WAIT_MAX: Duration = Duration::from_secs(8);
+/// How long to wait at least after a failure.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(8);
 /// Skips that follow one another within so long are one burst, logged once.
@@ -225,7 +221,7 @@ impl Recording {
         let news = self.shared.board.set(&self.stream, true, stretched.then_some("sync_stretched"));
         if failures > 0 {
             tracing::info!(stream = %self.stream, failures, "recording again");
-            self.shared.archive.tell_full(false);
+            self.shared.archive.report_written();
             self.shared.events.emit("recording.resumed", &self.stream, json!({}));
         } else if news && stretched {
             tracing::warn!(stream = %self.stream, "the disk is too slow to be synced as often as asked");
@@ -234,8 +230,8 @@ impl Recording {
 
     fn tell(&mut self, error: &Error) {
         let reason = error.reason();
-        if error.kind() == Kind::NoSpace {
-            self.shared.archive.tell_full(true);
+        if let Some(trouble) = error.trouble() {
+            self.shared.archive.report_failure(trouble, &error.to_string());
         }
         if self.shared.board.set(&self.stream, false, Some(reason)) {
             tracing::error!(stream = %self.stream, %error, reason, "recording failed, trying again");
@@ -254,9 +250,12 @@ impl Recording {
         let enough = async {
             if full {
                 archive.poke_retention();
-                until_room(&clock, &archive).await;
-            } else {
-                clock.sleep(wait).await;
+            }
+            // Where the disk is said to be well all the same, it is this file or these frames.
+            let troubled = archive.health().borrow().trouble.is_some();
+            match troubled {
+                true => until_well(&clock, &archive).await,
+                false => clock.sleep(wait).await,
             }
         };
         tokio::select! {
@@ -282,14 +281,13 @@ impl Recording {
     }
 }
 
-async fn until_room(clock: &Clock, archive: &Archive) {
-    let begun = clock.now();
-    loop {
-        clock.sleep(ROOM_EVERY).await;
-        let room = archive.look_at_space().await.is_ok_and(|space| space.free_bytes >= ROOM_BYTES_MIN);
-        if room || clock.now() - begun >= ROOM_WAIT_MAX {
-            return;
-        }
+/// Waits until the disk is said to be well, but not for ever.
+async fn until_well(clock: &Clock, archive: &Archive) {
+    let mut health = archive.health();
+    tokio::select! {
+        // An error says that the archive is gone: there is nothing to wait for.
+        _ = health.wait_for(|health| health.trouble.is_none()) => {}
+        () = clock.sleep(WELL_WAIT_MAX) => {}
     }
 }
 

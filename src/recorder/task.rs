@@ -9,7 +9,7 @@ use super::{
 use crate::{
     archive::Archive,
     base::{Clock, Metrics, TaskGroup, task::End},
-    disk::Disk,
+    disk::{Disk, Trouble},
     events::Events,
     live::Hub,
     model::StreamKey,
@@ -104,21 +104,28 @@ impl RecorderTask {
     /// that was live is left out.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut streams = self.shared.hub.streams();
+        let mut health = self.shared.archive.health();
         let mut children = Children {
             group: TaskGroup::new(),
             running: BTreeMap::new(),
             endings: FuturesUnordered::new(),
             resting: BTreeSet::new(),
         };
+        let mut hung = false;
         loop {
             let live = streams.borrow_and_update().clone();
             let config = self.config.borrow_and_update().clone();
             self.reconcile(&mut children, &live, &config);
+            let hangs = health.borrow_and_update().trouble == Some(Trouble::Hangs);
+            if hangs || std::mem::replace(&mut hung, hangs) {
+                self.tell_hung(&children, hangs);
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Ok(()) = streams.changed() => {}
                 Ok(()) = self.config.changed() => {}
+                Ok(()) = health.changed() => {}
                 Some((stream, in_order)) = children.endings.next() => self.ended(&mut children, stream, in_order).await,
             }
         }
@@ -145,6 +152,18 @@ impl RecorderTask {
         let known = self.shared.board.watch().borrow().clone();
         for gone in known.keys().filter(|s| !live.contains(*s) && !children.running.contains_key(*s)) {
             self.shared.board.remove(gone);
+        }
+    }
+
+    /// A stream that waits for a disk that hangs cannot say so itself. Once the disk goes on, it does.
+    fn tell_hung(&self, children: &Children, hangs: bool) {
+        let reason = Trouble::Hangs.reason();
+        let told = self.shared.board.watch().borrow().clone();
+        for stream in children.running.keys() {
+            let waits = told.get(stream).is_some_and(|s| s.reason.as_deref() == Some(reason));
+            if hangs || waits {
+                self.shared.board.set(stream, false, hangs.then_some(reason));
+            }
         }
     }
 

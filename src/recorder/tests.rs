@@ -419,7 +419,7 @@ async fn a_full_disk_pauses_and_recording_goes_on_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Faults::new();
     let rig = Rig::start(dir.path(), faults.clone(), settings()).await;
-    faults.inject(Rule::new(Op::Append, Failure::NoSpace).on("recordings/cam").persistent());
+    faults.inject(Rule::new(Op::Append, Failure::NoSpace).on("recordings/").persistent());
     let publisher = rig.hub.publisher(&cam());
     rig.listens().await;
     frames(1).into_iter().for_each(|f| publisher.publish(f));
@@ -434,7 +434,7 @@ async fn a_full_disk_pauses_and_recording_goes_on_when_there_is_room() {
     assert_eq!(check(&rig.bench, "room again").await.iter().map(|r| r.frames).sum::<u32>(), 200);
     rig.bench.events.watch().wait_for(|last| *last >= 2).await.unwrap();
     let told: Vec<_> = rig.bench.events.after(0, 10).unwrap().into_iter().map(|e| e.kind.0).collect();
-    assert_eq!(told, ["disk.full", "disk.room"], "once each");
+    assert_eq!(told, ["disk.full", "disk.ok"], "once each");
     rig.end().await;
 }
 
@@ -454,6 +454,54 @@ async fn without_its_mount_nothing_is_written_where_the_disk_should_be() {
     frames(2).into_iter().for_each(|f| publisher.publish(f));
     rig.until(|s| s.is_some_and(|s| s.recording)).await;
     rig.end().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_costs_frames_and_no_more_and_recording_goes_on_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::new();
+    let rig = Rig::start(dir.path(), faults.clone(), settings()).await;
+    let publisher = rig.hub.publisher(&cam());
+    rig.listens().await;
+    frames(1).into_iter().for_each(|f| publisher.publish(f));
+    rig.until(|s| s.is_some_and(|s| s.recording)).await;
+    rig.until_listed(100).await;
+    faults.hang("recordings");
+    for session in 2..12 {
+        frames(session).into_iter().for_each(|f| publisher.publish(f));
+    }
+    rig.until(|s| s.is_some_and(|s| !s.recording && s.reason.as_deref() == Some("disk_hangs"))).await;
+    faults.heal();
+    rig.until(|s| s.is_some_and(|s| s.recording && s.reason.is_none())).await;
+    let left_out = || {
+        let all = rig.bench.metrics.render();
+        all.lines().any(|l| l.contains("frames_left_out_total") && l.contains("slow_disk") && !l.ends_with(" 0"))
+    };
+    while !left_out() {
+        tokio::task::yield_now().await;
+    }
+    drop(publisher);
+    rig.until(|s| s.is_none()).await;
+    check(&rig.bench, "goes on").await;
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_taken_away_while_it_grows_is_not_listed_any_more_and_a_new_one_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path()).await;
+    let each_fragment = Settings { sync: Sync::Every(Duration::ZERO), ..settings() };
+    let (mut writer, mut assembler) = (writer(&bench, &each_fragment), Assembler::new(Rules::of(&each_fragment)));
+    let frames = frames(1);
+    let (first, rest) = frames.split_at(frames.len() / 8);
+    assert_eq!(feed(&mut writer, &mut assembler, first).await, 0);
+    let taken = bench.all(&cam()).await.remove(0);
+    fs::remove_file(bench.archive.path(&taken)).unwrap();
+    assert_eq!(feed(&mut writer, &mut assembler, rest).await, 1);
+    end(&mut writer, &mut assembler).await;
+    let rows = check(&bench, "taken away").await;
+    assert!(rows.len() > 2 && rows.iter().all(|r| r.start != taken.start));
+    bench.end().await;
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     archive::Archive,
     base::Clock,
-    disk::Disk,
+    disk::{self, Disk},
     events::Events,
     media::fmp4::{
         Origin,
@@ -63,6 +63,8 @@ struct Open {
     out: Option<Out>,
     sequence: u32,
     synced: Instant,
+    /// Somebody took it away.
+    vanished: bool,
 }
 
 impl Writer {
@@ -113,9 +115,16 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
+                self.note(&error);
                 self.close_listed(None).await;
                 Err(error.into())
             }
+        }
+    }
+
+    fn note(&mut self, error: &disk::Error) {
+        if let Some(open) = &mut self.open {
+            open.vanished |= matches!(error, disk::Error::Vanished(_));
         }
     }
 
@@ -166,8 +175,13 @@ impl Writer {
         segment.name_suffix = made.suffix;
         self.synced(begun);
         self.tools.counts.bytes.inc_by(segment.bytes);
-        self.open =
-            Some(Open { segment: segment.clone(), out: Some(made.out), sequence: 1, synced: self.tools.clock.now() });
+        self.open = Some(Open {
+            segment: segment.clone(),
+            out: Some(made.out),
+            sequence: 1,
+            synced: self.tools.clock.now(),
+            vanished: false,
+        });
         if let Err(error) = self.tools.archive.opened(segment.clone(), table).await {
             // It is listed all the same, and its row is committed when it is closed, or after a crash at the next start.
             tracing::warn!(stream = %segment.stream, %error, "the index did not take a new segment");
@@ -187,6 +201,7 @@ impl Writer {
         let bytes = fragment.bytes;
         let (out, written) = self.tools.disk.run(move |_| out.append(&fragment, sync)).await?;
         open.out = out;
+        open.vanished |= matches!(written, Err(disk::Error::Vanished(_)));
         written?;
         open.sequence += 1;
         let segment = &mut open.segment;
@@ -212,6 +227,7 @@ impl Writer {
             match self.tools.disk.run(move |_| out.sync()).await.and_then(|result| result) {
                 Ok(back) => out = back,
                 Err(error) => {
+                    self.note(&error);
                     self.close_listed(None).await;
                     return Err(error.into());
                 }
@@ -225,6 +241,13 @@ impl Writer {
     async fn close_listed(&mut self, out: Option<Out>) {
         self.opening = None;
         let Some(open) = self.open.take() else { return };
+        if open.vanished {
+            if let Err(error) = self.tools.archive.vanished(&open.segment).await {
+                // The next start finds that there is no file.
+                tracing::warn!(stream = %open.segment.stream, %error, "the index still lists a file that was removed");
+            }
+            return;
+        }
         let sha256 = out.map(Out::sha256);
         let segment = Segment { closed: true, sha256, ..open.segment };
         if let Err(error) = self.tools.archive.closed(segment.clone()).await {

@@ -58,14 +58,20 @@ pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response,
     })
 }
 
-fn disk(api: &Api) -> Option<DiskView> {
-    let space = api.deps.archive.space()?;
-    Some(DiskView {
-        path: api.deps.archive.dir().display().to_string(),
+fn disk(api: &Api) -> DiskView {
+    let archive = &api.deps.archive;
+    let (space, health) = (archive.space().unwrap_or_default(), archive.health().borrow().clone());
+    DiskView {
+        path: archive.dir().display().to_string(),
         total_bytes: space.total_bytes,
         free_bytes: space.free_bytes,
-        footage_bytes: api.deps.archive.footage_bytes(),
-    })
+        free_inodes: (space.total_inodes > 0).then_some(space.free_inodes),
+        state: health.trouble.map_or("ok", |t| t.reason()),
+        since: health.since,
+        error: health.trouble.map(|_| health.error.clone()),
+        advice: health.trouble.map(|t| t.advice()),
+        footage_bytes: archive.footage_bytes(),
+    }
 }
 
 pub(in crate::admin) async fn config(api: Arc<Api>, _: Call) -> Result<Response, Failure> {

@@ -76,6 +76,7 @@ async fn house(token: Option<&str>) -> House {
     let deps = archive::Deps {
         store: store.clone(),
         disk: disk.clone(),
+        writing: disk.clone(),
         clock: clock.clone(),
         events: events.clone(),
         metrics: metrics.clone(),
@@ -289,7 +290,7 @@ async fn the_bytes_of_footage_include_those_of_growing_files() {
     let house = house(None).await;
     let stream: StreamKey = "nvr1/1/main".parse().unwrap();
     house.record(&stream, 2).await;
-    house.archive.look_at_space().await.unwrap();
+    house.archive.look_at_health().await;
     let mut segment = house.archive.segments(&stream, crate::model::Range::ALL, 2).await.unwrap().remove(1);
     segment.bytes = 4321;
     house.archive.extended(segment.clone(), &Default::default(), &Default::default());

@@ -8,7 +8,7 @@ use crate::{
 use std::io;
 
 fn free(free_bytes: u64) -> Option<Space> {
-    Some(Space { total_bytes: 1 << 40, free_bytes })
+    Some(Space { total_bytes: 1 << 40, free_bytes, ..Space::default() })
 }
 
 #[test]
