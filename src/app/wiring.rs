@@ -80,6 +80,7 @@ pub(super) async fn build(
         clock: clock.clone(),
         metrics: metrics.clone(),
         group: phases.cameras.clone(),
+        store: Some(store.clone()),
     };
     let (cameras, task) = camera::build(config.cameras(), deps);
     run_room(&phases.cameras, "cameras", &ended, task.run(phases.cameras.stop_token()));

@@ -181,6 +181,7 @@ fn blank(key: &StreamKey) -> StreamView {
         key: key.clone(),
         state: StreamState::Connecting,
         reason: None,
+        until: None,
         codec: None,
         width: None,
         height: None,

@@ -1,25 +1,34 @@
-//! The logins that one device may still be asked for. Devices lock an account after a few refused logins, and trying
-//! on prolongs the lock; so ISAPI and all RTSP sessions of a device share one budget of two.
+//! The logins that one account of a device may still be asked for. Devices lock an account after a few refused ones, and
+//! trying on prolongs the lock; so ISAPI and all RTSP sessions share one budget. `lockout` says how many there are.
 //!
 //! An attempt takes its part before it starts and gives it back when it succeeded, so that not even sixteen streams
-//! that start together can have more than [`REFUSALS_MAX`] logins refused.
+//! that start together can have more logins refused than there are. Until a password was taken in this run of the process,
+//! an attempt's part is made durable before the login is sent.
 
-use crate::model::GapCause;
+use super::{
+    accounts::{Records, Row},
+    lockout::{History, Hold, LOCK_USUAL, Tag, Verdict},
+};
+use crate::{base::Wall, model::GapCause, store};
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
 
-/// Refused logins after which nothing is tried any more.
-pub(super) const REFUSALS_MAX: u32 = 2;
 /// The device's clock and ours count the lock differently; one try too early would begin it anew.
 const LOCK_MARGIN: Duration = Duration::from_secs(5);
+/// Two readings of one lock's end that differ by less are one: devices tell whole seconds.
+const LOCK_JITTER: Duration = Duration::from_secs(3);
+/// A day is longer than any firmware locks.
+const LOCK_SECONDS_MAX: u64 = 86_400;
 /// How long an attempt keeps its part without a verdict. A device that is asked for a login answers within
 /// milliseconds; one that is silent for longer has not looked at the password, and must not hold up the others.
 const RESERVED_FOR: Duration = Duration::from_secs(2);
-/// How long a lock lasts where the device does not say: the default of its firmware.
-const LOCK_UNKNOWN: Duration = Duration::from_secs(30 * 60);
+/// After a refusal, how long streams wait until somebody has looked whether the account is locked.
+const LOOK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How soon a login that could not be written down is thought of again.
+const STORE_WAIT: Duration = Duration::from_secs(5);
 
 /// By which door a login goes. A success by one door says nothing of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,82 +46,196 @@ pub(super) struct Locked {
     pub reason: String,
     /// Until when; None: until somebody changes something.
     pub until: Option<Instant>,
+    /// The same for people.
+    pub until_wall: Option<Wall>,
 }
 
-#[derive(Debug, Default)]
+/// One account, whoever logs in by it.
+pub(super) struct Account {
+    name: String,
+    records: Records,
+    state: Mutex<State>,
+    freed: Notify,
+    /// What was written last; held while something is written, so that rows go in order.
+    written: tokio::sync::Mutex<Option<Row>>,
+}
+
+#[derive(Default)]
 struct State {
-    refused_isapi: u32,
-    refused_rtsp: u32,
+    history: History,
+    /// The password that each door took last in this run of the process.
+    proven: [Option<Tag>; 2],
     in_flight: Vec<Reserved>,
     attempts: u64,
     /// Polls that wait for their part. They go before streams.
     polls_waiting: u32,
-    locked: Option<Locked>,
+    /// Something was refused: whether the account is locked is to be looked up before streams try on, at the latest then.
+    look_by: Option<Instant>,
+    /// This device tells everybody whether the account is locked.
+    tells: bool,
+    /// The end of a lock as it was first told.
+    shown: Option<(Instant, Wall)>,
 }
 
-#[derive(Debug)]
 struct Reserved {
     attempt: u64,
+    tag: Tag,
     share: u32,
     until: Instant,
+    /// Its door has not taken the password yet.
+    new: bool,
+    /// No door has, so that it counts as spent if nothing is heard of it again.
+    at_risk: bool,
+}
+
+impl Account {
+    pub(super) fn new(name: String, history: History, written: Option<Row>, records: Records) -> Self {
+        let state = Mutex::new(State { history, ..State::default() });
+        Self { name, records, state, freed: Notify::new(), written: tokio::sync::Mutex::new(written) }
+    }
+
+    /// Until when something of it counts, if it does.
+    pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
+        self.with(|state| state.history.rests_until(now))
+    }
+
+    /// Forgets it, also in the store.
+    pub(super) async fn erase(&self) -> Result<(), store::Error> {
+        self.records.write(&self.name, &History::default(), &mut *self.written.lock().await).await
+    }
+
+    /// Makes durable what is spent, with what is under way.
+    async fn write(&self) -> Result<(), store::Error> {
+        let mut written = self.written.lock().await;
+        let history = self.with(|state| {
+            let mut history = state.history.clone();
+            for login in state.in_flight.iter().filter(|r| r.at_risk) {
+                history.unheard(&login.tag, login.share, Instant::now());
+            }
+            history
+        });
+        self.records.write(&self.name, &history, &mut written).await
+    }
+
+    /// [`Account::write`] where nothing waits for it: a store that fails ends the process by itself.
+    async fn note(&self) {
+        if let Err(error) = self.write().await {
+            tracing::error!(%error, account = self.name, "what was spent of the account cannot be kept");
+        }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn locked(&self, tag: &Tag, now: Instant) -> Option<Locked> {
+        self.with(|state| match state.history.judge(tag, now) {
+            Verdict::Free(_) => None,
+            Verdict::Held(hold, until) => {
+                let until_wall = until.map(|until| state.wall_of(until, now, self.records.clock.wall()));
+                Some(Locked { reason: words(hold, until_wall), until, until_wall })
+            }
+        })
+    }
 }
 
 impl State {
-    fn refused(&mut self, door: Door) -> &mut u32 {
+    fn proven(&mut self, door: Door) -> &mut Option<Tag> {
         match door {
-            Door::Isapi => &mut self.refused_isapi,
-            Door::Rtsp => &mut self.refused_rtsp,
+            Door::Isapi => &mut self.proven[0],
+            Door::Rtsp => &mut self.proven[1],
         }
     }
 
-    fn spent(&self) -> u32 {
-        self.refused_isapi + self.refused_rtsp
+    /// The wall time of a moment; the same for the same, however the clocks run.
+    fn wall_of(&mut self, until: Instant, now: Instant, wall: Wall) -> Wall {
+        match self.shown {
+            Some((shown, at)) if shown == until => at,
+            _ => {
+                let at = wall.plus(until.saturating_duration_since(now));
+                self.shown = Some((until, at));
+                at
+            }
+        }
     }
 
-    /// The lock in force at `now`. One that ran out is forgotten together with what led to it.
-    fn lock_at(&mut self, now: Instant) -> Option<Locked> {
-        if self.locked.as_ref().and_then(|l| l.until).is_some_and(|until| until <= now) {
-            self.locked = None;
-            self.refused_isapi = 0;
-            self.refused_rtsp = 0;
-        }
-        self.locked.clone()
+    fn found_locked(&mut self, unlock_s: Option<u64>, now: Instant) {
+        // A device that says "0 s" is about to unlock.
+        let rest = unlock_s.map_or(LOCK_USUAL, |s| Duration::from_secs(s.min(LOCK_SECONDS_MAX)));
+        let until = now + rest + LOCK_MARGIN;
+        let near = |known: &Instant| known.max(&until).duration_since(*known.min(&until)) < LOCK_JITTER;
+        self.history.found_locked(self.history.lock.filter(near).unwrap_or(until));
+        self.look_by = None;
     }
 }
 
-/// One device's budget, shared by its poll and its streams. Another address, user or password, or a reconnect that
-/// somebody asked for, begins with a new one; no other change of the configuration makes a refused password right.
-#[derive(Debug, Default)]
+/// What people are told.
+fn words(hold: Hold, until: Option<Wall>) -> String {
+    let at = until.map_or_else(String::new, |wall| format!("{:.0}", wall.to_timestamp()));
+    match hold {
+        Hold::Locked => format!("the device has locked the account until {at}; skyvis waits it out"),
+        Hold::LockedAndRefused => format!(
+            "the device refused the user or password and has locked the account until {at}; skyvis waits it out, and \
+             tries a password that was refused once more"
+        ),
+        Hold::Refused(door) => {
+            let what = match door {
+                Door::Isapi => "the device refused the user or password",
+                Door::Rtsp => "the device refused the user or password for its streams",
+            };
+            let next = if at.is_empty() { String::new() } else { format!(" (or until {at})") };
+            format!(
+                "{what}; no further login is tried, so that it does not lock the account, until the address, user or \
+                 password in the configuration changes or a reconnect is asked for{next}"
+            )
+        }
+        Hold::Unheard => format!(
+            "skyvis was ended before the device answered its logins; so that it does not lock the account, the next is \
+             tried at {at}"
+        ),
+        Hold::Guessing => format!(
+            "several passwords of this account were refused; so that the device does not lock it, the next login is \
+             tried at {at}"
+        ),
+    }
+}
+
+/// One device's part of its account's budget: that of its password.
+#[derive(Clone)]
 pub(super) struct Budget {
-    state: Mutex<State>,
-    freed: Notify,
+    account: Arc<Account>,
+    tag: Tag,
 }
 
-/// A login that is under way. Dropped without a verdict, it counts as not tried.
-#[derive(Debug)]
+/// A login that is under way. Dropped without a verdict, it may have been refused.
 pub(super) struct Attempt<'a> {
     budget: &'a Budget,
     door: Door,
     id: u64,
+    at_risk: bool,
     /// The attempt may cost only one login: an earlier challenge must not be answered again.
     pub careful: bool,
 }
 
 impl Budget {
+    pub(super) fn new(account: Arc<Account>, tag: Tag) -> Self {
+        Self { account, tag }
+    }
+
     /// Waits until a login may be tried that can be refused `cost` times at most.
     pub(super) async fn begin(&self, door: Door, cost: u32) -> Result<Attempt<'_>, Locked> {
         let mut waiting = None;
         loop {
-            let freed = self.freed.notified();
+            let freed = self.account.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
             let wait_until = match self.try_begin(door, cost, Instant::now())? {
-                Ok(attempt) => return Ok(attempt),
+                Ok(attempt) => return attempt.recorded().await,
                 Err(until) => until,
             };
             // Streams take one part each and are many; a poll that needs both would never find them free together.
             if door == Door::Isapi && waiting.is_none() {
-                waiting = Some(PollWaits::new(self));
+                waiting = Some(PollWaits::new(&self.account));
             }
             let _ = tokio::time::timeout_at(wait_until, freed).await;
         }
@@ -120,30 +243,34 @@ impl Budget {
 
     /// An attempt, or when to look again at the latest.
     fn try_begin(&self, door: Door, cost: u32, now: Instant) -> Result<Result<Attempt<'_>, Instant>, Locked> {
-        self.with(|state| {
-            if let Some(locked) = state.lock_at(now) {
-                return Err(locked);
-            }
-            let left = REFUSALS_MAX.saturating_sub(state.spent());
-            let share = cost.min(left);
-            let reserved = state.in_flight.iter().filter(|r| r.until > now);
-            let (taken, next) = reserved.fold((0, None), |(taken, next): (u32, Option<Instant>), r| {
-                (taken + r.share, Some(next.map_or(r.until, |n| n.min(r.until))))
+        if let Some(locked) = self.locked(now) {
+            return Err(locked);
+        }
+        self.account.with(|state| {
+            let Verdict::Free(left) = state.history.judge(&self.tag, now) else { return Ok(Err(now)) };
+            let new = state.proven(door).as_ref() != Some(&self.tag);
+            let at_risk = state.proven.iter().flatten().all(|tag| *tag != self.tag);
+            // What may be wrong costs one login a time, so that one that nobody heard of is one.
+            let share = if new { 1 } else { cost.min(left) };
+            // A door that took the password does not wait for what hangs at the other; one that did not, does.
+            let counts = |r: &&Reserved| r.until > now || (new && r.new);
+            let (taken, next) = state.in_flight.iter().filter(counts).fold((0, None), |(taken, next), r| {
+                (taken + r.share, Some(next.map_or(r.until, |n: Instant| n.min(r.until))))
             });
-            let yields = door == Door::Rtsp && state.polls_waiting > 0;
-            if share == 0 || taken + share > left || yields {
-                return Ok(Err(next.unwrap_or(now + RESERVED_FOR)));
+            let yields = door == Door::Rtsp && (state.polls_waiting > 0 || state.look_by.is_some_and(|by| by > now));
+            if taken + share > left || yields {
+                return Ok(Err(next.filter(|n| *n > now).unwrap_or(now + RESERVED_FOR)));
             }
             state.attempts += 1;
-            let id = state.attempts;
-            state.in_flight.push(Reserved { attempt: id, share, until: now + RESERVED_FOR });
-            Ok(Ok(Attempt { budget: self, door, id, careful: share < cost }))
+            let (id, tag) = (state.attempts, self.tag.clone());
+            state.in_flight.push(Reserved { attempt: id, tag, share, until: now + RESERVED_FOR, new, at_risk });
+            Ok(Ok(Attempt { budget: self, door, id, at_risk, careful: share < cost }))
         })
     }
 
     /// The lock in force, if any.
     pub(super) fn locked(&self, now: Instant) -> Option<Locked> {
-        self.with(|state| state.lock_at(now))
+        self.account.locked(&self.tag, now)
     }
 
     /// What keeps logins from being tried: a lock of the device's, or a password that it refused.
@@ -154,86 +281,133 @@ impl Budget {
         }
     }
 
-    /// The device says that the account is locked; nobody had to try for it.
-    pub(super) fn found_locked(&self, unlock_s: Option<u64>, now: Instant) {
-        self.with(|state| {
-            let ours = state.locked.as_ref().is_some_and(|l| l.until.is_none());
-            // A lock that we led to does not end by time: the same password would only lock the account again.
-            if !ours {
-                state.locked = Some(device_lock(unlock_s, now));
+    /// Something was refused, and nobody has looked since whether the account is locked.
+    pub(super) fn wants_look(&self) -> bool {
+        self.account.with(|state| state.look_by.is_some())
+    }
+
+    /// Somebody looked without logging in: what the device said, where it said something. `None` in it: not locked.
+    pub(super) async fn looked(&self, said: Option<Result<(), Option<u64>>>, now: Instant) {
+        let changed = self.account.with(|state| {
+            state.look_by = None;
+            let before = state.history.clone();
+            match said {
+                Some(Err(unlock_s)) => {
+                    state.tells = true;
+                    state.found_locked(unlock_s, now);
+                }
+                // Firmware that tells nobody but its users says "unlocked" to everybody else; only one that was heard
+                // to tell a lock is believed that there is none any more.
+                Some(Ok(())) if state.tells => state.history.lock = None,
+                Some(Ok(())) | None => {}
             }
+            state.history != before
         });
-        self.freed.notify_waiters();
+        self.account.freed.notify_waiters();
+        if changed {
+            self.account.note().await;
+        }
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    /// A login is under way of which it would have to be taken that it was refused, if it were given up now.
+    pub(super) fn awaits_verdict(&self) -> bool {
+        self.account.with(|state| state.in_flight.iter().any(|r| r.at_risk))
+    }
+
+    /// Somebody asks for another try.
+    pub(super) async fn forgive(&self) {
+        self.account.with(|state| state.history.forgive(&self.tag));
+        self.account.freed.notify_waiters();
+        self.account.note().await;
     }
 }
 
-fn device_lock(unlock_s: Option<u64>, now: Instant) -> Locked {
-    // A device that says "0 s" is about to unlock; a day is longer than any firmware locks.
-    let rest = unlock_s.map_or(LOCK_UNKNOWN, |s| Duration::from_secs(s.min(86_400)));
-    let reason = match unlock_s {
-        Some(s) => format!("the device has locked the account for another {s} s; skyvis waits it out"),
-        None => "the device has locked the account; skyvis waits 30 minutes".to_owned(),
-    };
-    Locked { reason, until: Some(now + rest + LOCK_MARGIN) }
+impl std::fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt").field("door", &self.door).field("careful", &self.careful).finish_non_exhaustive()
+    }
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    /// Makes its part durable before anything is sent.
+    async fn recorded(self) -> Result<Attempt<'a>, Locked> {
+        if self.at_risk
+            && let Err(error) = self.budget.account.write().await
+        {
+            tracing::error!(%error, account = self.budget.account.name, "no login is sent that cannot be written down");
+            let until = Some(Instant::now() + STORE_WAIT);
+            self.settle(|_| {});
+            let reason = "no login is sent while what is spent of the account cannot be kept".to_owned();
+            return Err(Locked { reason, until, until_wall: None });
+        }
+        Ok(self)
+    }
+
     /// The device took the login.
-    pub(super) fn accepted(self) {
-        let door = self.door;
-        self.budget.with(|state| *state.refused(door) = 0);
+    pub(super) async fn accepted(self) {
+        let (account, tag, door) = (&self.budget.account, self.budget.tag.clone(), self.door);
+        self.settle(|state| {
+            state.look_by = None;
+            state.history.accepted(&tag, door, Instant::now());
+            *state.proven(door) = Some(tag);
+        });
+        account.note().await;
+    }
+
+    /// Nothing was said about the login: it was not sent, or nobody answered.
+    pub(super) async fn unanswered(self) {
+        let (account, at_risk) = (&self.budget.account, self.at_risk);
+        self.settle(|_| {});
+        if at_risk {
+            account.note().await;
+        }
     }
 
     /// The device refused the login `times` times.
-    pub(super) fn refused(self, times: u32) {
-        let (door, budget) = (self.door, self.budget);
-        budget.with(|state| {
-            *state.refused(door) += times;
-            if state.spent() >= REFUSALS_MAX && state.locked.is_none() {
-                let what = match door {
-                    Door::Isapi => "the device refused the user or password",
-                    Door::Rtsp => "the device refused the user or password for its streams",
-                };
-                let reason = format!(
-                    "{what}; no further login is tried, so that it does not lock the account, until the address, user \
-                     or password in the configuration changes or a reconnect is asked for"
-                );
-                state.locked = Some(Locked { reason, until: None });
-            }
-        });
+    pub(super) async fn refused(self, times: u32) {
+        let account = &self.budget.account;
+        self.count(times, |state, now| state.look_by = Some(now + LOOK_WAIT_MAX));
+        account.note().await;
     }
 
     /// The device says that the account is locked, after refusing `times` logins of this attempt.
-    pub(super) fn found_locked(self, times: u32, unlock_s: Option<u64>, now: Instant) {
-        let (door, budget) = (self.door, self.budget);
-        budget.with(|state| {
-            *state.refused(door) += times;
-            // Our own refusals led here: waiting the lock out would only begin it anew.
-            let ours = state.spent() >= REFUSALS_MAX;
-            let mut locked = device_lock(unlock_s, now);
-            if ours {
-                locked.until = None;
-                locked.reason = "the device refused the user or password and has locked the account; no further login \
-                                 is tried until the address, user or password in the configuration changes or a \
-                                 reconnect is asked for"
-                    .to_owned();
+    pub(super) async fn found_locked(self, times: u32, unlock_s: Option<u64>, now: Instant) {
+        let account = &self.budget.account;
+        self.count(times, |state, _| state.found_locked(unlock_s, now));
+        account.note().await;
+    }
+
+    fn count(self, times: u32, then: impl FnOnce(&mut State, Instant)) {
+        let (tag, door) = (self.budget.tag.clone(), self.door);
+        tracing::warn!(account = self.budget.account.name, ?door, times, "login refused");
+        self.settle(|state| {
+            let now = Instant::now();
+            if times > 0 {
+                state.history.refused(&tag, door, times, now);
+                *state.proven(door) = None;
             }
-            state.locked = Some(locked);
+            then(state, now);
+        });
+    }
+
+    /// Gives its part back and notes the verdict, in one go.
+    fn settle(mut self, verdict: impl FnOnce(&mut State)) {
+        self.at_risk = false;
+        let id = self.id;
+        self.budget.account.with(|state| {
+            state.in_flight.retain(|r| r.attempt != id);
+            verdict(state);
         });
     }
 }
 
 /// A poll that waits for its part.
-struct PollWaits<'a>(&'a Budget);
+struct PollWaits<'a>(&'a Account);
 
 impl<'a> PollWaits<'a> {
-    fn new(budget: &'a Budget) -> Self {
-        budget.with(|state| state.polls_waiting += 1);
-        Self(budget)
+    fn new(account: &'a Account) -> Self {
+        account.with(|state| state.polls_waiting += 1);
+        Self(account)
     }
 }
 
@@ -246,132 +420,18 @@ impl Drop for PollWaits<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.budget.with(|state| state.in_flight.retain(|r| r.attempt != self.id));
-        self.budget.freed.notify_waiters();
+        let (account, tag) = (&self.budget.account, &self.budget.tag);
+        account.with(|state| {
+            let mine = state.in_flight.iter().position(|r| r.attempt == self.id);
+            let share = mine.map_or(0, |at| state.in_flight.remove(at).share);
+            // Ended in the middle of it: the device may have refused it meanwhile.
+            if self.at_risk && share > 0 {
+                state.history.unheard(tag, share, Instant::now());
+            }
+        });
+        account.freed.notify_waiters();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// An attempt without waiting for it.
-    fn begin(budget: &Budget, door: Door, cost: u32) -> Option<Result<Attempt<'_>, Locked>> {
-        budget.try_begin(door, cost, Instant::now()).map(Result::ok).transpose()
-    }
-
-    #[tokio::test]
-    async fn two_refusals_by_any_door_end_it() {
-        let budget = Budget::default();
-        begin(&budget, Door::Isapi, 1).unwrap().unwrap().refused(1);
-        begin(&budget, Door::Rtsp, 1).unwrap().unwrap().refused(1);
-        let locked = begin(&budget, Door::Isapi, 1).unwrap().unwrap_err();
-        assert!(locked.until.is_none() && locked.reason.contains("streams"), "{locked:?}");
-    }
-
-    #[tokio::test]
-    async fn sixteen_streams_together_spend_two() {
-        let budget = Budget::default();
-        let a = begin(&budget, Door::Rtsp, 1).unwrap().unwrap();
-        let b = begin(&budget, Door::Rtsp, 1).unwrap().unwrap();
-        assert!(begin(&budget, Door::Rtsp, 1).is_none(), "the third waits for the first two");
-        a.refused(1);
-        assert!(begin(&budget, Door::Rtsp, 1).is_none(), "one is spent, one is under way");
-        b.accepted();
-        assert!(begin(&budget, Door::Rtsp, 1).unwrap().is_ok(), "a success by this door forgets");
-    }
-
-    #[tokio::test]
-    async fn a_success_by_isapi_does_not_forgive_rtsp() {
-        let budget = Budget::default();
-        for _ in 0..2 {
-            begin(&budget, Door::Rtsp, 1).unwrap().unwrap().refused(1);
-            if let Some(Ok(poll)) = begin(&budget, Door::Isapi, 2) {
-                assert!(poll.careful);
-                poll.accepted();
-            }
-        }
-        assert!(budget.locked(Instant::now()).is_some());
-    }
-
-    #[tokio::test]
-    async fn a_lock_that_others_caused_is_waited_out_with_a_margin() {
-        let budget = Budget::default();
-        let now = Instant::now();
-        budget.found_locked(Some(10), now);
-        assert!(budget.locked(now + Duration::from_secs(10)).is_some());
-        assert!(budget.locked(now + Duration::from_secs(10) + LOCK_MARGIN).is_none());
-        begin(&budget, Door::Isapi, 2).unwrap().unwrap().found_locked(2, Some(1800), now);
-        assert_eq!(budget.locked(now).unwrap().until, None, "our own refusals led there");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_attempt_that_hangs_does_not_hold_up_the_others() {
-        let budget = Budget::default();
-        let hanging = begin(&budget, Door::Rtsp, 1).unwrap().unwrap();
-        assert!(begin(&budget, Door::Isapi, 2).is_none());
-        let began = Instant::now();
-        budget.begin(Door::Isapi, 2).await.unwrap().accepted();
-        assert_eq!(began.elapsed(), RESERVED_FOR);
-        hanging.refused(1);
-        assert!(begin(&budget, Door::Isapi, 2).unwrap().unwrap().careful, "a late verdict still counts");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_streams_that_hang_do_not_keep_the_poll_from_asking() {
-        let budget = Budget::default();
-        let hang = async || loop {
-            let login = budget.begin(Door::Rtsp, 1).await.unwrap();
-            tokio::time::sleep(RESERVED_FOR * 5).await;
-            drop(login);
-        };
-        let streams = futures_util::future::join_all((0..64).map(|_| hang()));
-        let polls = async {
-            for _ in 0..10 {
-                let began = Instant::now();
-                budget.begin(Door::Isapi, 2).await.unwrap().accepted();
-                assert!(began.elapsed() <= RESERVED_FOR, "{:?}", began.elapsed());
-                tokio::time::sleep(Duration::from_millis(300)).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = streams => unreachable!("they hang for ever"),
-            done = tokio::time::timeout(Duration::from_secs(600), polls) => done.unwrap(),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_attempt_without_a_verdict_costs_nothing() {
-        let budget = Budget::default();
-        for _ in 0..10 {
-            drop(begin(&budget, Door::Rtsp, 1).unwrap().unwrap());
-        }
-        assert!(begin(&budget, Door::Isapi, 2).unwrap().is_ok());
-    }
-
-    proptest! {
-        /// With a password that is always wrong, however attempts overlap, two logins are refused at most.
-        #[test]
-        fn never_more_than_two_logins_are_refused(steps in proptest::collection::vec((0_u8..3, any::<bool>()), 0..40)) {
-            let budget = Budget::default();
-            let mut open = Vec::new();
-            let mut refused = 0;
-            for (step, rtsp) in steps {
-                let (door, cost) = if rtsp { (Door::Rtsp, 1) } else { (Door::Isapi, 2) };
-                match step {
-                    0 => open.extend(begin(&budget, door, cost).and_then(Result::ok).map(|a| (a, cost))),
-                    1 if !open.is_empty() => {
-                        let (attempt, cost) = open.remove(0);
-                        let times = if attempt.careful { 1 } else { cost };
-                        refused += times;
-                        attempt.refused(times);
-                    }
-                    _ => drop(open.pop()),
-                }
-                prop_assert!(refused <= REFUSALS_MAX);
-            }
-        }
-    }
-}
+pub(super) mod tests;

@@ -90,12 +90,6 @@ impl DeviceConfig {
         let scheme = if self.tls.is_some() { "https://" } else { "" };
         format!("{scheme}{}", host_port(&self.host, self.http_port))
     }
-
-    /// Whether a login that the device refused to `other` would be refused to this one too.
-    pub(super) fn same_login(&self, other: &Self) -> bool {
-        let login = |d: &Self| (d.host.clone(), d.http_port, d.user.clone(), d.password.clone());
-        login(self) == login(other)
-    }
 }
 
 /// `host:port`, with brackets around an IPv6 address.

@@ -42,6 +42,8 @@ const INVENTORY_EVERY: Duration = Duration::from_secs(60);
 const RTSP_PORT: u16 = 554;
 /// How long a port is tried.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a stop waits for the answer to a login. Devices answer within milliseconds.
+const VERDICT_WAIT_MAX: Duration = Duration::from_millis(1500);
 /// How long the end of a device's sessions is waited for.
 pub(super) const TEARDOWN_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -56,6 +58,10 @@ pub(super) struct Device {
     tracker: Tracker,
     shown: Shown,
     error: Option<String>,
+    /// When a locked account is tried again.
+    locked_until: Option<Wall>,
+    /// What is not as it should be while it works.
+    warning: Option<String>,
     inventory: Option<Inventory>,
     inventory_due: Instant,
     /// The channels that the recorder last listed states of.
@@ -123,6 +129,8 @@ impl Device {
             tracker: Tracker::default(),
             shown,
             error: None,
+            locked_until: None,
+            warning: None,
             inventory: None,
             inventory_due: Instant::now(),
             listed: None,
@@ -138,11 +146,7 @@ impl Device {
         self.publish();
         loop {
             let began = Instant::now();
-            let polled = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                polled = self.poll() => polled,
-            };
+            let Some(polled) = self.poll_unless(&stop).await else { break };
             self.rtsp_answers = matches!(polled, Err(Trouble::Silent(_))) && self.rtsp_answers().await;
             self.learn(polled, Instant::now());
             self.publish();
@@ -161,6 +165,22 @@ impl Device {
         let _ = timeout(TEARDOWN_WAIT_MAX, self.shared.sessions.await_teardown()).await;
     }
 
+    /// A stop waits for the answer to a login that would otherwise have to be counted as refused.
+    async fn poll_unless(&mut self, stop: &CancellationToken) -> Option<Result<Option<States>, Trouble>> {
+        let shared = self.shared.clone();
+        let mut poll = std::pin::pin!(self.poll());
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {
+                if shared.budget.awaits_verdict() {
+                    let _ = timeout(VERDICT_WAIT_MAX, poll).await;
+                }
+                None
+            }
+            polled = &mut poll => Some(polled),
+        }
+    }
+
     async fn poll(&mut self) -> Result<Option<States>, Trouble> {
         let timings = *self.shared.timings.borrow();
         if timings.timeout != self.made_for.timeout {
@@ -168,7 +188,7 @@ impl Device {
             self.made_for = timings;
         }
         let asker = Asker { kind: self.config.kind, client: &self.client, budget: &self.shared.budget };
-        if !self.tracker.is_up() {
+        if !self.tracker.is_up() || self.shared.budget.wants_look() {
             asker.look().await?;
         }
         let due = self.inventory_due <= Instant::now();
@@ -213,6 +233,7 @@ impl Device {
         if let Some(at) = self.shared.last_frame().filter(|at| now.saturating_duration_since(*at) < FRAMES_PROVE) {
             self.tracker.learn(Evidence::Frames, at);
         }
+        self.note_clear_password();
         match polled {
             Ok(states) => {
                 self.error = None;
@@ -231,12 +252,25 @@ impl Device {
                 self.error = Some(reason);
             }
         }
+        self.locked_until = locked.as_ref().and_then(|locked| locked.until_wall);
         if let Some(locked) = locked {
             self.tracker.learn(Evidence::Locked { reason: locked.reason, until: locked.until }, now);
         }
         self.tracker.tick(now);
         for channel in self.channels.values_mut() {
             channel.tracker.tick(now);
+        }
+    }
+
+    /// A password that goes over the net as it is stands in the device's state, and once in the log.
+    fn note_clear_password(&mut self) {
+        if self.client.sends_password_in_clear() && self.warning.is_none() {
+            let warning = "the device asks for the password in clear (Basic over http); turn digest or https on at the \
+                           device";
+            tracing::warn!(device = %self.config.id, warning, "password goes over the net in clear");
+            self.warning = Some(warning.to_owned());
+        } else if !self.client.sends_password_in_clear() {
+            self.warning = None;
         }
     }
 
@@ -387,6 +421,8 @@ impl Device {
             presence: shown.presence,
             since: shown.since,
             error: device_reason.or_else(|| self.error.clone()),
+            until: self.locked_until,
+            warning: self.warning.clone(),
             model: identity.model,
             serial: identity.serial,
             firmware: identity.firmware,

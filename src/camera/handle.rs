@@ -15,7 +15,7 @@ pub(super) const COMMANDS_MAX: usize = 16;
 pub(super) enum Command {
     /// Make the cameras be what this says.
     Apply { config: Config, done: oneshot::Sender<()> },
-    /// Forget refusals and begin this device's sessions anew.
+    /// Give another try and begin this device's sessions anew.
     Reconnect { device: DeviceId, done: oneshot::Sender<Result<(), Error>> },
 }
 
@@ -45,7 +45,7 @@ impl Cameras {
         answer.await.map_err(|_| Error::Stopped)
     }
 
-    /// Forgets that the password was refused and begins the device's sessions anew.
+    /// Gives a password that was refused another try, as far as that cannot lock the account, and begins the device's sessions anew.
     pub async fn reconnect(&self, device: &DeviceId) -> Result<(), Error> {
         let (done, answer) = oneshot::channel();
         self.send(Command::Reconnect { device: device.clone(), done })?;

@@ -386,6 +386,7 @@ fn wall_of(ntp: NtpTimestamp) -> Wall {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera::budget::tests::budget;
     use crate::{
         base::{Clock, Metrics},
         camera::{Timings, Transport, board::Board, meters::Meters, stream::Shared},
@@ -403,7 +404,7 @@ mod tests {
         let publisher = hub.publisher(&key);
         let timings = Timings { poll_interval: SILENCE, timeout: SILENCE };
         let board = Arc::new(Board::new(Events::discard(), Clock::real()));
-        let shared = Arc::new(Shared::new(board, hub, watch::channel(timings).1, Arc::default()));
+        let shared = Arc::new(Shared::new(board, hub, watch::channel(timings).1, budget()));
         let credentials = Credentials { username: "admin".into(), password: String::new() };
         let counters = Meters::new(&Metrics::default()).stream(&key);
         let stream = Stream::new(key, credentials, (false, Transport::Tcp), shared, counters);

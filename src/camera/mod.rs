@@ -5,6 +5,7 @@
 //! Flow: `device` polls and feeds `presence`; where a channel is there, `session` fetches it (`run` never fails,
 //! `run_once` is one attempt); frames go to `live`, what is known goes to the [`Snapshot`].
 
+mod accounts;
 mod arrivals;
 mod board;
 mod budget;
@@ -15,6 +16,7 @@ mod failure;
 mod format;
 mod handle;
 mod intake;
+mod lockout;
 mod meters;
 mod pictures;
 mod poll;

@@ -59,10 +59,10 @@ pub(super) struct Asker<'a> {
 impl Asker<'_> {
     /// Looks, without logging in, whether the account is locked. It also shows whether anybody is there.
     pub(super) async fn look(&self) -> Result<(), Trouble> {
-        let lock = self.client.lock_state().await.map_err(nobody)?;
-        if let Some(lock) = lock.filter(|l| l.locked) {
-            self.budget.found_locked(lock.unlock_s, Instant::now());
-        }
+        let said = self.client.lock_state().await;
+        let lock = said.as_ref().ok().copied().flatten();
+        self.budget.looked(lock.map(|l| if l.locked { Err(l.unlock_s) } else { Ok(()) }), Instant::now()).await;
+        said.map_err(nobody)?;
         match self.budget.locked(Instant::now()) {
             Some(locked) => Err(Trouble::Locked(locked)),
             None => Ok(()),
@@ -132,19 +132,22 @@ impl Asker<'_> {
         }
         let refused = match request(self.client).await {
             Ok(answer) => {
-                login.accepted();
+                login.accepted().await;
                 return Ok(Ok(answer));
             }
             Err(e @ hikvision::Error::AuthRefused { answers, .. }) => {
-                login.refused(answers.max(1));
+                login.refused(answers.max(1)).await;
                 e
             }
             Err(e @ hikvision::Error::Locked { answers, unlock_s }) => {
-                login.found_locked(answers, unlock_s, Instant::now());
+                login.found_locked(answers, unlock_s, Instant::now()).await;
                 e
             }
-            Err(e @ (hikvision::Error::Unreachable(_) | hikvision::Error::Untrusted(_))) => return Err(nobody(e)),
-            Err(e) => return Ok(Err(e)),
+            Err(e) => {
+                login.unanswered().await;
+                let gone = matches!(e, hikvision::Error::Unreachable(_) | hikvision::Error::Untrusted(_));
+                return if gone { Err(nobody(e)) } else { Ok(Err(e)) };
+            }
         };
         let locked = self.budget.locked(Instant::now());
         Err(locked.map_or_else(|| Trouble::Refused(refused.to_string()), Trouble::Locked))

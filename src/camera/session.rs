@@ -55,10 +55,10 @@ async fn session(stream: &Stream, publisher: &Publisher, url: &str, interval: Du
     let hurry = shared.hub.hurry(&stream.key);
     let opened = open(stream, url, step).await;
     match &opened {
-        Ok(_) => login.accepted(),
-        Err(failure) if failure.kind == FailureKind::Refused => login.refused(1),
+        Ok(_) => login.accepted().await,
+        Err(failure) if failure.kind == FailureKind::Refused => login.refused(1).await,
         // Nothing was said about the login.
-        Err(_) => drop(login),
+        Err(_) => login.unanswered().await,
     }
     let (demuxed, tracks) = opened?;
     receive(demuxed, Intake::new(stream, publisher, tracks, step, interval), hurry).await

@@ -34,6 +34,10 @@ pub struct DeviceView {
     pub since: Wall,
     /// What is wrong, where something is.
     pub error: Option<String>,
+    /// While locked: when it is tried again; null where somebody must change something first.
+    pub until: Option<Wall>,
+    /// What is not as it should be while it works.
+    pub warning: Option<String>,
     /// As the device names it, for example `DS-7608NXI-K2`.
     pub model: Option<String>,
     /// Serial number.
@@ -68,6 +72,8 @@ pub struct StreamView {
     pub state: StreamState,
     /// Why, where it does not run.
     pub reason: Option<String>,
+    /// While locked: when it is tried again; null where somebody must change something first.
+    pub until: Option<Wall>,
     /// Null before the first session was set up.
     pub codec: Option<VideoCodec>,
     /// Pixels.

@@ -75,7 +75,7 @@ pub(super) struct Shared {
     pub hub: Hub,
     /// Where streams go that are transcoded first, and which these are.
     pub transcoded: (Hub, Vec<Profile>),
-    pub budget: Arc<Budget>,
+    pub budget: Budget,
     /// Sessions whose end the device may not have seen yet.
     pub sessions: Arc<SessionGroup>,
     /// Wakes the poll: something happened that it should look into.
@@ -87,7 +87,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(board: Arc<Board>, hub: Hub, timings: watch::Receiver<Timings>, budget: Arc<Budget>) -> Self {
+    pub(super) fn new(board: Arc<Board>, hub: Hub, timings: watch::Receiver<Timings>, budget: Budget) -> Self {
         Self {
             board,
             hub,
@@ -267,9 +267,11 @@ impl Stream {
     }
 
     fn show_idle(&self, state: StreamState, reason: Option<String>) {
+        let locked = (state == StreamState::Locked).then(|| self.shared.budget.locked(Instant::now())).flatten();
         self.show(|view| {
             view.state = state;
             view.reason = reason;
+            view.until = locked.and_then(|locked| locked.until_wall);
             view.fps = 0.0;
             view.bitrate = 0;
         });

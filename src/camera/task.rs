@@ -2,8 +2,8 @@
 
 use super::{
     Cameras, Config, DeviceConfig, DeviceView, Error, Snapshot,
+    accounts::Accounts,
     board::Board,
-    budget::Budget,
     device::{Device, TEARDOWN_WAIT_MAX},
     handle::{COMMANDS_MAX, Command},
     meters::Meters,
@@ -16,6 +16,7 @@ use crate::{
     events::Events,
     live::Hub,
     model::{DeviceId, Presence},
+    store::Store,
 };
 use futures_util::future::join_all;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -47,6 +48,8 @@ pub struct Deps {
     pub metrics: Metrics,
     /// Whose children the devices are.
     pub group: TaskGroup,
+    /// Where spent logins are kept over restarts; None: nowhere.
+    pub store: Option<Store>,
 }
 
 /// What of the configuration may change without touching a session.
@@ -68,6 +71,7 @@ pub struct CamerasTask {
     devices: BTreeMap<DeviceId, Supervised>,
     /// Devices that are switched off, as they are shown.
     off: BTreeMap<DeviceId, DeviceConfig>,
+    accounts: Accounts,
     urls: Urls,
     commands: mpsc::Receiver<Command>,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -76,7 +80,6 @@ pub struct CamerasTask {
 struct Supervised {
     config: DeviceConfig,
     group: TaskGroup,
-    budget: Arc<Budget>,
 }
 
 /// Builds the room. Nothing runs until the task does.
@@ -86,6 +89,7 @@ pub fn build(config: Config, deps: Deps) -> (Cameras, CamerasTask) {
     let timings = watch::Sender::new(timings_of(&config));
     let task = CamerasTask {
         config,
+        accounts: Accounts::new(deps.store, deps.clock.clone()),
         board: Arc::new(Board::new(deps.events, deps.clock)),
         hub: deps.hub,
         sources: deps.sources,
@@ -108,6 +112,11 @@ fn timings_of(config: &Config) -> Timings {
 impl CamerasTask {
     /// Runs the cameras until told to stop; ends once their sessions are torn down.
     pub async fn run(mut self, stop: CancellationToken) {
+        if let Err(error) = self.accounts.load().await {
+            // Without it, a wrong password could be tried anew with each start.
+            tracing::error!(%error, "cannot read which logins were spent, so that none is tried");
+            return;
+        }
         self.apply(self.config.clone()).await;
         self.publish();
         let mut published = Instant::now();
@@ -159,13 +168,6 @@ impl CamerasTask {
             .map(|(id, _)| id.clone())
             .collect();
         let ended: Vec<_> = changed.iter().filter_map(|id| self.devices.remove(id)).collect();
-        let mut budgets = BTreeMap::new();
-        for old in &ended {
-            // What was refused stays refused: a change of something else gives no further tries.
-            if wanted.get(&old.config.id).is_some_and(|new| new.same_login(&old.config)) {
-                budgets.insert(old.config.id.clone(), old.budget.clone());
-            }
-        }
         end(ended).await;
         let known = self.config.devices.iter().map(|d| &d.id);
         for gone in known.chain(&changed).filter(|id| !wanted.contains_key(*id)) {
@@ -177,21 +179,23 @@ impl CamerasTask {
         self.config = config;
         for (id, device) in wanted {
             if !self.devices.contains_key(&id) {
-                self.start(device, budgets.remove(&id).unwrap_or_default());
+                self.start(device);
             }
         }
+        self.accounts.forget_others(&self.config.devices).await;
     }
 
-    /// A new try with a clean slate.
+    /// A new try, with what the account has left.
     async fn reconnect(&mut self, id: DeviceId) -> Result<(), Error> {
         let device = self.config.devices.iter().find(|d| d.id == id).cloned();
         let device = device.ok_or(Error::UnknownDevice(id.clone()))?;
         end(self.devices.remove(&id)).await;
-        self.start(device, Arc::default());
+        self.accounts.budget(&device).forgive().await;
+        self.start(device);
         Ok(())
     }
 
-    fn start(&mut self, config: DeviceConfig, budget: Arc<Budget>) {
+    fn start(&mut self, config: DeviceConfig) {
         if !config.enabled {
             // What is shown of it already stays, its time with it.
             if self.off.get(&config.id) != Some(&config) {
@@ -203,7 +207,8 @@ impl CamerasTask {
         }
         self.off.remove(&config.id);
         let timings = self.timings.subscribe();
-        let shared = Shared::new(self.board.clone(), self.hub.clone(), timings, budget.clone());
+        let budget = self.accounts.budget(&config);
+        let shared = Shared::new(self.board.clone(), self.hub.clone(), timings, budget);
         let shared = Arc::new(shared.with_transcoded(self.sources.clone(), config.transcoded.clone()));
         let group = self.group.child();
         let (inner, meters) = (group.clone(), self.meters.clone());
@@ -216,7 +221,7 @@ impl CamerasTask {
             };
             supervise(&inner, "device", &stop, &meters, start).await;
         });
-        self.devices.insert(config.id.clone(), Supervised { config, group, budget });
+        self.devices.insert(config.id.clone(), Supervised { config, group });
     }
 
     fn publish(&mut self) {
@@ -254,6 +259,8 @@ fn switched_off(config: &DeviceConfig, clock: &Clock) -> DeviceView {
         presence: Presence::Unknown,
         since: clock.wall(),
         error: Some("switched off in the configuration".to_owned()),
+        until: None,
+        warning: None,
         model: None,
         serial: None,
         firmware: None,

@@ -39,14 +39,27 @@ fn device(id: &str, sim: &Running, kind: DeviceKind, audio: bool) -> DeviceConfi
         kind,
         host: sim.http_addr.ip().to_string(),
         http_port: sim.http_addr.port(),
-        tls: None,
         rtsp_port: Some(sim.rtsp_addr.port()),
+        audio,
+        ..a_device()
+    }
+}
+
+/// A device that nobody asks.
+pub(super) fn a_device() -> DeviceConfig {
+    DeviceConfig {
+        id: id("d1"),
+        kind: DeviceKind::Camera,
+        host: "192.0.2.1".into(),
+        http_port: 80,
+        tls: None,
+        rtsp_port: None,
         user: "admin".into(),
         password: Options::default().password,
         channels: Vec::new(),
         profiles: vec![Profile::Main],
         transport: Transport::Tcp,
-        audio,
+        audio: false,
         transcoded: Vec::new(),
         enabled: true,
     }
@@ -84,6 +97,7 @@ impl Site {
             clock: Clock::real(),
             metrics: metrics.clone(),
             group: room.clone(),
+            store: None,
         };
         let (cameras, task) = build(config.clone(), deps);
         room.spawn("cameras", task.run(room.stop_token()));

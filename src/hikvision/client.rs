@@ -3,7 +3,7 @@
 use super::{
     Error, LockState,
     answers::{self, ChannelState, Identity, ProxyChannel, StreamInfo, VideoInput},
-    auth::Challenge,
+    auth::{Challenge, Login},
     status::{judge, lock_state_of},
     xml::Node,
 };
@@ -14,7 +14,10 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio::sync::Mutex;
 
 /// The longest answer that is read. 256 channels of three streams are about 1.2 MB.
@@ -45,12 +48,18 @@ pub struct Target {
 pub struct Client {
     target: Target,
     inner: Mutex<Inner>,
+    /// A login was sent that everybody on the way can read.
+    in_clear: AtomicBool,
 }
 
 #[derive(Default)]
 struct Inner {
     connection: Option<Connection>,
     challenge: Option<Challenge>,
+    /// The path that the challenge was given for.
+    given_for: String,
+    /// This device takes an answer only at the path that its challenge was given for.
+    tied: bool,
     /// The device serves the same tree without `/ISAPI` in front.
     bare: bool,
 }
@@ -82,7 +91,7 @@ impl<'a> Ask<'a> {
 impl Client {
     /// A client of one device; nothing is sent yet.
     pub fn new(target: Target) -> Self {
-        Self { target, inner: Mutex::default() }
+        Self { target, inner: Mutex::default(), in_clear: AtomicBool::new(false) }
     }
 
     /// Model, serial number, firmware.
@@ -143,6 +152,11 @@ impl Client {
         Ok(lock_state_of(&raw.body))
     }
 
+    /// Whether the device asks for the password itself, where others on the net can read it.
+    pub fn sends_password_in_clear(&self) -> bool {
+        self.in_clear.load(Ordering::Relaxed)
+    }
+
     /// Drops the challenge in force, so that the next request spends one login answer at most.
     pub async fn forget_challenge(&self) {
         self.inner.lock().await.challenge = None;
@@ -183,24 +197,36 @@ impl Client {
     /// fresh one; a second to a fresh one only where the device says that nothing but the nonce was wrong.
     async fn authorized(&self, inner: &mut Inner, ask: &Ask<'_>) -> Result<Raw, Error> {
         let mut spent = 0;
-        let mut challenge = inner.challenge.take();
+        let elsewhere = inner.given_for != ask.path;
+        let mut challenge = inner.challenge.take().filter(|_| !(inner.tied && elsewhere));
         let mut kept = challenge.is_some();
         let mut renewed = false;
+        let mut stale = false;
         loop {
             let answered = challenge.is_some();
             let authorization = challenge.as_mut().map(|c| self.answer(c, inner.bare, ask)).transpose()?;
-            let sent = self.exchange(inner, ask, authorization).await;
-            let raw = match sent {
-                Ok(raw) if raw.status == StatusCode::UNAUTHORIZED => raw,
+            let raw = match self.exchange(inner, ask, authorization).await {
+                Ok(raw) if refused(&raw) => raw,
                 // The password was not refused: the challenge is as good as before.
-                other => {
+                Ok(raw) => {
+                    // What was refused of an earlier path's challenge was taken of this one's.
+                    inner.tied |= renewed && elsewhere && !stale;
+                    if !kept {
+                        ask.path.clone_into(&mut inner.given_for);
+                    }
+                    // A password is not shown again before the device was asked whether nothing better will do by now.
+                    let keeps = |c: &Challenge| !c.is_basic() || self.target.tls.is_some();
+                    inner.challenge = challenge.filter(keeps).map(|c| c.after(&raw.headers));
+                    return Ok(raw);
+                }
+                Err(e) => {
                     inner.challenge = challenge;
-                    return other;
+                    return Err(e);
                 }
             };
             let lock = lock_state_of(&raw.body);
             let fresh = Challenge::read(&raw.headers);
-            let stale = fresh.as_ref().is_ok_and(Challenge::stale);
+            stale = fresh.as_ref().is_ok_and(Challenge::stale);
             spent += u32::from(answered && !stale);
             if let Some(LockState { locked: true, unlock_s, .. }) = lock {
                 return Err(Error::Locked { answers: spent, unlock_s });
@@ -221,10 +247,15 @@ impl Client {
     }
 
     fn answer(&self, challenge: &mut Challenge, bare: bool, ask: &Ask<'_>) -> Result<String, Error> {
-        let Target { user, password, .. } = &self.target;
-        challenge
-            .answer(user, password.expose(), ask.method.as_str(), on_the_wire(bare, ask.path))
-            .map_err(|detail| Error::Nonsense { path: ask.path.into(), detail })
+        let login = Login {
+            user: &self.target.user,
+            password: self.target.password.expose(),
+            method: ask.method.as_str(),
+            uri: on_the_wire(bare, ask.path),
+            body: ask.body.as_deref().unwrap_or_default(),
+        };
+        self.in_clear.store(challenge.is_basic() && self.target.tls.is_none(), Ordering::Relaxed);
+        challenge.answer(&login).map_err(|detail| Error::Nonsense { path: ask.path.into(), detail })
     }
 
     async fn exchange(&self, inner: &mut Inner, ask: &Ask<'_>, authorization: Option<String>) -> Result<Raw, Error> {
@@ -277,6 +308,12 @@ impl Client {
             None => client,
         }
     }
+}
+
+/// Whether the login was not taken. Some say so by another status, with the state of the lock in the body; what an
+/// account may not see, or a device does not have, is no refusal.
+fn refused(raw: &Raw) -> bool {
+    raw.status == StatusCode::UNAUTHORIZED || raw.status == StatusCode::FORBIDDEN && lock_state_of(&raw.body).is_some()
 }
 
 /// An answer without end is nonsense of a device that is there, not silence of one that is gone.

@@ -288,6 +288,79 @@ async fn a_nonce_tied_to_a_path_is_renewed_once_and_costs_no_login() {
 }
 
 #[tokio::test]
+async fn that_nonces_are_tied_to_paths_is_learned_once() {
+    let server = Server::start(|r, _| {
+        let nonce = format!("for{}", r.path);
+        if r.parameter("nonce").as_ref() == Some(&nonce) && r.proves(&nonce, true) {
+            let body = if r.path.ends_with("deviceInfo") { DEVICE_INFO } else { "<AdminAccessProtocolList/>" };
+            answer(200, "", body)
+        } else {
+            answer(401, &challenge(&nonce, ", qop=\"auth\""), "")
+        }
+    })
+    .await;
+    for _ in 0..4 {
+        server.client.identity().await.unwrap();
+        server.client.identity().await.unwrap();
+        server.client.rtsp_port().await.unwrap();
+    }
+    let seen = server.seen();
+    let elsewhere = |s: &&Seen| s.parameter("nonce").is_some_and(|nonce| nonce != format!("for{}", s.path));
+    assert_eq!(seen.iter().filter(elsewhere).count(), 1, "a device may count each as a wrong login");
+    assert!(seen.iter().any(|s| s.parameter("nc").as_deref() == Some("00000002")), "at one path a nonce is used again");
+}
+
+#[tokio::test]
+async fn a_device_that_turns_from_basic_to_digest_is_followed_and_the_password_is_not_shown_again() {
+    let server = Server::start(|r, n| match n {
+        0 => answer(401, "WWW-Authenticate: Basic realm=\"DS-FB2127\"\r\n", ""),
+        1 => answer(200, "", DEVICE_INFO),
+        _ if r.authorization.is_some() && r.proves("abc", true) => answer(200, "", DEVICE_INFO),
+        _ => answer(401, &challenge("abc", ", qop=\"auth\""), include_str!("fixtures/document_error.html")),
+    })
+    .await;
+    server.client.identity().await.unwrap();
+    assert!(server.client.sends_password_in_clear());
+    server.client.identity().await.unwrap();
+    assert!(!server.client.sends_password_in_clear());
+    let basic = |s: &&Seen| s.authorization.as_ref().is_some_and(|a| a.starts_with("Basic"));
+    assert_eq!(server.seen().iter().filter(basic).count(), 1);
+}
+
+#[tokio::test]
+async fn a_401_without_a_challenge_is_nonsense_before_a_login_and_a_refusal_after_it() {
+    let server = Server::start(|_, _| answer(401, "", "")).await;
+    let error = server.client.identity().await.unwrap_err();
+    assert!(matches!(&error, Error::Nonsense { detail, .. } if detail.contains("no challenge")), "{error}");
+    let server = Server::start(|r, _| match r.authorization {
+        None => answer(401, &challenge("abc", ""), ""),
+        Some(_) => answer(401, "", ""),
+    })
+    .await;
+    let error = server.client.identity().await.unwrap_err();
+    assert!(matches!(error, Error::AuthRefused { answers: 1, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_403_is_a_refusal_only_where_it_tells_of_the_lock() {
+    for (body, locked) in [
+        (include_str!("fixtures/response_status_locked.xml"), true),
+        (include_str!("fixtures/gateway_locked_flat.json"), true),
+        (include_str!("fixtures/low_privilege.xml"), false),
+        (include_str!("fixtures/not_supported.xml"), false),
+    ] {
+        let server = Server::start(move |r, _| match r.authorization {
+            None => answer(401, &challenge("abc", ""), ""),
+            Some(_) => answer(403, "", body),
+        })
+        .await;
+        let error = server.client.identity().await.unwrap_err();
+        assert_eq!(matches!(error, Error::Locked { answers: 1, .. }), locked, "{error}");
+        assert!(!matches!(error, Error::AuthRefused { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_stale_nonce_is_renewed_and_a_device_that_is_always_stale_is_left() {
     let stale = |n: usize| challenge(&format!("n{n}"), ", qop=\"auth\"").replace("FALSE", "TRUE");
     let server = Server::start(move |_, n| answer(401, &stale(n), "")).await;

@@ -4,6 +4,7 @@ mod architecture;
 mod clock;
 mod crash;
 mod harness;
+mod logins;
 mod main_job;
 mod nonsense;
 mod presence;

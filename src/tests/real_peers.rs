@@ -22,17 +22,22 @@ fn peer(script: &str) -> PathBuf {
 }
 
 /// GStreamer's RTSP server, ended with its standard input.
-struct GstCamera {
+pub(super) struct GstCamera {
     child: Child,
-    port: u16,
+    pub port: u16,
 }
 
 impl GstCamera {
-    fn start(codec: &str, audio: &str) -> Self {
+    pub(super) fn start(codec: &str, audio: &str) -> Self {
+        Self::asking(codec, audio, "digest")
+    }
+
+    /// One that asks for `digest` or `basic`.
+    pub(super) fn asking(codec: &str, audio: &str, login: &str) -> Self {
         // Debian's own interpreter has GStreamer's bindings.
         let mut child = Command::new("/usr/bin/python3")
             .arg(peer("gst_camera.py"))
-            .args(["admin", PASSWORD, codec, audio])
+            .args(["admin", PASSWORD, codec, audio, login])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

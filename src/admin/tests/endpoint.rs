@@ -91,6 +91,7 @@ async fn house(token: Option<&str>) -> House {
         clock: clock.clone(),
         metrics: metrics.clone(),
         group: group.clone(),
+        store: None,
     };
     let (cameras, cameras_task) = camera::build(camera::Config::default(), deps);
     group.spawn("cameras", cameras_task.run(group.stop_token()));

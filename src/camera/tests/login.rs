@@ -90,6 +90,137 @@ async fn every_login_in_the_field_opens_isapi_and_rtsp_and_none_is_refused() {
     }
 }
 
+/// Waits for that many looks of a locked device, and fails where more logins were refused than `most`.
+async fn spends(site: &Site, most: u64) {
+    site.until("locked", |s| presence(s) == Some(Presence::Locked)).await;
+    site.until_polled("locked", 4).await;
+    assert!(site.sim.logins_failed() <= most, "{} logins were refused", site.sim.logins_failed());
+}
+
+#[tokio::test]
+async fn a_wrong_password_costs_two_logins_whatever_is_asked_for() {
+    let wrong = |c: &mut Config| c.devices[0].password = Secret::new("nope");
+    for asks in [Asks::DigestMd5, Asks::DigestSha256, Asks::DigestBoth, Asks::Basic, Asks::DigestAndBasic] {
+        for hidden in [false, true] {
+            let options = Options { http_auth: asks, rtsp_auth: asks, tells_lock: !hidden, ..nvr(4) };
+            let site = Site::start_with(options, wrong).await;
+            spends(&site, 2).await;
+            site.stop().await;
+        }
+    }
+    let options = Options { nonce_per_url: true, nonce_lifetime: Some(Duration::from_millis(1)), ..nvr(4) };
+    let site = Site::start_with(options, wrong).await;
+    spends(&site, 2).await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn two_devices_at_one_account_spend_two_logins_together() {
+    let site = Site::start_at(nvr(2), |c, sim| {
+        c.devices.push(device("d2", sim, DeviceKind::Nvr, false));
+        c.devices.iter_mut().for_each(|d| d.password = Secret::new("nope"));
+    })
+    .await;
+    site.until("both locked", |s| s.devices.len() == 2 && s.devices.iter().all(|d| d.presence == Presence::Locked))
+        .await;
+    spends(&site, 2).await;
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_password_that_only_rtsp_refuses_costs_two() {
+    // Its ISAPI takes the login and its RTSP never does: it asks for what the password is not proven by.
+    let group = TaskGroup::new();
+    let options = Options { password: Secret::new("Other-2026"), ..nvr(4) };
+    let refusing = Simulator::start(options, &group).await.unwrap();
+    let site = Site::start_with(nvr(4), |c| c.devices[0].rtsp_port = Some(refusing.rtsp_addr.port())).await;
+    let snapshot = site.until("locked", |s| presence(s) == Some(Presence::Locked)).await;
+    assert!(error(&snapshot).contains("for its streams"), "{snapshot:?}");
+    site.until_polled("locked", 4).await;
+    assert_eq!((site.sim.logins_failed(), refusing.logins_failed()), (0, 2));
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_lock_that_others_caused_is_shown_with_its_end_and_left_in_peace_and_ends_by_itself() {
+    let options = Options { wrong_logins_max: 2, lock: Duration::from_secs(2), ..nvr(1) };
+    let site = Site::start(options).await;
+    site.until_state("d1/1/main", StreamState::Running).await;
+    // Somebody else at this address guesses.
+    let target = crate::hikvision::Target {
+        host: site.sim.http_addr.ip().to_string(),
+        port: site.sim.http_addr.port(),
+        tls: None,
+        user: "admin".into(),
+        password: Secret::new("guess"),
+        timeout: PATIENCE,
+    };
+    site.until_polled("ok", 1).await;
+    let stranger = crate::hikvision::Client::new(target);
+    while !matches!(stranger.identity().await, Err(crate::hikvision::Error::Locked { .. })) {}
+    let snapshot = site.until("locked", |s| presence(s) == Some(Presence::Locked)).await;
+    let (device, now) = (&snapshot.devices[0], Clock::real().wall());
+    let left_s = device.until.unwrap().micros_since(now) / 1_000_000;
+    assert!((0..=7).contains(&left_s), "{left_s}");
+    assert!(device.error.as_ref().unwrap().contains("waits it out"), "{device:?}");
+    let spent = site.sim.logins_failed();
+    site.until("well again", |s| presence(s) == Some(Presence::Online)).await;
+    assert_eq!(site.sim.logins_failed(), spent, "nothing was tried during the lock");
+    let shown = site.until_state("d1/1/main", StreamState::Running).await;
+    assert_eq!((shown.until, shown.reconnects), (None, 0), "what ran went on");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_lock_that_we_led_to_is_tried_once_after_it_ran_out_and_finds_the_password_put_right() {
+    let options = Options { wrong_logins_max: 2, lock: Duration::from_secs(1), ..nvr(1) };
+    let wrong = |c: &mut Config| c.devices[0].password = Secret::new("Mended-2026");
+    let site = Site::start_with(options, wrong).await;
+    let snapshot = site.until("lock", |s| s.devices.first().is_some_and(|d| d.until.is_some())).await;
+    assert!(error(&snapshot).contains("refused the user or password and has locked"), "{snapshot:?}");
+    assert_eq!(site.sim.logins_failed(), 2);
+    site.sim.device(DeviceFault::Password(Secret::new("Mended-2026")));
+    site.until_state("d1/1/main", StreamState::Running).await;
+    assert_eq!(site.sim.logins_failed(), 2);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn basic_in_clear_works_and_is_warned_of_and_over_https_it_is_no_matter() {
+    let basic = || Options { http_auth: Asks::Basic, ..Options::default() };
+    let warning = |s: &Snapshot| s.devices.first().and_then(|d| d.warning.clone());
+    let site = Site::start(basic()).await;
+    site.until_state("d1/1/main", StreamState::Running).await;
+    let snapshot = site.until("warning", |s| warning(s).is_some()).await;
+    assert!(warning(&snapshot).unwrap().contains("in clear"));
+    site.sim.device(DeviceFault::Asks(Asks::DigestAndBasic));
+    site.until("no warning", |s| warning(s).is_none()).await;
+    site.stop().await;
+    let site = https(basic(), Trust::Pinned).await;
+    let snapshot = site.until("online", |s| presence(s) == Some(Presence::Online)).await;
+    assert_eq!(warning(&snapshot), None);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_keepalive_whose_nonce_ran_out_ends_the_session_at_the_camera_and_the_next_begins_at_once() {
+    let options = Options {
+        nonce_lifetime: Some(Duration::from_millis(1500)),
+        session_timeout: Duration::from_secs(4),
+        ..Options::default()
+    };
+    let site = Site::start(options).await;
+    let mut reader = site.reader("d1/1/main").await;
+    let before = picture(&mut reader).await;
+    end_of_session(&mut reader).await;
+    let after = picture(&mut reader).await;
+    assert_ne!(after.session, before.session);
+    let gap_ms = after.wall.micros_since(before.wall) / 1000;
+    assert!(gap_ms < 15_000, "{gap_ms}");
+    assert_eq!(site.sim.logins_failed(), 0, "an old nonce is no wrong password");
+    site.stop().await;
+}
+
 #[tokio::test]
 async fn firmware_that_asks_for_another_login_is_followed() {
     let site = Site::start(Options { http_auth: Asks::Basic, rtsp_auth: Asks::Basic, ..nvr(1) }).await;

@@ -141,7 +141,7 @@ impl Connection {
                         }
                     }
                     // Receiver reports: the client lives.
-                    Ok(Some(Item::Frame { .. })) => {}
+                    Ok(Some(Item::Frame { .. })) => self.heard = self.now(),
                     Ok(None) => break,
                     Err(error) => {
                         tracing::debug!(%error, peer = %self.peer, "closing an rtsp connection");
@@ -151,7 +151,7 @@ impl Connection {
             }
             match self.next().await {
                 Next::Bytes(Ok(0) | Err(_)) | Next::Silence => return,
-                Next::Bytes(Ok(_)) => self.heard = self.now(),
+                Next::Bytes(Ok(_)) => {}
                 Next::Unit(Ok(unit)) => self.send(&unit),
                 Next::Unit(Err(RecvError::Lagged(_))) => self.session.iter_mut().for_each(Session::skip_to_key),
                 Next::Unit(Err(RecvError::Closed)) => return,
@@ -246,6 +246,10 @@ impl Connection {
             },
         };
         let torn_down = request.method == "TEARDOWN" && response.status() == 200;
+        // A request that was refused keeps no session alive.
+        if response.status() != 401 {
+            self.heard = self.now();
+        }
         let date = self.shared.device.wall().to_timestamp().strftime("%a, %b %d %Y %H:%M:%S GMT").to_string();
         // Two blanks and an American date: as the devices send it.
         self.out.append(&mut tail);

@@ -92,9 +92,15 @@ async fn the_password_can_be_changed_by_its_owner() {
 async fn clients_from_pypi_are_content() {
     let python = std::env::var("PEERS_PYTHON")
         .expect("this test needs a python with hikvisionapi and pyhik: run ./test, which sets PEERS_PYTHON");
-    for (kind, channels) in [(DeviceKind::Camera, 1), (DeviceKind::Nvr, 3)] {
+    for (kind, channels, http_auth) in [
+        (DeviceKind::Camera, 1, Asks::DigestMd5),
+        (DeviceKind::Nvr, 3, Asks::DigestMd5),
+        (DeviceKind::Camera, 1, Asks::DigestSha256),
+        (DeviceKind::Camera, 1, Asks::Basic),
+        (DeviceKind::Camera, 1, Asks::DigestAndBasic),
+    ] {
         let heartbeat = Duration::from_millis(300);
-        let (sim, _group) = start(Options { kind, channels, heartbeat, ..Options::default() }).await;
+        let (sim, _group) = start(Options { kind, channels, heartbeat, http_auth, ..Options::default() }).await;
         let arguments = [
             concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/peers/hikvision_clients.py").to_owned(),
             sim.http_addr.to_string(),
@@ -107,7 +113,7 @@ async fn clients_from_pypi_are_content() {
         command.args(arguments).stdin(Stdio::null());
         let output = within(tokio::task::spawn_blocking(move || command.output())).await.unwrap().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{kind:?}: {said}");
-        assert_eq!(sim.logins_failed(), 0, "{kind:?}");
+        assert!(output.status.success(), "{kind:?} {http_auth:?}: {said}");
+        assert_eq!(sim.logins_failed(), 0, "{kind:?} {http_auth:?}");
     }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""An independent camera: GStreamer's RTSP server with digest authentication.
+"""An independent camera: GStreamer's RTSP server with digest or basic authentication.
 
-Arguments: user password video audio. Prints the port on one line once it serves, and runs until its standard input is
+Arguments: user password video audio [digest|basic]. Prints the port on one line once it serves, and runs until its standard input is
 closed. The path is that of a Hikvision main stream of channel 1. A name that ends in `-inband` sends parameter sets within
 the stream alone: its description has none.
 """
@@ -75,16 +75,18 @@ def factory_of(video, audio):
 
 
 def main():
-    user, password, video, audio = sys.argv[1:5]
+    user, password, video, audio, asks = (sys.argv[1:] + ["digest"])[:5]
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service("0")
     auth = GstRtspServer.RTSPAuth()
-    auth.set_supported_methods(GstRtspServer.RTSPAuthMethod.DIGEST if hasattr(GstRtspServer, "RTSPAuthMethod") else 2)
+    # GstRTSPAuthMethod: 1 is basic, 2 is digest.
+    auth.set_supported_methods({"basic": 1, "digest": 2}[asks])
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "user")
     auth.add_digest(user, password, token)
+    auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
     server.set_auth(auth)
     factory = factory_of(video, audio)
     permissions = GstRtspServer.RTSPPermissions()
