@@ -2,7 +2,7 @@
 
 use super::{
     account::Loss,
-    site::{CHANNELS, Evening, WRONG_MAX, touches},
+    site::{CHANNELS, Evening, LOCK, WRONG_MAX, touches},
 };
 use crate::{
     base::Wall,
@@ -150,6 +150,7 @@ impl Fault {
     fn lasts(self) -> Duration {
         match self.kind {
             Kind::Reboot | Kind::RebootWithNewParameterSets => Duration::from_secs(2),
+            Kind::LockedOut => LOCK,
             _ => Duration::ZERO,
         }
     }
@@ -197,12 +198,22 @@ impl Record {
         Self { fault, from, to }
     }
 
-    /// Whether a loss began with the fault, and ended with it or while its stream recovered.
-    pub(super) fn explains(&self, loss: &Loss) -> bool {
-        let ended = self.to.plus(self.fault.lasts());
-        self.fault.costs()
+    /// Whether a loss began with this fault, and ended with it or while its stream recovered: from this one, or from
+    /// another of `all` that struck meanwhile. Who is locked out cannot come back either.
+    pub(super) fn explains(&self, loss: &Loss, all: &[Record]) -> bool {
+        let began = self.fault.costs()
             && touches(self.fault.what, loss.nvr, loss.channel)
-            && (self.from.minus(ON_ITS_WAY)..ended).contains(&loss.last_before)
-            && loss.first_after <= ended.plus(RECOVERY)
+            && (self.from.minus(ON_ITS_WAY)..self.ended()).contains(&loss.last_before);
+        let struck = |record: &&Record| {
+            touches(record.fault.what, loss.nvr, loss.channel)
+                && record.from < loss.first_after
+                && record.from >= self.from
+        };
+        let over = all.iter().filter(struck).map(Record::ended).max();
+        began && over.is_some_and(|over| loss.first_after <= over.plus(RECOVERY))
+    }
+
+    fn ended(&self) -> Wall {
+        self.to.plus(self.fault.lasts())
     }
 }

@@ -33,6 +33,8 @@ fn seed() -> u64 {
 
 /// Longest pause between two faults.
 const PAUSE_MOST: Duration = Duration::from_millis(3000);
+/// So many faults lie between two lines about what the daemon uses; a slope is seen in them.
+const TOLD_EVERY: usize = 25;
 /// Memory may grow so much over what it was when all had warmed up: caches fill, an allocator keeps some.
 const GROWTH_BYTES_MAX: u64 = 48 << 20;
 /// Descriptors and tasks may differ by what happens to be open at the moment: a poll, a segment, a request.
@@ -57,6 +59,9 @@ async fn an_evening_of_faults_leaves_every_camera_recording_nothing_leaked_and_e
             evening.until_all_record().await;
             warm = Some(evening.usage().await);
         }
+        if made.len().is_multiple_of(TOLD_EVERY) {
+            println!("soak: after {} faults {:?}", made.len(), evening.usage().await);
+        }
     }
     evening.until_all_record().await;
     let (warm, after) = (warm.unwrap(), evening.usage().await);
@@ -68,7 +73,7 @@ async fn an_evening_of_faults_leaves_every_camera_recording_nothing_leaked_and_e
         let found = losses(&ended, stream);
         recorded += found.recorded;
         lost += found.losses.iter().map(Loss::frames).sum::<u64>();
-        unexplained.extend(found.losses.into_iter().filter(|loss| !made.iter().any(|m| m.explains(loss))));
+        unexplained.extend(found.losses.into_iter().filter(|loss| !made.iter().any(|m| m.explains(loss, &made))));
     }
     println!(
         "soak: seed {seed}, {} faults in {:?}; {recorded} pictures recorded, {lost} lost; warm {warm:?}, after {after:?}",
