@@ -180,7 +180,7 @@ impl Accounts {
         let records = &self.records;
         let fresh = || Arc::new(Account::new(name.clone(), History::default(), None, records.clone()));
         let account = self.open.entry(name.clone()).or_insert_with(fresh).clone();
-        Budget::new(account, hex(&outer[..TAG_BYTES]))
+        Budget::new(account, hex(&outer[..TAG_BYTES]), config.tls.is_some())
     }
 
     /// Accounts of no device are forgotten once nothing that was tried by them counts any more.

@@ -27,6 +27,8 @@ const LOCK_SECONDS_MAX: u64 = 86_400;
 const RESERVED_FOR: Duration = Duration::from_secs(2);
 /// After a refusal, how long streams wait until somebody has looked whether the account is locked.
 const LOOK_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long streams wait for a device to prove itself again. A poll has ended by then, well or not.
+const PROOF_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How soon a login that could not be written down is thought of again.
 const STORE_WAIT: Duration = Duration::from_secs(5);
 
@@ -205,6 +207,8 @@ fn words(hold: Hold, until: Option<Wall>) -> String {
 pub(super) struct Budget {
     account: Arc<Account>,
     tag: Tag,
+    /// The device proves by a certificate who it is, when it is asked over HTTPS.
+    proves: bool,
 }
 
 /// A login that is under way. Dropped without a verdict, it may have been refused.
@@ -218,8 +222,17 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Budget {
-    pub(super) fn new(account: Arc<Account>, tag: Tag) -> Self {
-        Self { account, tag }
+    pub(super) fn new(account: Arc<Account>, tag: Tag, proves: bool) -> Self {
+        Self { account, tag, proves }
+    }
+
+    /// A session was lost: something else may answer there now. Where the device can prove itself, that is waited for
+    /// before a login is sent over RTSP, which has no proof of its own.
+    pub(super) fn lost(&self) {
+        if self.proves {
+            let by = Instant::now() + PROOF_WAIT_MAX;
+            self.account.with(|state| state.look_by = Some(by));
+        }
     }
 
     /// Waits until a login may be tried that can be refused `cost` times at most.

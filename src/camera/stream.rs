@@ -229,6 +229,9 @@ impl Stream {
         }
         let state = if *kind == FailureKind::Locked { StreamState::Locked } else { StreamState::Backoff };
         self.show_idle(state, Some(text.clone()));
+        if ran {
+            self.shared.budget.lost();
+        }
         if ran || matches!(kind, FailureKind::Refused | FailureKind::Locked) {
             // The device may be gone, or the account locked; its poll finds out.
             self.shared.wake.notify_one();

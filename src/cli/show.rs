@@ -124,7 +124,7 @@ fn devices_table(devices: &[Value], now: Wall) -> Table {
             plain(&device["presence"]),
             age(&device["since"], now),
             format!("{online} of {}", channels.len()),
-            plain(&device["error"]),
+            plain(if device["error"].is_null() { &device["warning"] } else { &device["error"] }),
         ]);
     }
     table

@@ -114,15 +114,9 @@ impl ServerCertVerifier for Rooted {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map_err(|e| {
-            let cause = match e {
-                rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                    "no authority that this host trusts has signed it".to_owned()
-                }
-                other => other.to_string().trim_start_matches("invalid peer certificate: ").to_owned(),
-            };
-            Untrusted::error(end_entity, Some(cause))
-        })
+        self.0
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            .map_err(|e| Untrusted::error(end_entity, Some(cause(&e))))
     }
 
     fn verify_tls12_signature(
@@ -146,6 +140,23 @@ impl ServerCertVerifier for Rooted {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
     }
+}
+
+/// What is wrong with a certificate, for people.
+fn cause(e: &rustls::Error) -> String {
+    use CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+        UnknownIssuer,
+    };
+    let rustls::Error::InvalidCertificate(wrong) = e else { return e.to_string() };
+    let words = match wrong {
+        UnknownIssuer => "no authority that this host trusts has signed it",
+        Expired | ExpiredContext { .. } => "it has expired",
+        NotValidYet | NotValidYetContext { .. } => "it is not valid yet",
+        NotValidForName | NotValidForNameContext { .. } => "it is for another name",
+        other => return other.to_string(),
+    };
+    words.to_owned()
 }
 
 /// One certificate and no other. Its name, dates and issuer say nothing more; that the peer has its key, the
