@@ -1,6 +1,8 @@
 //! The whole room against simulated devices.
 
+mod carried;
 mod login;
+mod odd_answers;
 
 use super::*;
 use crate::{

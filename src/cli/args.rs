@@ -1,6 +1,9 @@
 //! The command line as clap knows it. Says what can be typed, does nothing.
 
-use crate::{base::units::parse_duration, sim::Asks};
+use crate::{
+    base::units::parse_duration,
+    sim::{Asks, Sound},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -217,9 +220,18 @@ pub(super) struct Simulate {
     /// The main stream's picture; the sub stream has half of each side
     #[arg(long, default_value = "640x352", value_name = "WxH", value_parser = size)]
     pub(super) size: (u16, u16),
-    /// AAC sound as a second track
+    /// Sound as a second track
     #[arg(long)]
     pub(super) audio: bool,
+    /// What the sound is coded in: aac, alaw, ulaw, l16, pcm or mp2
+    #[arg(long, default_value = "aac", value_name = "CODEC")]
+    pub(super) sound: Sound,
+    /// Parameter sets come in the stream alone
+    #[arg(long)]
+    pub(super) in_band: bool,
+    /// Small NAL units of a picture share a packet
+    #[arg(long)]
+    pub(super) aggregate: bool,
     /// Fill each main stream up to this many bits per second; 0: no filler
     #[arg(long, default_value_t = 0, value_name = "BITS")]
     pub(super) bitrate: u64,

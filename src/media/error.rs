@@ -40,6 +40,19 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
+    /// Two codecs of pictures in one file, which players do not take.
+    #[error(
+        "the pictures change from {before} to {after} at {at}, which no player takes in one file; ask for the time before \
+         and the time after it, or use HLS"
+    )]
+    Mixed {
+        /// Of the footage before, as its sample entry is called.
+        before: String,
+        /// Of the footage after.
+        after: String,
+        /// Where it changes.
+        at: crate::base::Wall,
+    },
     /// No frame lies in the range.
     #[error("no frame lies in the range")]
     NoFrames,
@@ -52,7 +65,7 @@ impl Error {
             Self::NoFrames => Kind::NotFound,
             Self::Table { .. } | Self::NotOurs { .. } => Kind::Storage,
             Self::Piped(_) => Kind::Peer,
-            Self::Empty | Self::TooLarge { .. } | Self::ParameterSet(_) => Kind::Invalid,
+            Self::Empty | Self::TooLarge { .. } | Self::Mixed { .. } | Self::ParameterSet(_) => Kind::Invalid,
         }
     }
 }

@@ -82,6 +82,19 @@ fn the_virtual_file_over_a_cut_shows_each_picture_at_its_moment() {
 }
 
 #[test]
+fn one_file_of_two_codecs_is_refused_with_the_moment_of_change() {
+    let [a, b] = CODECS.map(|codec| clip(options(codec)));
+    let later = START.plus_micros(4_000_000);
+    let shelf = shelf(&[
+        Take { clip: &a, frames: 0..50, start: START, session: 1, index: 0 },
+        Take { clip: &b, frames: 0..50, start: later, session: 2, index: 0 },
+    ]);
+    let refused = plan_mp4(&shelf.sources, Range { from: START, to: later.plus_micros(1_000_000) }).unwrap_err();
+    assert!(refused.to_string().contains(&format!("from avc1 to hvc1 at {later}")), "{refused}");
+    assert!(plan_mp4(&shelf.sources, Range { from: later, to: later.plus_micros(1_000_000) }).is_ok());
+}
+
+#[test]
 fn hls_shows_each_picture_at_its_moment() {
     let dir = tempfile::tempdir().unwrap();
     for codec in CODECS {

@@ -52,6 +52,12 @@ pub enum Error {
         /// Where the footage after it begins.
         after: Option<Wall>,
     },
+    /// Pictures that no player of HLS takes.
+    #[error(
+        "{0} is Motion JPEG, which no browser and no player of HLS takes; fetch …/vod.mp4?from=…&to=… and play it in VLC or \
+         ffmpeg, or set the camera to H.264"
+    )]
+    MotionJpeg(StreamKey),
     /// A part of a playlist whose file is gone.
     #[error("this part of the footage is gone")]
     Gone,
@@ -88,7 +94,12 @@ impl Error {
     /// Whose fault it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Method | Self::Missing(_) | Self::Bad { .. } | Self::Backwards(_) | Self::TooLong(_) => Kind::Invalid,
+            Self::Method
+            | Self::Missing(_)
+            | Self::Bad { .. }
+            | Self::Backwards(_)
+            | Self::TooLong(_)
+            | Self::MotionJpeg(_) => Kind::Invalid,
             Self::NoSuchPath(_) | Self::NotBuilt(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => {
                 Kind::NotFound
             }
@@ -124,6 +135,10 @@ impl Error {
             Self::Backwards(_) => say(StatusCode::BAD_REQUEST, "bad-range", "Bad range of time"),
             Self::TooLong(_) | Self::Media(media::Error::TooLarge { .. }) => {
                 say(StatusCode::BAD_REQUEST, "range-too-long", "Range too long")
+            }
+            Self::MotionJpeg(_) => say(StatusCode::NOT_ACCEPTABLE, "motion-jpeg", "No HLS of Motion JPEG"),
+            Self::Media(media::Error::Mixed { .. }) => {
+                say(StatusCode::BAD_REQUEST, "mixed-codecs", "Two codecs in the range")
             }
             Self::NoSuchStream(_) => say(StatusCode::NOT_FOUND, "no-such-stream", "No such stream"),
             Self::NoFootage { .. } => say(StatusCode::NOT_FOUND, "no-footage", "No footage in the range"),

@@ -27,6 +27,12 @@ pub(super) struct Text {
     pub(super) tag: String,
 }
 
+/// Motion JPEG in a playlist would be a playlist that nothing plays.
+fn playable(stream: &StreamKey, sources: &[vod::Source]) -> Result<(), Error> {
+    let is_jpeg = |source: &vod::Source| source.table.video_entry.get(4..8) == Some(b"mp4v");
+    if sources.iter().any(is_jpeg) { Err(Error::MotionJpeg(stream.clone())) } else { Ok(()) }
+}
+
 /// The playlist of what there is in `range`.
 pub(super) async fn whole(
     planner: &Planner,
@@ -37,6 +43,7 @@ pub(super) async fn whole(
     let segments = planner.segments(stream, range).await?;
     let begun = planner.clock.now();
     let sources = planner.sources(segments).await?;
+    playable(stream, &sources)?;
     match vod::plan_hls_playlist(&sources, range, Cut::WHOLE) {
         Err(media::Error::NoFrames) => Err(planner.no_footage(stream, range).await?),
         planned => {
@@ -63,6 +70,7 @@ pub(super) async fn growing(
     };
     let begun = planner.clock.now();
     let sources = planner.sources(segments).await?;
+    playable(stream, &sources)?;
     let parts = match vod::plan_hls_playlist(&sources, range, Cut::GROWING) {
         Err(media::Error::NoFrames) if !ended => Vec::new(),
         Err(media::Error::NoFrames) => return Err(planner.no_footage(stream, range).await?),

@@ -10,7 +10,9 @@ const PAYLOAD_MAX_BYTES: usize = PACKET_MAX_BYTES - RTP_HEAD_BYTES;
 const RTP_VERSION_2: u8 = 0x80;
 const MARKER: u8 = 0x80;
 
+const H264_STAP_A: u8 = 24;
 const H264_FU_A: u8 = 28;
+const H265_AP: u8 = 48;
 const H265_FU: u8 = 49;
 const FU_START: u8 = 0x80;
 const FU_END: u8 = 0x40;
@@ -79,6 +81,36 @@ impl Packetiser {
             self.packet(last && end, timestamp, &[head, &fu_head, part], out);
             bits = 0;
         }
+    }
+
+    /// Appends one access unit whose small NAL units share a packet: STAP-A of H.264, an aggregation packet of H.265.
+    pub fn video_aggregated(&mut self, codec: VideoCodec, nals: &[Bytes], timestamp: u32, out: &mut Vec<u8>) {
+        let head: &[u8] = if codec == VideoCodec::H264 { &[H264_STAP_A] } else { &[H265_AP << 1, 1] };
+        let mut together = head.to_vec();
+        let fits = |nal: &&Bytes| {
+            let len = together.len() + 2 + nal.len();
+            together.extend_from_slice(&(nal.len() as u16).to_be_bytes());
+            together.extend_from_slice(nal);
+            len <= PAYLOAD_MAX_BYTES
+        };
+        let small = nals.iter().take_while(fits).count();
+        if small < 2 {
+            return self.video(codec, nals, timestamp, out);
+        }
+        let used = head.len() + nals[..small].iter().map(|nal| 2 + nal.len()).sum::<usize>();
+        let mut units = vec![Bytes::copy_from_slice(&together[..used])];
+        units.extend_from_slice(&nals[small..]);
+        self.video(codec, &units, timestamp, out);
+    }
+
+    /// Appends one packet of sound as it is.
+    pub fn sound(&mut self, frame: &[u8], timestamp: u32, out: &mut Vec<u8>) {
+        self.packet(false, timestamp, &[frame], out);
+    }
+
+    /// The interleaved channel that its packets are for.
+    pub fn channel(&self) -> u8 {
+        self.channel
     }
 
     /// Appends one raw AAC frame.

@@ -21,7 +21,7 @@ pub struct Description {
     pub url: String,
     /// `None` describes a stream without video.
     pub video: Option<Video>,
-    /// AAC.
+    /// Sound.
     pub audio: Option<Audio>,
     /// ONVIF metadata as a further track.
     pub metadata: bool,
@@ -40,15 +40,28 @@ pub struct Video {
     pub lying_profile: bool,
 }
 
-/// The audio track, AAC-LC.
+/// The audio track.
 #[derive(Clone, Debug)]
 pub struct Audio {
-    /// Samples per second.
-    pub sample_rate: u32,
-    /// Channels.
-    pub channels: u8,
-    /// AudioSpecificConfig.
-    pub config: Bytes,
+    /// Its number in RTP.
+    pub payload_type: u8,
+    /// `PCMA/8000`, for example.
+    pub rtpmap: String,
+    /// What a decoder needs besides.
+    pub fmtp: Option<String>,
+}
+
+impl Audio {
+    /// AAC-LC with this AudioSpecificConfig.
+    pub fn aac(sample_rate: u32, channels: u8, config: &[u8]) -> Self {
+        let config: String = config.iter().map(|b| format!("{b:02x}")).collect();
+        let fmtp = format!(
+            "profile-level-id=15; streamtype=5; mode=AAC-hbr; config={config};\
+             SizeLength=13; IndexLength=3; IndexDeltaLength=3; Profile=1;"
+        );
+        let rtpmap = format!("mpeg4-generic/{sample_rate}/{channels}");
+        Self { payload_type: AUDIO_PAYLOAD_TYPE, rtpmap, fmtp: Some(fmtp) }
+    }
 }
 
 /// The last path segment of a track's control URL.
@@ -94,7 +107,7 @@ impl Description {
             VideoCodec::H265 => ("H265", h265_parameters(&sets)),
             VideoCodec::Mjpeg => ("JPEG", String::new()),
         };
-        vec![
+        let mut lines = vec![
             format!("m=video 0 RTP/AVP {pt}"),
             "c=IN IP4 0.0.0.0".to_owned(),
             "b=AS:5000".to_owned(),
@@ -102,25 +115,25 @@ impl Description {
             format!("a=x-dimensions:{},{}", video.size.0, video.size.1),
             format!("a=control:{}/{}", self.url, track_name(1)),
             format!("a=rtpmap:{pt} {name}/90000"),
-            format!("a=fmtp:{pt} {parameters}"),
-        ]
+        ];
+        if !parameters.is_empty() {
+            lines.push(format!("a=fmtp:{pt} {parameters}"));
+        }
+        lines
     }
 
     fn audio_lines(&self, audio: &Audio) -> Vec<String> {
-        let pt = AUDIO_PAYLOAD_TYPE;
-        let config: String = audio.config.iter().map(|b| format!("{b:02x}")).collect();
-        vec![
+        let pt = audio.payload_type;
+        let mut lines = vec![
             format!("m=audio 0 RTP/AVP {pt}"),
             "c=IN IP4 0.0.0.0".to_owned(),
             "b=AS:50".to_owned(),
             "a=recvonly".to_owned(),
             format!("a=control:{}/{}", self.url, track_name(2)),
-            format!("a=rtpmap:{pt} mpeg4-generic/{}/{}", audio.sample_rate, audio.channels),
-            format!(
-                "a=fmtp:{pt} profile-level-id=15; streamtype=5; mode=AAC-hbr; config={config};\
-                 SizeLength=13; IndexLength=3; IndexDeltaLength=3; Profile=1;"
-            ),
-        ]
+            format!("a=rtpmap:{pt} {}", audio.rtpmap),
+        ];
+        lines.extend(audio.fmtp.as_ref().map(|fmtp| format!("a=fmtp:{pt} {fmtp}")));
+        lines
     }
 }
 
@@ -130,7 +143,11 @@ fn h264_parameters(video: &Video, sets: &[String]) -> String {
         Some([profile, flags, level]) if !video.lying_profile => format!("{profile:02X}{flags:02X}{level:02X}"),
         _ => LYING_PROFILE.to_owned(),
     };
-    format!("profile-level-id={profile}; packetization-mode=1; sprop-parameter-sets={}", sets.join(","))
+    let mut parameters = format!("profile-level-id={profile}; packetization-mode=1");
+    if !sets.is_empty() {
+        parameters += &format!("; sprop-parameter-sets={}", sets.join(","));
+    }
+    parameters
 }
 
 fn h265_parameters(sets: &[String]) -> String {
@@ -150,7 +167,7 @@ mod tests {
             size: (640, 352),
             lying_profile: true,
         };
-        let audio = Audio { sample_rate: 16_000, channels: 1, config: Bytes::from_static(&[0x14, 0x08]) };
+        let audio = Audio::aac(16_000, 1, &[0x14, 0x08]);
         let mut d = Description {
             url: "rtsp://h:554/Streaming/Channels/101".into(),
             video: Some(video),

@@ -93,7 +93,7 @@ pub(super) fn tone() -> Vec<Bytes> {
 
 /// How the tone is described in an SDP: AAC-LC, 16 kHz, one channel.
 pub(super) fn tone_description() -> sdp::Audio {
-    sdp::Audio { sample_rate: TONE_SAMPLE_RATE, channels: 1, config: Bytes::from_static(&[0x14, 0x08]) }
+    sdp::Audio::aac(TONE_SAMPLE_RATE, 1, &[0x14, 0x08])
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! | `POST /channels/{n}/drop` | open connections are closed, once |
 //! | `POST /channels/{n}/stall`, `…/silence`, `…/no-video` | nothing is read or written; no RTP; an SDP without video |
 //! | `POST /channels/{n}/resume` | the end of these three |
+//! | `POST /channels/{n}/lose?every=N` | each N-th RTP packet is lost on the way; 0: none |
 //! | `POST /channels/{n}/jump?ms=N` | RTP timestamps jump; N may be negative |
 //! | `POST /channels/{n}/pace?ppm=N` | the RTP clock runs too fast by so much, too slow where N is negative |
 //! | `POST /channels/{n}/stray?every=N&ms=N` | every so many pictures one is stamped so far away; `every=0` ends it |
@@ -86,6 +87,7 @@ fn channel_fault(verb: &str, request: &Request) -> Result<ChannelFault, Refusal>
         "silence" => ChannelFault::Silence,
         "no-video" => ChannelFault::NoVideo,
         "resume" => ChannelFault::Resume,
+        "lose" => ChannelFault::Lose(value(request, "every")?),
         "jump" => ChannelFault::Jump(value(request, "ms")?),
         "pace" => ChannelFault::Pace(value(request, "ppm")?),
         "stray" => ChannelFault::Stray { every: value(request, "every")?, ms: value(request, "ms")? },

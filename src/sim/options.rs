@@ -1,5 +1,6 @@
 //! What a simulated device is like. Checked by [`Options::check`] before anything is bound.
 
+use super::Sound;
 use crate::{
     base::{Clock, Secret},
     model::VideoCodec,
@@ -86,8 +87,14 @@ pub struct Options {
     pub key_interval: Duration,
     /// The main stream's size in pixels, multiples of 16 (H.264); the sub stream has half of each side.
     pub size: (u16, u16),
-    /// AAC sound as a second track.
+    /// Sound as a second track.
     pub audio: bool,
+    /// What the sound is coded in.
+    pub sound: Sound,
+    /// Parameter sets come in the stream alone: the SDP says nothing of them.
+    pub in_band: bool,
+    /// Small NAL units of a picture share a packet (STAP-A, AP).
+    pub aggregate: bool,
     /// Filler brings each main stream up to this; 0: none. A sub stream gets an eighth.
     pub bits_per_second: u64,
     /// Sender reports, right after PLAY and each 5 s.
@@ -139,6 +146,9 @@ impl Default for Options {
             key_interval: Duration::from_secs(1),
             size: (640, 352),
             audio: false,
+            sound: Sound::Aac,
+            in_band: false,
+            aggregate: false,
             bits_per_second: 0,
             sender_reports: true,
             lying_profile: true,

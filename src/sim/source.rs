@@ -2,8 +2,9 @@
 //! listens; its time runs on all the same, so what nobody received is missing from the marks.
 
 use super::{
-    clip::{self, Clip},
+    clip::Clip,
     encoder::{Canvas, Encoder, Settings, sei::Mark},
+    sound::Tone,
     state::{Channel, ChannelState, Device},
 };
 use crate::{
@@ -93,7 +94,8 @@ impl Source {
     async fn run(&self) {
         let Some(channel) = self.device.channel(self.channel) else { return };
         let mut coder = Coder::new(&self.device, self.channel, self.profile);
-        let mut tone = self.device.options.audio.then(|| Tone::from(self.next_frame_micros()));
+        let options = &self.device.options;
+        let mut tone = options.audio.then(|| Tone::from(options.sound, self.next_frame_micros()));
         let mut counter = self.frame_after(self.next_frame_micros().saturating_sub(1));
         loop {
             let micros = self.micros_of(counter);
@@ -113,7 +115,7 @@ impl Source {
             self.take(&mut coder, state, counter, wall);
             if let Some(tone) = &mut tone {
                 for (frame, samples) in tone.up_to(micros) {
-                    let ticks = state.clock.shows(samples, u64::from(clip::TONE_SAMPLE_RATE));
+                    let ticks = state.clock.shows(samples, options.sound.clock_hz());
                     self.give(Unit::Audio { frame, ticks });
                 }
             }
@@ -248,35 +250,6 @@ fn filler(head: &[u8], bytes: usize) -> Bytes {
     nal[..head.len()].copy_from_slice(head);
     nal.push(0x80);
     nal.into()
-}
-
-/// The looped tone.
-struct Tone {
-    frames: Vec<Bytes>,
-    next: u64,
-}
-
-impl Tone {
-    /// From the first frame at or after this time.
-    fn from(micros: u64) -> Self {
-        let next = (micros * u64::from(clip::TONE_SAMPLE_RATE)).div_ceil(clip::AAC_FRAME_SAMPLES * 1_000_000);
-        Self { frames: clip::tone(), next }
-    }
-
-    /// The frames up to this time, with their positions in samples.
-    fn up_to(&mut self, micros: u64) -> Vec<(Bytes, u64)> {
-        let mut out = Vec::new();
-        loop {
-            let samples = self.next * clip::AAC_FRAME_SAMPLES;
-            let at = samples * 1_000_000 / u64::from(clip::TONE_SAMPLE_RATE);
-            if at > micros || self.frames.is_empty() {
-                return out;
-            }
-            let frame = self.frames[(self.next % self.frames.len() as u64) as usize].clone();
-            out.push((frame, samples));
-            self.next += 1;
-        }
-    }
 }
 
 /// Every stream of a device.

@@ -41,6 +41,8 @@ pub enum ChannelFault {
     NoVideo,
     /// RTP timestamps jump by this many milliseconds, back where negative.
     Jump(i64),
+    /// Each so-many-th RTP packet is lost on the way; 0: none.
+    Lose(u64),
     /// The RTP clock runs too fast by this many parts per million from now on, too slow where negative. A camera that
     /// stamps 25 pictures a second and sends 21 is at -160000.
     Pace(i64),
@@ -114,6 +116,8 @@ pub(super) struct ChannelState {
     pub no_video: bool,
     /// Raised by each drop; a connection that began under an older number closes.
     pub drops: u64,
+    /// Each so-many-th packet is lost; 0: none.
+    pub lose_every: u64,
     pub clock: Clockwork,
     pub size: (u16, u16),
 }
@@ -184,6 +188,7 @@ impl Device {
             silent: false,
             no_video: false,
             drops: 0,
+            lose_every: 0,
             clock: Clockwork::default(),
             size: options.size,
         };
@@ -269,6 +274,7 @@ impl Device {
             ChannelFault::Silence => s.silent = true,
             ChannelFault::Resume => (s.stalled, s.silent, s.no_video) = (false, false, false),
             ChannelFault::NoVideo => s.no_video = true,
+            ChannelFault::Lose(every) => s.lose_every = every,
             ChannelFault::Jump(ms) => s.clock.jump(ms),
             ChannelFault::Pace(ppm) => s.clock.set_pace(ppm, now),
             ChannelFault::Stray { every, ms } => s.clock.stray = Some((every, ms)),

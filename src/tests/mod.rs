@@ -9,5 +9,6 @@ mod main_job;
 mod nonsense;
 mod presence;
 mod real_peers;
+mod real_streams;
 mod soak;
 mod transcode;

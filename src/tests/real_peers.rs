@@ -101,7 +101,16 @@ async fn a_gstreamer_camera_with_h265_is_recorded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chromium_shows_the_live_grid_and_plays_a_recorded_span() {
-    let site = Site::new(sim::Options { audio: true, ..nvr(2) }).await;
+    chromium_plays(sim::Sound::Aac).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chromium_plays_telephone_sound_stored_as_flac() {
+    chromium_plays(sim::Sound::Alaw).await;
+}
+
+async fn chromium_plays(sound: sim::Sound) {
+    let site = Site::new(sim::Options { audio: true, sound, ..nvr(2) }).await;
     let text = site.config("").replace(&format!("unix:{}/admin.sock", site.dir.path().display()), "127.0.0.1:0");
     let daemon = site.daemon_of(&text).await;
     let address = daemon.admin_address().unwrap();

@@ -64,6 +64,8 @@ export class Player {
       } catch (error) {
         if (this.signal.aborted || error.name === "AbortError") return;
         if (error instanceof Undecodable) return this.fallBack(from ?? Date.now() - LIVE_BACK_MS, error.message);
+        // Motion JPEG: no browser takes it, and none of our addresses would help.
+        if (error.status === 406) return this.onStatus(error.message, true);
         if (error.status === 401 || error.status === 403) return this.onStatus(error.message, true);
         this.onStatus(error instanceof ApiError ? error.message : `Playback broke off: ${error.message}`, true);
       }

@@ -91,6 +91,7 @@ export function readInit(bytes) {
     if (name.startsWith("avc")) codecs.push(avc(name, find(entry, "avcC")));
     else if (name === "hvc1" || name === "hev1") codecs.push(hevc(name, find(entry, "hvcC")));
     else if (name === "mp4a") codecs.push("mp4a.40.2");
+    else if (name === "fLaC") codecs.push("flac");
   }
   const [header] = boxes(bytes, "mdhd");
   const timescale = header ? number(header, header[0] === 1 ? 20 : 12) : 90000;

@@ -35,6 +35,7 @@ const NARROW_MEDIA_BYTES_MAX: u64 = 3 << 30;
 pub fn plan_mp4(sources: &[Source], range: model::Range) -> Result<Layout, Error> {
     let pieces = pieces(sources, range)?;
     bound(&pieces)?;
+    one_codec(sources, &pieces)?;
     let mut plan = Plan::new(sources, &pieces);
     for piece in &pieces {
         plan.add(piece);
@@ -61,6 +62,19 @@ fn bound(pieces: &[Piece]) -> Result<(), Error> {
     ] {
         if samples > PLAN_SAMPLES_MAX {
             return Err(Error::TooLarge { what: "the number of frames", size: samples, limit: PLAN_SAMPLES_MAX });
+        }
+    }
+    Ok(())
+}
+
+/// Players read all sample entries of a track by the codec of the first.
+fn one_codec(sources: &[Source], pieces: &[Piece]) -> Result<(), Error> {
+    let codec = |piece: &Piece| sources[piece.source].table.video_entry.get(4..8).map(String::from_utf8_lossy);
+    for pair in pieces.windows(2) {
+        let (before, after) = (codec(&pair[0]).unwrap_or_default(), codec(&pair[1]).unwrap_or_default());
+        if before != after {
+            let at = sources[pair[1].source].segment.start;
+            return Err(Error::Mixed { before: before.into_owned(), after: after.into_owned(), at });
         }
     }
     Ok(())

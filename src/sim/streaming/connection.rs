@@ -3,6 +3,7 @@
 
 use super::{
     Shared,
+    carrier::Asked,
     session::{AUDIO_TRACK, METADATA_TRACK, Session, VIDEO_TRACK},
     target::{self, Target},
 };
@@ -14,7 +15,6 @@ use crate::{
     },
     sim::{
         access::{self, Access, Door, Knock},
-        clip,
         source::Unit,
     },
 };
@@ -282,12 +282,13 @@ impl Connection {
         let Some(source) = shared.sources.get(target.channel, target.profile) else { return Response::new(404) };
         let hidden = shared.device.channel(target.channel).is_some_and(|c| c.state.borrow().no_video);
         let (parameter_sets, size) = source.describe();
+        let parameter_sets = if options.in_band { Vec::new() } else { parameter_sets };
         let video = sdp::Video { codec: options.codec, parameter_sets, size, lying_profile: options.lying_profile };
         let url = target::base(&request.uri).to_owned();
         let description = sdp::Description {
             url: url.clone(),
             video: (!hidden).then_some(video),
-            audio: options.audio.then(clip::tone_description),
+            audio: options.audio.then(|| options.sound.description()),
             metadata: options.metadata_track,
         };
         Response::new(200)
@@ -309,7 +310,7 @@ impl Connection {
             return Response::new(404);
         }
         let transport = request.header("Transport").unwrap_or_default();
-        let Some(channels) = interleaved(transport, track) else { return Response::new(461) };
+        let Some(asked) = Asked::parse(transport, track) else { return Response::new(461) };
         let same = |s: &Session| (s.target.channel, s.target.profile) == (target.channel, target.profile);
         match &self.session {
             // One session per connection, of one stream: as the devices have it.
@@ -318,14 +319,14 @@ impl Connection {
             None => self.session = Some(Session::new(self.shared.device.clone(), target)),
         }
         let timeout = options.session_timeout.as_secs();
+        let ends = (options.listen, self.peer.ip());
         self.in_session(|session| {
             let url = format!("{}/{}", target::base(&request.uri), sdp::track_name(track));
-            let ssrc = session.add_track(track, channels, url);
-            let (a, b) = channels;
+            let Ok(transport) = session.add_track(track, asked, ends, url) else { return Response::new(500) };
             // Several blanks before the session's id: as the devices send it.
             Response::new(200)
                 .header("Session", format!("       {};timeout={timeout}", session.id))
-                .header("Transport", format!("RTP/AVP/TCP;unicast;interleaved={a}-{b};ssrc={ssrc:08x};mode=\"play\""))
+                .header("Transport", transport)
         })
     }
 
@@ -361,16 +362,4 @@ impl Connection {
     fn in_session(&mut self, f: impl FnOnce(&mut Session) -> Response) -> Response {
         self.session.as_mut().map_or_else(|| Response::new(454), f)
     }
-}
-
-/// The interleaved channels that a Transport header asks for; `None` where it does not ask for TCP.
-fn interleaved(transport: &str, track: u8) -> Option<(u8, u8)> {
-    let spec = transport.split(',').find(|s| s.trim().to_ascii_uppercase().starts_with("RTP/AVP/TCP"))?;
-    let default = (track - 1) * 2;
-    let Some(pair) = spec.split(';').find_map(|p| p.trim().strip_prefix("interleaved=")) else {
-        return Some((default, default + 1));
-    };
-    let (a, b) = pair.split_once('-').unwrap_or((pair, ""));
-    let a: u8 = a.parse().ok()?;
-    Some((a, b.parse().ok().or(a.checked_add(1))?))
 }

@@ -1,10 +1,11 @@
-//! The simulated device's RTSP server: TCP interleaved, digest without `qop`, one session per connection.
+//! The simulated device's RTSP server: TCP interleaved and UDP, digest without `qop`, one session per connection.
 //!
-//! Never does: UDP, recording, playback by time.
+//! Never does: multicast, recording, playback by time.
 //!
 //! Flow: [`serve`] accepts while the device is online → `connection` reads requests and writes answers and packets →
 //! `session` turns a source's units into packets.
 
+mod carrier;
 mod connection;
 mod session;
 mod target;

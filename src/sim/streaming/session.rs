@@ -1,19 +1,25 @@
 //! One RTSP session: its tracks, and how a source's units become packets of them.
 
-use super::target::Target;
+use super::{
+    carrier::{Asked, Datagrams, lose},
+    target::Target,
+};
 use crate::{
     base::Wall,
     rtsp::{packet::Packetiser, rtcp, sdp},
     sim::{
-        clip::TONE_SAMPLE_RATE,
+        Sound,
         clockwork::Clockwork,
         source::{Source, Unit, VIDEO_CLOCK_HZ},
         state::{Channel, Device},
     },
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::broadcast;
 
@@ -38,6 +44,10 @@ struct Track {
     clock_hz: u64,
     packets: Packetiser,
     rtcp_channel: u8,
+    /// Where its packets go, if not into the connection.
+    datagrams: Option<Datagrams>,
+    /// Packets so far, for those that are lost on purpose.
+    count: u64,
     /// Where the track's RTP clock stood at the device's epoch.
     base: u32,
     url: String,
@@ -47,6 +57,14 @@ impl Track {
     fn timestamp(&self, ticks: u64) -> u32 {
         // RTP's clock has 32 bits and wraps.
         self.base.wrapping_add(ticks as u32)
+    }
+
+    /// Sends what stands in `out` behind `from`, where the track goes by datagrams.
+    fn deliver(&self, from: usize, out: &mut Vec<u8>) {
+        if let Some(datagrams) = &self.datagrams {
+            datagrams.send(&out[from..], self.packets.channel());
+            out.truncate(from);
+        }
     }
 }
 
@@ -79,21 +97,46 @@ impl Session {
         }
     }
 
-    /// Sets a track up on these interleaved channels and gives its SSRC. Setting it up again replaces it.
-    pub fn add_track(&mut self, number: u8, channels: (u8, u8), url: String) -> u32 {
+    /// Sets a track up and gives what its Transport header says of it. Setting it up again replaces it.
+    pub fn add_track(
+        &mut self,
+        number: u8,
+        asked: Asked,
+        ends: (IpAddr, IpAddr),
+        url: String,
+    ) -> std::io::Result<String> {
+        let sound = self.device.options.sound;
         let (payload_type, clock_hz) = match number {
-            AUDIO_TRACK => (sdp::AUDIO_PAYLOAD_TYPE, u64::from(TONE_SAMPLE_RATE)),
+            AUDIO_TRACK => (sound.payload_type(), sound.clock_hz()),
             METADATA_TRACK => (sdp::METADATA_PAYLOAD_TYPE, VIDEO_CLOCK_HZ),
             _ => (sdp::VIDEO_PAYLOAD_TYPE, VIDEO_CLOCK_HZ),
         };
         // Eight hexadecimal figures in the Transport header, as most devices have it.
         let ssrc = rand::random::<u32>() | 0x1000_0000;
+        let (channels, datagrams) = match asked {
+            Asked::Interleaved(a, b) => ((a, b), None),
+            Asked::Datagrams(a, b) => ((0, 1), Some(Datagrams::open(ends.0, ends.1, (a, b))?)),
+        };
         let packets = Packetiser::new(channels.0, payload_type, ssrc, rand::random());
         self.tracks.retain(|t| t.number != number);
         let now = self.device.micros() * clock_hz / 1_000_000;
         let base = self.clock().base(self.clock().shows(now, clock_hz));
-        self.tracks.push(Track { number, clock_hz, packets, rtcp_channel: channels.1, base, url });
-        ssrc
+        let transport = match (&datagrams, asked) {
+            (Some(sockets), Asked::Datagrams(a, b)) => {
+                let port = sockets.port();
+                format!(
+                    "RTP/AVP;unicast;client_port={a}-{b};server_port={port}-{};ssrc={ssrc:08x};mode=\"play\"",
+                    port + 1
+                )
+            }
+            _ => {
+                let (a, b) = channels;
+                format!("RTP/AVP/TCP;unicast;interleaved={a}-{b};ssrc={ssrc:08x};mode=\"play\"")
+            }
+        };
+        let rtcp_channel = channels.1;
+        self.tracks.push(Track { number, clock_hz, packets, rtcp_channel, datagrams, count: 0, base, url });
+        Ok(transport)
     }
 
     /// Begins to play; gives the value of `RTP-Info`.
@@ -112,30 +155,34 @@ impl Session {
         self.tracks.iter().map(info).collect::<Vec<_>>().join(",")
     }
 
-    /// Appends one unit's packets.
+    /// Appends one unit's packets, or sends them where they go as datagrams.
     pub fn send(&mut self, unit: &Unit, out: &mut Vec<u8>) {
-        let codec = self.device.options.codec;
+        let options = &self.device.options;
+        let every = self.channel().map_or(0, |c| c.state.borrow().lose_every);
+        let (number, ticks) = match unit {
+            Unit::Video { key: false, .. } if self.awaits_key => return,
+            Unit::Video { ticks, .. } => (VIDEO_TRACK, *ticks),
+            Unit::Audio { .. } if self.awaits_key => return,
+            Unit::Audio { ticks, .. } => (AUDIO_TRACK, *ticks),
+        };
+        self.awaits_key = false;
+        let Some(track) = self.tracks.iter_mut().find(|t| t.number == number) else { return };
+        let (from, timestamp) = (out.len(), track.base.wrapping_add(ticks as u32));
         match unit {
-            Unit::Video { nals, key, ticks, counter } => {
-                if self.awaits_key && !key {
-                    return;
-                }
-                self.awaits_key = false;
-                if let Some(track) = self.tracks.iter_mut().find(|t| t.number == VIDEO_TRACK) {
-                    track.packets.video(codec, nals, track.base.wrapping_add(*ticks as u32), out);
-                    let profile = self.target.profile;
-                    if let Some(channel) = self.device.channel(self.target.channel) {
-                        channel.frames_sent(profile).fetch_add(1, Ordering::Relaxed);
-                        channel.last_counter(profile).fetch_max(*counter, Ordering::Relaxed);
-                    }
-                }
+            Unit::Video { nals, .. } if options.aggregate => {
+                track.packets.video_aggregated(options.codec, nals, timestamp, out);
             }
-            Unit::Audio { frame, ticks, .. } if !self.awaits_key => {
-                if let Some(track) = self.tracks.iter_mut().find(|t| t.number == AUDIO_TRACK) {
-                    track.packets.aac(frame, track.base.wrapping_add(*ticks as u32), out);
-                }
-            }
-            Unit::Audio { .. } => {}
+            Unit::Video { nals, .. } => track.packets.video(options.codec, nals, timestamp, out),
+            Unit::Audio { frame, .. } if options.sound == Sound::Aac => track.packets.aac(frame, timestamp, out),
+            Unit::Audio { frame, .. } => track.packets.sound(frame, timestamp, out),
+        }
+        if every > 0 {
+            lose(out, from, every, &mut track.count);
+        }
+        track.deliver(from, out);
+        if let (Unit::Video { counter, .. }, Some(channel)) = (unit, self.device.channel(self.target.channel)) {
+            channel.frames_sent(self.target.profile).fetch_add(1, Ordering::Relaxed);
+            channel.last_counter(self.target.profile).fetch_max(*counter, Ordering::Relaxed);
         }
     }
 
@@ -151,7 +198,9 @@ impl Session {
         let wall: Wall = self.device.wall();
         for track in self.tracks.iter().filter(|t| t.number != METADATA_TRACK) {
             let ticks = clock.shows(micros * track.clock_hz / 1_000_000, track.clock_hz);
+            let from = out.len();
             rtcp::sender_report(track.rtcp_channel, &track.packets, wall, track.timestamp(ticks), out);
+            track.deliver(from, out);
         }
     }
 
@@ -159,7 +208,9 @@ impl Session {
     pub fn tear_down(self, out: &mut Vec<u8>) {
         self.count(|c| &c.teardowns);
         for track in &self.tracks {
+            let from = out.len();
             rtcp::goodbye(track.rtcp_channel, &track.packets, out);
+            track.deliver(from, out);
         }
     }
 }

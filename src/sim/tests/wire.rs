@@ -47,7 +47,7 @@ async fn options_needs_no_login_and_odd_requests_get_their_status() {
         ("GET_PARAMETER", "rtsp://h/", "", 454),
         ("PLAY", "rtsp://h/", "", 454),
         ("ANNOUNCE", "rtsp://h/", "", 501),
-        ("SETUP", "rtsp://h/trackID=1", "Transport: RTP/AVP;unicast;client_port=5000-5001\r\n", 461),
+        ("SETUP", "rtsp://h/trackID=1", "Transport: RTP/AVP;multicast;port=5000-5001\r\n", 461),
         ("SETUP", "rtsp://h/trackID=2", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n", 404),
         ("SETUP", "rtsp://h/trackID=1", "Transport: RTP/AVP/TCP;unicast;interleaved=255\r\n", 461),
         ("TEARDOWN", "rtsp://h/", "", 500),

@@ -78,6 +78,10 @@ def main():
         driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", span)
         driver.execute_script("arguments[0].click()", span)
         plays(driver, "video[data-player]", "recorded span")
+        WebDriverWait(driver, SECONDS_MAX).until(
+            lambda d: d.execute_script("return document.querySelector('video[data-player]').webkitAudioDecodedByteCount") > 0,
+            "recorded span: no sound was decoded",
+        )
         driver.save_screenshot(f"{shots}/recording.png")
 
         severe = [e for e in driver.get_log("browser") if e["level"] == "SEVERE" and "favicon" not in e["message"]]
