@@ -21,6 +21,7 @@ mod meters;
 mod pictures;
 mod poll;
 mod presence;
+mod relay;
 mod reorder;
 mod session;
 mod snapshot;

@@ -4,7 +4,7 @@ use super::snapshot::{AudioHandling, AudioView};
 use crate::{
     media::{
         self,
-        sound::{Coding, Decoder, Order, flac},
+        sound::{Coding, Decoder, flac},
     },
     model::AudioFormat,
 };
@@ -86,6 +86,11 @@ impl Sound {
         (None, dropped.unwrap_or_else(Self::none))
     }
 
+    /// Whether it could be had if its name were put right.
+    pub(super) fn wants_relay(&self) -> bool {
+        matches!(&self.view, Some(view) if view.handling == AudioHandling::Dropped && view.codec == "pcm")
+    }
+
     /// What is shown of it.
     pub(super) fn view(&self) -> Option<&AudioView> {
         self.view.as_ref()
@@ -153,7 +158,7 @@ fn how(stream: &Described) -> Result<How, String> {
         "g726-32" => Coding::G726(4),
         "g726-40" => Coding::G726(5),
         "l16" => Coding::L16(None),
-        "pcm" => Coding::L16(Some(Order::Little)),
+        "pcm" => return Err("its name is no standard's, and is put right over TCP alone".to_owned()),
         "mpa" => return Err("MPEG layer 2 plays from an MP4 in no browser; set the camera to AAC or G.711".to_owned()),
         _ => return Err("this version neither stores nor decodes it; set the camera to AAC or G.711".to_owned()),
     };

@@ -142,6 +142,8 @@ pub(super) struct Stream {
     running: AtomicBool,
     /// Some session has delivered.
     ran: AtomicBool,
+    /// The device needs a relay: it floods us, or names a track as the client does not know it.
+    relayed: AtomicBool,
 }
 
 impl Stream {
@@ -152,8 +154,8 @@ impl Stream {
         shared: Arc<Shared>,
         counters: Counters,
     ) -> Self {
-        let (running, ran) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { key, credentials, audio, transport, shared, counters, running, ran }
+        let [running, ran, relayed] = [false; 3].map(AtomicBool::new);
+        Self { key, credentials, audio, transport, shared, counters, running, ran, relayed }
     }
 
     /// Fetches the stream whenever the gate is open, until told to stop.
@@ -293,6 +295,18 @@ impl Stream {
             self.show(|view| view.reconnects += 1);
         }
         tracing::info!(stream = %self.key, "stream runs");
+    }
+
+    /// Whether sessions go through a relay.
+    pub(super) fn is_relayed(&self) -> bool {
+        self.relayed.load(Ordering::Relaxed)
+    }
+
+    /// From the next session on they do. Datagrams pass a relay by.
+    pub(super) fn relay(&self, reason: &str) {
+        if self.transport == Transport::Tcp && !self.relayed.swap(true, Ordering::Relaxed) {
+            tracing::info!(stream = %self.key, reason, "its sessions go through a relay from now on");
+        }
     }
 
     /// A frame came: the device is there.

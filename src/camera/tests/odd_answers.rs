@@ -8,13 +8,14 @@ use crate::{
     camera::{
         AudioHandling, StreamView, Timings, Transport,
         board::Board,
+        budget::tests::budget,
         failure::{Failure, FailureKind},
         meters::Meters,
         session,
         stream::{Shared, Stream},
     },
     events::Events,
-    live::{Delivery, Hub},
+    live::{Delivery, Hub, Publisher},
     media::{avc, fixture},
     model::{Frame, StreamKey, TrackKind, VideoCodec},
     rtsp::{
@@ -23,6 +24,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use futures_util::future::join_all;
 use retina::client::Credentials;
 use std::{
     sync::{Arc, Mutex},
@@ -88,20 +90,19 @@ const PLAIN: Device = Device {
 };
 
 /// Devices whose pictures must come, whatever they say.
-fn odd_ones() -> Vec<Device> {
-    vec![
-        PLAIN,
-        Device {
-            name: "the session's name behind many blanks, the SSRC behind one, a date that is none",
-            setup: "Session:        708345999;timeout=60\r\n\
+const ODD_ONES: &[Device] = &[
+    PLAIN,
+    Device {
+        name: "the session's name behind many blanks, the SSRC behind one, a date that is none",
+        setup: "Session:        708345999;timeout=60\r\n\
                 Transport: RTP/AVP/TCP;unicast;interleaved=0-1;ssrc= 0000009;mode=\"play\"\r\n",
-            play: "Session:        708345999\r\nRTP-Info: url={base}/trackID=1;seq=7;rtptime=0\r\n",
-            every: "Date:  Wed, May 05 2021 10:11:12 GMT\r\n",
-            ..PLAIN
-        },
-        Device {
-            name: "absolute controls with a query, and a metadata track",
-            tracks: "a=control:{base}/\r\nm=video 0 RTP/AVP 96\r\nc=IN IP4 0.0.0.0\r\nb=AS:5000\r\na=recvonly\r\n\
+        play: "Session:        708345999\r\nRTP-Info: url={base}/trackID=1;seq=7;rtptime=0\r\n",
+        every: "Date:  Wed, May 05 2021 10:11:12 GMT\r\n",
+        ..PLAIN
+    },
+    Device {
+        name: "absolute controls with a query, and a metadata track",
+        tracks: "a=control:{base}/\r\nm=video 0 RTP/AVP 96\r\nc=IN IP4 0.0.0.0\r\nb=AS:5000\r\na=recvonly\r\n\
                 a=x-dimensions:128,96\r\na=control:{base}/trackID=1?transportmode=unicast&profile=Profile_1\r\n\
                 a=rtpmap:96 H264/90000\r\n\
                 a=fmtp:96 profile-level-id=420029; packetization-mode=1; sprop-parameter-sets={sprop}\r\n\
@@ -109,65 +110,64 @@ fn odd_ones() -> Vec<Device> {
                 a=control:{base}/trackID=3?transportmode=unicast&profile=Profile_1\r\n\
                 a=rtpmap:107 vnd.onvif.metadata/90000\r\na=Media_header:MEDIAINFO=494D4B48010100000400010000;\r\n\
                 a=appversion:1.0\r\n",
-            play: "Session: 1\r\nRTP-Info: url={base}/trackID=1?transportmode=unicast&profile=Profile_1;seq=7;rtptime=0,\
+        play: "Session: 1\r\nRTP-Info: url={base}/trackID=1?transportmode=unicast&profile=Profile_1;seq=7;rtptime=0,\
                 url={base}/trackID=3;seq=0;rtptime=0\r\n",
-            ..PLAIN
-        },
-        Device {
-            name: "HIK Media Server 3.1.3: c=IN twice, packetization-mode 0, controls by name",
-            tracks: "c=IN c=IN IP4 0.0.0.0\r\nm=video 0 RTP/AVP 96\r\na=control:trackID=video\r\n\
+        ..PLAIN
+    },
+    Device {
+        name: "HIK Media Server 3.1.3: c=IN twice, packetization-mode 0, controls by name",
+        tracks: "c=IN c=IN IP4 0.0.0.0\r\nm=video 0 RTP/AVP 96\r\na=control:trackID=video\r\n\
                 a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=0\r\n",
-            play: "Session: 1\r\nRTP-Info: url=trackID=video;seq=7;rtptime=0\r\n",
-            ..PLAIN
-        },
-        Device { name: "no base at all", content_base: "", ..PLAIN },
-        Device {
-            name: "a base without a slash, and a control relative to it",
-            content_base: "Content-Base: {base}\r\n",
-            tracks: "m=video 0 RTP/AVP 96\r\na=control:trackID=1\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\n",
-            ..PLAIN
-        },
-        Device {
-            name: "a first number of 0 that is not true",
-            play: "Session: 1\r\nRTP-Info: url={base}/trackID=1;seq=0;rtptime=0\r\n",
-            ..PLAIN
-        },
-        Device { name: "no RTP-Info", play: "Session: 1\r\n", ..PLAIN },
-        Device { name: "pictures before the answer to PLAY", hasty: true, ..PLAIN },
-        Device { name: "aggregated and fragmented packets", packing: Packing::Aggregated, ..PLAIN },
-        Device {
-            name: "an empty sprop-parameter-sets",
-            tracks: "m=video 0 RTP/AVP 96\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H264/90000\r\n\
+        play: "Session: 1\r\nRTP-Info: url=trackID=video;seq=7;rtptime=0\r\n",
+        ..PLAIN
+    },
+    Device { name: "no base at all", content_base: "", ..PLAIN },
+    Device {
+        name: "a base without a slash, and a control relative to it",
+        content_base: "Content-Base: {base}\r\n",
+        tracks: "m=video 0 RTP/AVP 96\r\na=control:trackID=1\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\n",
+        ..PLAIN
+    },
+    Device {
+        name: "a first number of 0 that is not true",
+        play: "Session: 1\r\nRTP-Info: url={base}/trackID=1;seq=0;rtptime=0\r\n",
+        ..PLAIN
+    },
+    Device { name: "no RTP-Info", play: "Session: 1\r\n", ..PLAIN },
+    Device { name: "pictures before the answer to PLAY", hasty: true, ..PLAIN },
+    Device { name: "aggregated and fragmented packets", packing: Packing::Aggregated, ..PLAIN },
+    Device {
+        name: "an empty sprop-parameter-sets",
+        tracks: "m=video 0 RTP/AVP 96\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H264/90000\r\n\
                 a=fmtp:96 packetization-mode=1; sprop-parameter-sets=\r\n",
-            ..PLAIN
-        },
-        Device {
-            name: "no fmtp at all",
-            tracks: "m=video 0 RTP/AVP 96\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H264/90000\r\n",
-            ..PLAIN
-        },
-        Device {
-            name: "H.265 with a vps alone in its description",
-            codec: VideoCodec::H265,
-            tracks: "m=video 0 RTP/AVP 96\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H265/90000\r\n\
+        ..PLAIN
+    },
+    Device {
+        name: "no fmtp at all",
+        tracks: "m=video 0 RTP/AVP 96\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H264/90000\r\n",
+        ..PLAIN
+    },
+    Device {
+        name: "H.265 with a vps alone in its description",
+        codec: VideoCodec::H265,
+        tracks: "m=video 0 RTP/AVP 96\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H265/90000\r\n\
                 a=fmtp:96 sprop-vps=QAEMAf//AWAAAAMAkAAAAwAAAwAelZgJ\r\n",
-            ..PLAIN
-        },
-        Device { name: "parameter sets in the description alone", inband: false, ..PLAIN },
-        Device {
-            name: "a session's end that is answered with 500, and no date",
-            statuses: &[("TEARDOWN", "500 Internal Server Error")],
-            ..PLAIN
-        },
-        Device {
-            name: "raw samples under another name, and a track to a loudspeaker",
-            tracks: "m=video 0 RTP/AVP 96\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H264/90000\r\n\
+        ..PLAIN
+    },
+    Device { name: "parameter sets in the description alone", inband: false, ..PLAIN },
+    Device {
+        name: "a session's end that is answered with 500, and no date",
+        statuses: &[("TEARDOWN", "500 Internal Server Error")],
+        ..PLAIN
+    },
+    Device {
+        name: "a track to a loudspeaker, and sound that is not taken",
+        tracks: "m=video 0 RTP/AVP 96\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H264/90000\r\n\
                 m=audio 0 RTP/AVP 0\r\na=control:{base}/trackID=4\r\na=rtpmap:0 PCMU/8000\r\na=sendonly\r\n\
-                m=audio 0 RTP/AVP 11\r\na=control:{base}/trackID=2\r\na=rtpmap:11 PCM/48000\r\na=recvonly\r\n",
-            ..PLAIN
-        },
-    ]
-}
+                m=audio 0 RTP/AVP 14\r\na=control:{base}/trackID=2\r\na=rtpmap:14 MPA/90000\r\na=recvonly\r\n",
+        ..PLAIN
+    },
+];
 
 /// Serves one device; gives its address and the methods that it was asked.
 async fn serve(device: Device, group: &TaskGroup) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -278,6 +278,21 @@ fn answer(device: &Device, request: &Request, sets: &[Bytes]) -> String {
     }
 }
 
+/// A stream that nobody has fetched yet.
+fn bench() -> (Stream, Publisher) {
+    let key: StreamKey = "d1/1/main".parse().unwrap();
+    let hub = Hub::default();
+    let publisher = hub.publisher(&key);
+    let limit = Duration::from_secs(5);
+    let timings = watch::channel(Timings { poll_interval: limit, timeout: limit }).1;
+    let board = Arc::new(Board::new(Events::discard(), Clock::real()));
+    board.add_stream(&key);
+    let shared = Arc::new(Shared::new(board, hub, timings, budget()));
+    let credentials = Credentials { username: "admin".into(), password: "pw".into() };
+    let counters = Meters::new(&Metrics::default()).stream(&key);
+    (Stream::new(key, credentials, (true, Transport::Tcp), shared, counters), publisher)
+}
+
 /// What a device's stream came to: its pictures, or why there are none.
 struct Seen {
     pictures: Vec<Frame>,
@@ -291,18 +306,8 @@ async fn watch(device: Device, pictures: usize) -> Seen {
     let group = TaskGroup::new();
     let name = device.name;
     let (url, asked) = serve(device, &group).await;
-    let key: StreamKey = "d1/1/main".parse().unwrap();
-    let hub = Hub::default();
-    let publisher = hub.publisher(&key);
-    let mut reader = hub.reader(&key).unwrap();
-    let limit = Duration::from_secs(5);
-    let timings = watch::channel(Timings { poll_interval: limit, timeout: limit }).1;
-    let board = Arc::new(Board::new(Events::discard(), Clock::real()));
-    board.add_stream(&key);
-    let shared = Arc::new(Shared::new(board.clone(), hub, timings, Arc::default()));
-    let credentials = Credentials { username: "admin".into(), password: "pw".into() };
-    let counters = Meters::new(&Metrics::default()).stream(&key);
-    let stream = Stream::new(key, credentials, (true, Transport::Tcp), shared, counters);
+    let (stream, publisher) = bench();
+    let mut reader = stream.shared.hub.reader(&stream.key).unwrap();
     let mut seen = Vec::new();
     let mut failure = None;
     {
@@ -323,7 +328,7 @@ async fn watch(device: Device, pictures: usize) -> Seen {
             () = tokio::time::sleep(PATIENCE) => panic!("{name}: neither pictures nor a failure"),
         }
     }
-    let view = board.snapshot(|_| Vec::new()).streams.remove(0);
+    let view = stream.shared.board.snapshot(|_| Vec::new()).streams.remove(0);
     group.stop(Duration::from_secs(5)).await;
     let asked = asked.lock().unwrap().clone();
     Seen { pictures: seen, failure, view, asked }
@@ -331,9 +336,9 @@ async fn watch(device: Device, pictures: usize) -> Seen {
 
 #[tokio::test]
 async fn pictures_come_whatever_a_device_says() {
-    for device in odd_ones() {
+    let all = join_all(ODD_ONES.iter().map(|device| watch(device.clone(), PICTURES))).await;
+    for (device, seen) in ODD_ONES.iter().zip(all) {
         let (name, codec) = (device.name, device.codec);
-        let seen = watch(device, PICTURES).await;
         assert!(seen.failure.is_none(), "{name}: {:?}", seen.failure);
         assert!(seen.pictures[0].key, "{name}");
         let format = &seen.pictures[0].format.video;
@@ -347,12 +352,56 @@ async fn pictures_come_whatever_a_device_says() {
 }
 
 #[tokio::test]
-async fn raw_samples_under_a_foreign_name_are_named_and_the_loudspeakers_track_is_not_taken_for_sound() {
-    let device = odd_ones().pop().unwrap();
+async fn a_loudspeakers_track_is_not_taken_for_sound() {
+    let device = ODD_ONES[ODD_ONES.len() - 1].clone();
     let seen = watch(device, PICTURES).await;
     let audio = seen.view.audio.unwrap();
-    assert_eq!((audio.codec.as_str(), audio.handling), ("pcm", AudioHandling::Dropped), "{:?}", audio.reason);
+    assert_eq!((audio.codec.as_str(), audio.handling), ("mp2", AudioHandling::Dropped), "{:?}", audio.reason);
     assert_eq!(seen.asked.iter().filter(|m| *m == "SETUP").count(), 1, "{:?}", seen.asked);
+}
+
+/// Sends one picture without an end, as fast as it is taken.
+async fn flood(listener: TcpListener) {
+    let Ok((mut socket, _)) = listener.accept().await else { return };
+    let mut parser = Parser::default();
+    while let Ok(1..) = socket.read_buf(parser.buffer()).await {
+        while let Some(Item::Request(request)) = parser.take().unwrap() {
+            let said = answer(&PLAIN, &request, &[Bytes::from_static(&[0x67, 1]), Bytes::from_static(&[0x68, 1])]);
+            if socket.write_all(said.as_bytes()).await.is_err() {
+                return;
+            }
+            if request.method != "PLAY" {
+                continue;
+            }
+            let mut packets = Packetiser::new(0, 96, 9, 7);
+            loop {
+                let mut out = Vec::new();
+                // Parts of a slice, none of which is the last.
+                packets.video(VideoCodec::H264, &vec![Bytes::from_static(&[0x41; 1200]); 50], 0, &mut out);
+                out.chunks_exact_mut(1216).for_each(|packet| packet[5] &= 0x7f);
+                if socket.write_all(&out).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_picture_without_an_end_ends_the_session_at_its_bound() {
+    let group = TaskGroup::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("rtsp://{}/Streaming/Channels/101", listener.local_addr().unwrap());
+    // The first connection only asks whether anybody is there.
+    group.spawn("flood", async move {
+        drop(listener.accept().await);
+        flood(listener).await;
+    });
+    let (stream, publisher) = bench();
+    stream.relay("a test");
+    let failure = session::attempt(&stream, &publisher, &url, Duration::from_millis(40)).await;
+    assert!(failure.text.contains("32 MiB without a picture"), "{}", failure.text);
+    group.stop(Duration::from_secs(5)).await;
 }
 
 #[tokio::test]
