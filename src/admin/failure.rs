@@ -30,6 +30,16 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, "bad-parameter", "Bad query parameter", detail)
     }
 
+    /// The body is not what it should be.
+    pub(super) fn body(what: impl std::fmt::Display) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-body",
+            "Bad request body",
+            format!("the body is not understood: {what}"),
+        )
+    }
+
     /// A header field is not what it should be.
     pub(super) fn header(name: &str, what: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-header", "Bad header field", format!("`{name}` {what}"))
@@ -129,4 +139,10 @@ macro_rules! failure_from {
         })*
     };
 }
-failure_from!(crate::archive::Error, crate::camera::Error, crate::store::Error);
+failure_from!(
+    crate::archive::Error,
+    crate::camera::Error,
+    crate::recorder::Error,
+    crate::serve::Error,
+    crate::store::Error
+);

@@ -3,7 +3,7 @@
 
 use super::{
     auth::Access::{Operator, Probe, Shell},
-    handlers::{console, devices, events, footage, streams, system, upkeep},
+    handlers::{console, devices, events, footage, gaps, pauses, streams, system, upkeep},
     paging::Page,
     route::{
         Answer::{Json, Media},
@@ -63,6 +63,35 @@ const ANY_STREAM: Parameter = Parameter {
     required: false,
     summary: "Whose footage: <device>/<channel>/<main|sub>; without it, that of every stream that has some",
     ..STREAM
+};
+
+const GAPS_OF: Parameter = Parameter {
+    summary: "Whose gaps: <device>/<channel>/<main|sub>; without it, those of every stream that should be recorded or was",
+    ..ANY_STREAM
+};
+const GAPS_FROM: Parameter = Parameter {
+    summary: "First moment; without it, from the begin of what is known on, and of every stream from 24 hours ago",
+    ..FROM
+};
+const GAPS: &[Parameter] = &[GAPS_OF, GAPS_FROM, TO, LIMIT, CURSOR];
+
+const REASON: Parameter = Parameter {
+    name: "reason",
+    required: false,
+    summary: "Why, in your words; shown as the stream's reason",
+    schema: |_| json_schema!({ "type": "string", "maxLength": super::handlers::pauses::REASON_CHARS_MAX }),
+};
+const FOR: Parameter = Parameter {
+    name: "for",
+    required: false,
+    summary: "How long, such as 30m; without `for` and `until`, until it is resumed",
+    schema: |_| json_schema!({ "type": "string", "examples": ["30m"] }),
+};
+const UNTIL: Parameter = Parameter {
+    name: "until",
+    required: false,
+    summary: "When it ends by itself",
+    schema: |g| g.subschema_for::<Wall>(),
 };
 
 const FOOTAGE: &[Parameter] = &[STREAM, FROM, TO, LIMIT, CURSOR];
@@ -186,6 +215,33 @@ pub(super) const ROUTES: &[Route] = &[
         run: run!(streams::one),
     },
     Route {
+        method: Method::POST,
+        pattern: "/api/v1/streams/{key}/pause",
+        summary: "Do not record the stream, until it is resumed or the time is over; kept over restarts. `reason`, `for` and `until` may also be sent as a JSON object",
+        query: Some(&[REASON, FOR, UNTIL]),
+        access: Operator,
+        answer: schema!(views::PauseView),
+        run: run!(pauses::pause),
+    },
+    Route {
+        method: Method::POST,
+        pattern: "/api/v1/streams/{key}/resume",
+        summary: "Record the stream again; nothing happens to one that is not paused",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::DoneView),
+        run: run!(pauses::resume),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/gaps",
+        summary: "Time in which streams should have been recorded and were not, with the cause, and how much of the wanted time is there",
+        query: Some(GAPS),
+        access: Operator,
+        answer: schema!(views::GapsView),
+        run: run!(gaps::gaps),
+    },
+    Route {
         method: Method::GET,
         pattern: "/api/v1/recordings",
         summary: "Footage as spans, runs without a gap",
@@ -300,9 +356,6 @@ pub(super) const NOT_BUILT: &[(&str, &str)] = &[
     ("POST", "/api/v1/devices"),
     ("POST PUT DELETE", "/api/v1/devices/{id}"),
     ("POST", "/api/v1/devices/{id}/reboot"),
-    ("POST", "/api/v1/streams/{key}/pause"),
-    ("POST", "/api/v1/streams/{key}/resume"),
-    ("GET", "/api/v1/gaps"),
     ("GET POST DELETE", "/api/v1/plays"),
     ("GET POST DELETE", "/api/v1/plays/{id}"),
     ("GET PUT DELETE", "/api/v1/services"),

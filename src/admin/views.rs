@@ -5,8 +5,8 @@ use crate::{
     archive,
     base::Wall,
     camera,
-    model::{Presence, Segment, Span, StreamKey, StreamState, VideoCodec},
-    transcode,
+    model::{Gap, GapCause, Presence, Segment, Span, StreamKey, StreamState, VideoCodec},
+    recorder, transcode,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -103,6 +103,8 @@ pub(super) struct StreamView {
     pub recording: bool,
     /// What ffmpeg makes of it, where the configuration says `transcode`; null elsewhere.
     pub transcode: Option<TranscodeView>,
+    /// The pause that somebody asked for; null where nobody did.
+    pub pause: Option<PauseView>,
 }
 
 /// A stream that is transcoded: codec, width and height of the stream are then those of what is recorded and shown.
@@ -135,6 +137,64 @@ impl TranscodeView {
             source_width: source.width,
             source_height: source.height,
         }
+    }
+}
+
+/// `POST /api/v1/streams/{key}/pause`, and in `/api/v1/streams`
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct PauseView {
+    /// From when on nothing is recorded.
+    pub since: Wall,
+    /// When it ends by itself; null: when it is resumed.
+    pub until: Option<Wall>,
+    /// Why, in the words of whoever asked.
+    pub reason: Option<String>,
+}
+
+impl PauseView {
+    pub(super) fn of(pause: recorder::Pause) -> Self {
+        Self { since: pause.since, until: pause.until, reason: pause.reason }
+    }
+}
+
+/// `/api/v1/gaps`
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct GapsView {
+    /// Whose gaps; null where those of every stream were asked for.
+    pub stream: Option<StreamKey>,
+    /// By stream, then by start; those in full that have any moment in common with the interval. What is shorter than
+    /// 250 ms is none.
+    pub gaps: Vec<GapView>,
+    /// From 0 to 1: the part of the wanted time within the interval that was recorded. Wanted is all time since the
+    /// stream was known and was to be recorded, save that outside of its schedule and in pauses; 1 where none was.
+    pub coverage: f64,
+    /// The wanted time, summed over streams.
+    pub wanted_seconds: f64,
+    /// Of that, what is missing.
+    pub missing_seconds: f64,
+    /// Send it as `cursor` to get what follows; null where nothing does.
+    pub next: Option<String>,
+}
+
+/// Time without footage.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct GapView {
+    /// `<device>/<channel>/<main|sub>`
+    pub stream: StreamKey,
+    /// End of the last recorded frame.
+    pub start: Wall,
+    /// Start of the next recorded frame; null while the gap lasts.
+    pub end: Option<Wall>,
+    /// Why. A gap whose cause changed is as many gaps, end to end. `schedule` and `paused` are shown and do not count
+    /// against coverage; `unknown` is what no ledger explains.
+    pub cause: GapCause,
+    /// Whether it was filled later from the device's own recording; not yet done by skyvis.
+    pub backfilled: bool,
+}
+
+impl GapView {
+    pub(super) fn of(stream: StreamKey, gap: Gap) -> Self {
+        Self { stream, start: gap.start, end: gap.end, cause: gap.cause, backfilled: false }
     }
 }
 

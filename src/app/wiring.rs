@@ -70,7 +70,7 @@ pub(super) async fn build(
 
     let lanes = Lanes::new(std::thread::available_parallelism().map_or(1, usize::from));
     let hub = Hub::new(lanes.clone());
-    let recorder = start_recorder(config, phases, &ended, &hub, &archive, &writing, &clock, &events, &metrics);
+    let recorder = start_recorder(config, phases, &ended, &hub, &archive, &writing, &store, &clock, &events, &metrics)?;
     let (sources, transcoder) =
         start_transcoder(config, phases, &ended, Hub::new(lanes.clone()), &hub, &clock, &events, &metrics);
     let deps = camera::Deps {
@@ -120,10 +120,11 @@ fn start_recorder(
     hub: &Hub,
     archive: &Archive,
     disk: &Disk,
+    store: &Store,
     clock: &Clock,
     events: &Events,
     metrics: &Metrics,
-) -> Recorder {
+) -> Result<Recorder, Error> {
     let deps = recorder::Deps {
         hub: hub.clone(),
         archive: archive.clone(),
@@ -131,10 +132,11 @@ fn start_recorder(
         clock: clock.clone(),
         events: events.clone(),
         metrics: metrics.clone(),
+        store: store.clone(),
     };
-    let (recorder, task) = recorder::build(config.recorder(), deps);
+    let (recorder, task) = recorder::build(config.recorder(), deps)?;
     run_room(&phases.recorder, "recorder", ended, task.run(phases.recorder.stop_token()));
-    recorder
+    Ok(recorder)
 }
 
 /// It ends with the cameras: what they gave last is still answered, and recorded.

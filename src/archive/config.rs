@@ -1,6 +1,6 @@
 //! What the archive is told: where footage lies, and how long it stays. Checked values only.
 
-use crate::model::DeviceId;
+use crate::model::{DeviceId, StreamKey};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Where footage lies and how long it stays.
@@ -26,11 +26,22 @@ pub struct Limits {
 }
 
 /// The limits of one device.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DeviceLimits {
     /// Age and free space.
     pub limits: Limits,
     /// This device's footage may take so many bytes; None: no limit of its own.
+    pub retain_bytes: Option<u64>,
+    /// Channels that have limits of their own.
+    pub channels: BTreeMap<u32, ChannelLimits>,
+}
+
+/// The limits of one channel. Room on the file system is kept for devices as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelLimits {
+    /// Footage that ended longer ago goes; None: no limit.
+    pub retain_days: Option<u32>,
+    /// This channel's footage may take so many bytes; None: no limit of its own.
     pub retain_bytes: Option<u64>,
 }
 
@@ -62,10 +73,26 @@ impl Config {
 
     /// The limits that hold for one device.
     pub fn limits(&self, device: &DeviceId) -> DeviceLimits {
-        self.devices
-            .get(device.configured_str())
-            .copied()
-            .unwrap_or(DeviceLimits { limits: self.defaults, retain_bytes: None })
+        let others = || DeviceLimits { limits: self.defaults, retain_bytes: None, channels: BTreeMap::new() };
+        self.devices.get(device.configured_str()).cloned().unwrap_or_else(others)
+    }
+
+    /// How many days a stream's footage is kept; None: no limit.
+    pub fn retain_days(&self, stream: &StreamKey) -> Option<u32> {
+        match self.devices.get(stream.device.configured_str()) {
+            Some(device) => device.channels.get(&stream.channel).map_or(device.limits.retain_days, |c| c.retain_days),
+            None => self.defaults.retain_days,
+        }
+    }
+
+    /// How much room is kept free for a device.
+    pub fn min_free(&self, device: &DeviceId) -> MinFree {
+        self.devices.get(device.configured_str()).map_or(self.defaults.min_free, |d| d.limits.min_free)
+    }
+
+    /// The bytes that a channel may take; None: no limit of its own.
+    pub fn channel_bytes(&self, device: &DeviceId, channel: u32) -> Option<u64> {
+        self.devices.get(device.configured_str())?.channels.get(&channel)?.retain_bytes
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     identity::{self, Doubt},
     index::{Change, Index, Mark, Usage},
     layout::{self, Name},
+    ledger::Ledger,
     recover::{self, Recovered},
     reindex::{self, Progress, Summary},
     sweep,
@@ -62,6 +63,7 @@ pub struct Archive(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     pub index: Index,
     pub growing: Growing,
+    pub ledger: Ledger,
     pub ageing: Ageing,
     pub tables: Tables,
     pub disk: Disk,
@@ -108,6 +110,7 @@ impl Archive {
             }
             other => other?,
         }
+        self.0.ledger.restore(self.index(), self.disk()).await?;
         self.0.phase.send_replace(Phase::Open { wants_reindex: recovered.wants_reindex });
         self.0.retention.poke();
         self.0.repair.poke();
@@ -168,12 +171,14 @@ impl Archive {
         if let Some(taken) = self.0.ageing.taken(segment.start, sweep::moment(self.clock())) {
             changes.push(Change::Taken { stream: segment.stream.clone(), start: segment.start, taken });
         }
+        self.ledger().begun(&segment);
         self.growing().open(segment, table);
         self.apply_changes(changes).await
     }
 
     /// A file has one more fragment: `segment` as it is now, and the samples that were added.
     pub fn extended(&self, segment: Segment, video: &TrackSamples, audio: &TrackSamples) {
+        self.ledger().extended(&segment);
         self.growing().extend(segment, video, audio);
     }
 
@@ -348,6 +353,11 @@ impl Archive {
 
     pub(super) fn index(&self) -> &Index {
         &self.0.index
+    }
+
+    /// What should have been recorded and was not.
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
     }
 
     pub(super) fn growing(&self) -> &Growing {

@@ -6,17 +6,20 @@
 //! ```text
 //! recorder ── opened / extended / closed ──► growing (memory) + rows (store) ◄── segments / table ── playback, admin
 //! start ── recover: cut torn tails, index what a crash left        retention ── oldest files, then their rows, go
+//! recorder ── what is expected, and why nothing comes ──► ledger ── gaps and their causes ──► admin
 //! ```
 
 mod ageing;
 mod config;
 mod error;
+mod gaps;
 mod growing;
 mod handle;
 mod health;
 mod identity;
 mod index;
 pub mod layout;
+mod ledger;
 mod old;
 mod recover;
 mod reindex;
@@ -28,12 +31,14 @@ mod tables;
 mod task;
 mod walk;
 
-pub use config::{Config, DeviceLimits, Limits, MinFree};
+pub use config::{ChannelLimits, Config, DeviceLimits, Limits, MinFree};
 pub use error::Error;
+pub use gaps::Gaps;
 pub use handle::Archive;
 pub use health::{HANG_AFTER, Health};
 pub use identity::{DIR_MODE, FILE_NAME as IDENTITY_FILE_NAME};
 pub use index::{StreamUsage, Usage};
+pub use ledger::{Ledger, Told};
 pub use recover::Recovered;
 pub use reindex::{Progress, Summary};
 pub use sweep::Swept;

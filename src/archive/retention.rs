@@ -1,8 +1,8 @@
 //! What to delete, as a pure decision: oldest first across streams, until every limit holds.
 //!
 //! The caller shows the oldest closed segments of each stream, a bounded number of them; a growing one is never shown
-//! and so never chosen. Four sweeps, each over what the ones before it left: age, bytes of a device, bytes of all,
-//! free space.
+//! and so never chosen. Five sweeps, each over what the ones before it left: age, bytes of a channel, bytes of a device,
+//! bytes of all, free space.
 
 use super::Config;
 use crate::{
@@ -41,6 +41,8 @@ pub struct Oldest {
 
 /// Bytes that closed and growing segments take now, by configured device: those behind a gateway count as the gateway.
 pub type DeviceBytes = BTreeMap<DeviceId, u64>;
+/// The same by channel; those behind a gateway each by themselves.
+pub type ChannelBytes = BTreeMap<(DeviceId, u32), u64>;
 
 /// Why a segment goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,20 +78,35 @@ pub struct Decision {
 }
 
 /// Decides. `space` is None where the file system does not say.
-pub fn decide(config: &Config, now: Wall, space: Option<Space>, bytes: &DeviceBytes, oldest: &[Oldest]) -> Decision {
+pub fn decide(
+    config: &Config,
+    now: Wall,
+    space: Option<Space>,
+    bytes: &DeviceBytes,
+    channels: &ChannelBytes,
+    oldest: &[Oldest],
+) -> Decision {
     let mut sweep = Sweep {
         oldest,
         next: vec![0; oldest.len()],
         by_device: bytes.clone(),
+        by_channel: channels.clone(),
         total: bytes.values().sum(),
         freed: 0,
         decision: Decision::default(),
     };
     sweep.age(config, now);
+    for channel in channels.keys() {
+        if let Some(limit) = config.channel_bytes(&channel.0, channel.1) {
+            sweep.oldest_first(Reason::Bytes, |s, k| {
+                k.device == channel.0 && k.channel == channel.1 && s.by_channel.get(channel).is_some_and(|b| *b > limit)
+            });
+        }
+    }
     for device in bytes.keys() {
         if let Some(limit) = config.limits(device).retain_bytes {
-            sweep.oldest_first(Reason::Bytes, |s, d| {
-                d.configured_str() == device.as_str() && s.by_device.get(device).is_some_and(|b| *b > limit)
+            sweep.oldest_first(Reason::Bytes, |s, k| {
+                k.device.configured_str() == device.as_str() && s.by_device.get(device).is_some_and(|b| *b > limit)
             });
         }
     }
@@ -97,8 +114,8 @@ pub fn decide(config: &Config, now: Wall, space: Option<Space>, bytes: &DeviceBy
         sweep.oldest_first(Reason::Bytes, |s, _| s.total > limit);
     }
     if let Some(space) = space {
-        sweep.oldest_first(Reason::Space, |s, device| {
-            let wanted = config.limits(device).limits.min_free.bytes(space.total_bytes);
+        sweep.oldest_first(Reason::Space, |s, k| {
+            let wanted = config.min_free(&k.device).bytes(space.total_bytes);
             space.free_bytes.saturating_add(s.freed) < wanted
         });
     }
@@ -110,6 +127,7 @@ struct Sweep<'a> {
     oldest: &'a [Oldest],
     next: Vec<usize>,
     by_device: DeviceBytes,
+    by_channel: ChannelBytes,
     total: u64,
     freed: u64,
     decision: Decision,
@@ -118,7 +136,7 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     fn age(&mut self, config: &Config, now: Wall) {
         for i in 0..self.oldest.len() {
-            let Some(days) = config.limits(&self.oldest[i].stream.device).limits.retain_days else { continue };
+            let Some(days) = config.retain_days(&self.oldest[i].stream) else { continue };
             let limit = now.plus_micros(-i64::from(days).saturating_mul(DAY_MICROS));
             while self.peek(i).is_some_and(|s| s.end < limit) {
                 self.take(i, Reason::Age);
@@ -128,11 +146,11 @@ impl Sweep<'_> {
     }
 
     /// Takes the oldest segment of the devices that are over, again and again, until none is over.
-    fn oldest_first(&mut self, reason: Reason, over: impl Fn(&Self, &DeviceId) -> bool) {
+    fn oldest_first(&mut self, reason: Reason, over: impl Fn(&Self, &StreamKey) -> bool) {
         loop {
             let mut oldest: Option<(Wall, usize)> = None;
             for i in 0..self.oldest.len() {
-                if !over(self, &self.oldest[i].stream.device) {
+                if !over(self, &self.oldest[i].stream) {
                     continue;
                 }
                 if self.exhausted(i) {
@@ -167,6 +185,9 @@ impl Sweep<'_> {
         if let Some(left) = self.by_device.get_mut(stream.device.configured_str()) {
             *left = left.saturating_sub(bytes);
         }
+        if let Some(left) = self.by_channel.get_mut(&(stream.device.clone(), stream.channel)) {
+            *left = left.saturating_sub(bytes);
+        }
         self.total = self.total.saturating_sub(bytes);
         self.freed = self.freed.saturating_add(bytes);
         self.decision.victims.push(Victim { stream: stream.clone(), start, bytes, reason });
@@ -176,7 +197,7 @@ impl Sweep<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::{DeviceLimits, Limits, MinFree};
+    use crate::archive::{ChannelLimits, DeviceLimits, Limits, MinFree};
     use proptest::prelude::*;
 
     const NO_LIMITS: Limits = Limits { retain_days: None, min_free: MinFree::Bytes(0) };
@@ -213,10 +234,14 @@ mod tests {
     #[test]
     fn age_goes_by_the_limit_of_each_device_and_of_devices_that_left_by_the_default() {
         let mut config = config(Limits { retain_days: Some(30), ..NO_LIMITS });
-        let own = DeviceLimits { limits: Limits { retain_days: Some(1), ..NO_LIMITS }, retain_bytes: None };
+        let own = DeviceLimits {
+            limits: Limits { retain_days: Some(1), ..NO_LIMITS },
+            retain_bytes: None,
+            channels: BTreeMap::new(),
+        };
         config.devices.insert("b".parse().unwrap(), own);
         let all = [stream("a/1/main", [60, 80], 1), stream("b/1/main", [60, 98, 99], 1)];
-        let d = decide(&config, day(100), None, &bytes(&all), &all);
+        let d = decide(&config, day(100), None, &bytes(&all), &ChannelBytes::new(), &all);
         let want = [("a/1/main", 60), ("b/1/main", 60), ("b/1/main", 98)];
         assert_eq!(victims(&d), want.map(|(s, n)| (s.to_owned(), n)));
     }
@@ -226,7 +251,7 @@ mod tests {
         let config = config(Limits { min_free: MinFree::Percent(10.0), ..NO_LIMITS });
         let all = [stream("a/1/main", [2, 3], 30), stream("b/1/main", [1, 4], 30)];
         let space = Some(Space { total_bytes: 1000, free_bytes: 50, ..Space::default() });
-        let d = decide(&config, day(100), space, &bytes(&all), &all);
+        let d = decide(&config, day(100), space, &bytes(&all), &ChannelBytes::new(), &all);
         assert_eq!(victims(&d), [("b/1/main".to_owned(), 1), ("a/1/main".to_owned(), 2)]);
         assert!(d.victims.iter().all(|v| v.reason == Reason::Space));
     }
@@ -235,21 +260,25 @@ mod tests {
     fn a_device_over_its_bytes_pays_itself_before_the_others_pay_for_it() {
         let mut config = config(NO_LIMITS);
         config.retain_bytes = Some(100);
-        let own = DeviceLimits { limits: NO_LIMITS, retain_bytes: Some(20) };
+        let own = DeviceLimits { limits: NO_LIMITS, retain_bytes: Some(20), channels: BTreeMap::new() };
         config.devices.insert("b".parse().unwrap(), own);
         let all = [stream("a/1/main", [1, 2], 30), stream("b/1/main", [3, 4, 5], 20)];
-        let d = decide(&config, day(100), None, &bytes(&all), &all);
+        let d = decide(&config, day(100), None, &bytes(&all), &ChannelBytes::new(), &all);
         assert_eq!(victims(&d), [("b/1/main".to_owned(), 3), ("b/1/main".to_owned(), 4)]);
     }
 
     #[test]
     fn the_devices_behind_a_gateway_share_the_limits_of_the_gateway() {
         let mut config = config(NO_LIMITS);
-        let own = DeviceLimits { limits: Limits { retain_days: Some(50), ..NO_LIMITS }, retain_bytes: Some(40) };
+        let own = DeviceLimits {
+            limits: Limits { retain_days: Some(50), ..NO_LIMITS },
+            retain_bytes: Some(40),
+            channels: BTreeMap::new(),
+        };
         config.devices.insert("gw".parse().unwrap(), own);
         let all =
             [stream("gw:A/1/main", [1, 62, 64], 20), stream("gw:B/1/main", [63], 20), stream("gwx/1/main", [1], 90)];
-        let d = decide(&config, day(100), None, &bytes(&all), &all);
+        let d = decide(&config, day(100), None, &bytes(&all), &ChannelBytes::new(), &all);
         let want = [("gw:A/1/main", 1), ("gw:A/1/main", 62)];
         assert_eq!(victims(&d), want.map(|(s, n)| (s.to_owned(), n)));
         assert_eq!(d.victims.iter().map(|v| v.reason).collect::<Vec<_>>(), [Reason::Age, Reason::Bytes]);
@@ -265,10 +294,29 @@ mod tests {
             day(100),
             Some(Space { total_bytes: 1000, free_bytes: 0, ..Space::default() }),
             &bytes(&all),
+            &ChannelBytes::new(),
             &all,
         );
         assert_eq!(victims(&d), [("a/1/main".to_owned(), 1)]);
         assert!(d.more);
+    }
+
+    #[test]
+    fn a_channel_has_an_age_and_bytes_of_its_own_where_it_is_given_them() {
+        let mut config = config(Limits { retain_days: Some(30), ..NO_LIMITS });
+        let of_channel = ChannelLimits { retain_days: Some(5), retain_bytes: Some(20) };
+        let limits = DeviceLimits {
+            limits: Limits { retain_days: Some(50), ..NO_LIMITS },
+            retain_bytes: None,
+            channels: BTreeMap::from([(2, of_channel)]),
+        };
+        config.devices.insert("b".parse().unwrap(), limits);
+        let all = [stream("b/1/main", [60, 97], 50), stream("b/2/main", [94, 96, 97], 10), stream("b/2/sub", [98], 10)];
+        let channels = ChannelBytes::from([(("b".parse().unwrap(), 1), 100), (("b".parse().unwrap(), 2), 40)]);
+        let d = decide(&config, day(100), None, &bytes(&all), &channels, &all);
+        assert_eq!(victims(&d), [("b/2/main".to_owned(), 94), ("b/2/main".to_owned(), 96)]);
+        let reasons: Vec<_> = d.victims.iter().map(|v| v.reason).collect();
+        assert_eq!(reasons, [Reason::Age, Reason::Bytes]);
     }
 
     fn streams() -> impl Strategy<Value = Vec<Oldest>> {
@@ -290,6 +338,7 @@ mod tests {
                 day(100),
                 Some(Space { total_bytes: 1000, free_bytes: 0, ..Space::default() }),
                 &bytes(&all),
+                &ChannelBytes::new(),
                 &all,
             );
             prop_assert_eq!(d, Decision::default());
@@ -302,7 +351,7 @@ mod tests {
         ) {
             let space = Space { total_bytes: 10_000, free_bytes: 100, ..Space::default() };
             let config = config(Limits { min_free: MinFree::Bytes(wanted), ..NO_LIMITS });
-            let d = decide(&config, day(100), Some(space), &bytes(&all), &all);
+            let d = decide(&config, day(100), Some(space), &bytes(&all), &ChannelBytes::new(), &all);
             let freed: u64 = d.victims.iter().map(|v| v.bytes).sum();
             prop_assert!(d.victims.windows(2).all(|w| w[0].start <= w[1].start));
             if let Some(last) = d.victims.last() {
@@ -335,7 +384,7 @@ mod tests {
                         complete: o.segments.len() <= shown,
                     })
                     .collect();
-                let d = decide(&config, day(100), None, &bytes(&left), &part);
+                let d = decide(&config, day(100), None, &bytes(&left), &ChannelBytes::new(), &part);
                 for v in &d.victims {
                     let o = left.iter_mut().find(|o| o.stream == v.stream).unwrap();
                     prop_assert_eq!(o.segments.remove(0).start, v.start);

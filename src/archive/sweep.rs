@@ -7,16 +7,18 @@ use super::{
     ageing::{Moment, Saved},
     index::Change,
     layout,
-    retention::{self, Brief, DeviceBytes, Oldest, Reason, Victim},
+    retention::{self, Brief, ChannelBytes, DeviceBytes, Oldest, Reason, Victim},
 };
 use crate::{
     base::{Clock, Wall},
     disk::{Anchor, Space},
+    model::{Range, StreamKey},
 };
 use serde_json::json;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Oldest segments of each stream that are shown to the first decision: mostly there is little or nothing to do.
@@ -25,6 +27,7 @@ const SHOWN_FIRST: usize = 4;
 const SHOWN_MAX: usize = 64;
 /// Decisions of one sweep; what is still over a limit then waits for the next sweep, so that a stop is heeded.
 const ROUNDS_MAX: usize = 64;
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a sweep removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +57,7 @@ pub(super) async fn sweep(archive: &Archive) -> Result<Swept, Error> {
             break;
         }
     }
+    age_ledger(archive, &streams).await?;
     if swept.segments > 0 {
         let Swept { segments, bytes, for_space } = swept;
         tracing::info!(segments, bytes, for_space, streams = streams.len(), "old footage removed");
@@ -61,6 +65,28 @@ pub(super) async fn sweep(archive: &Archive) -> Result<Swept, Error> {
         archive.events().emit("segment.deleted", "", data);
     }
     Ok(swept)
+}
+
+/// Rows of gaps go with the footage that they lie between; those of a stream without footage once they are as old as it
+/// might be.
+async fn age_ledger(archive: &Archive, swept: &BTreeSet<StreamKey>) -> Result<(), Error> {
+    let usage = archive.usage();
+    for stream in swept {
+        if let Some(oldest) = usage.get(stream).and_then(|of_stream| of_stream.oldest) {
+            archive.ledger().age_out(archive, stream, oldest).await?;
+        }
+    }
+    if !archive.ledger().is_to_age(archive.clock().now()) {
+        return Ok(());
+    }
+    let (now, _) = archive.0.ageing.now(moment(archive.clock()), || None);
+    let config = archive.config();
+    for stream in archive.ledger_streams().await? {
+        let days = config.retain_days(&stream);
+        let cutoff = days.map_or(Range::ALL.from, |days| now.minus(DAY.saturating_mul(days)));
+        archive.ledger().age_out(archive, &stream, cutoff).await?;
+    }
+    Ok(())
 }
 
 async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, Error> {
@@ -99,12 +125,13 @@ async fn decide(archive: &Archive, shown: usize) -> Result<retention::Decision, 
             complete,
         })
         .collect();
-    let mut bytes = DeviceBytes::new();
+    let (mut bytes, mut channels) = (DeviceBytes::new(), ChannelBytes::new());
     for (stream, of_stream) in usage {
         *bytes.entry(stream.device.configured()).or_default() += of_stream.bytes;
+        *channels.entry((stream.device, stream.channel)).or_default() += of_stream.bytes;
     }
     let now = age_from(archive, aged_to).await;
-    Ok(retention::decide(&archive.config(), now, space, &bytes, &oldest))
+    Ok(retention::decide(&archive.config(), now, space, &bytes, &channels, &oldest))
 }
 
 /// The time that ages are measured by.

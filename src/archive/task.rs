@@ -7,6 +7,7 @@ use super::{
     handle::{Archive, Command, Phase, Shared},
     health,
     index::{Index, Usage},
+    ledger::{Ledger, Rows},
     repair, sweep,
     tables::Tables,
 };
@@ -61,6 +62,7 @@ pub struct ArchiveTask {
 /// Makes the archive and its task. Blocks for a few reads of the store; nothing is read from the recordings yet.
 pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error> {
     let Deps { store, disk, writing, clock, events, metrics } = deps;
+    let ledger = Ledger::new(Rows::new(store.clone()), clock.clone(), events.clone(), &metrics);
     let index = Index::new(store);
     let usage = watch::Sender::new(Arc::new(index.usage()?));
     let (commands, queue) = mpsc::channel(COMMANDS_MAX);
@@ -70,6 +72,7 @@ pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error
     let archive = Archive(Arc::new(Shared {
         index,
         growing: Growing::default(),
+        ledger,
         ageing: Ageing::default(),
         tables: Tables::default(),
         health: health::Watch::new(&disk, &clock, &events, &metrics),
@@ -121,10 +124,12 @@ impl ArchiveTask {
             async move { repair::repair(&archive, &stop).await }
         });
         let space = watch_disk(archive.clone(), stop.clone());
+        let ledger = archive.ledger().clone();
+        let ledger = ledger.run(stop.clone());
         let mut writer = Writer { archive, stored, segments };
         // The writer goes on until the reconcilers, which wait for it, are done.
         let reconcilers = async {
-            tokio::join!(sweeps, repairs, space);
+            tokio::join!(sweeps, repairs, space, ledger);
         };
         tokio::pin!(reconcilers);
         let mut reconciling = true;

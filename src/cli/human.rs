@@ -37,6 +37,14 @@ pub(super) fn rate(bits_per_second: u64) -> String {
     }
 }
 
+/// A part of a whole: `100 %`, `99.98 %`; what is not quite all never reads as all.
+pub(super) fn part(part: f64) -> String {
+    match part {
+        1.0.. => "100 %".into(),
+        _ => format!("{:.2} %", (part * 10_000.0).floor() / 100.0),
+    }
+}
+
 fn rough(seconds: i64) -> String {
     match seconds {
         ..MINUTE_S => format!("{seconds} s"),
@@ -72,6 +80,7 @@ mod tests {
             [12_400_000, 185_000_000, 3_720_000_000, 90_000_000_000].map(length),
             ["12.4 s", "3 min 05 s", "1 h 02 min", "1 d 01 h"]
         );
+        assert_eq!([1.0, 0.999_999, 0.5, 0.0].map(part), ["100 %", "99.99 %", "50.00 %", "0.00 %"]);
         assert_eq!([0, 900, 64_000, 4_100_000].map(rate), ["", "900 bit/s", "64 kbit/s", "4.1 Mbit/s"]);
     }
 }

@@ -185,17 +185,58 @@ pub(super) async fn recordings(daemon: &Daemon, args: &args::Recordings, out: &m
             None => streams.push((of.to_owned(), vec![span])),
         }
     }
+    let mut missing = Vec::new();
+    for (key, _) in &streams {
+        let mut pairs = vec![("stream", key.as_str())];
+        pairs.extend(times.iter().map(|(name, time)| (*name, time.as_str())));
+        let path = format!("/api/v1/gaps?{}", query(&pairs));
+        let coverage = daemon.get(&format!("{path}&limit=1")).await?["coverage"].clone();
+        missing.push((coverage, daemon.list(&path, "gaps").await?));
+    }
     if args.admin.json {
-        let one = |(key, spans): &(String, Vec<Value>)| json!({ "stream": key, "spans": spans });
-        out.json(&json!({ "recordings": streams.iter().map(one).collect::<Vec<_>>() }));
+        let one = |((key, spans), (coverage, gaps)): (&(String, Vec<Value>), &(Value, Vec<Value>))| json!({ "stream": key, "spans": spans, "coverage": coverage, "gaps": gaps });
+        out.json(&json!({ "recordings": streams.iter().zip(&missing).map(one).collect::<Vec<_>>() }));
         return Ok(());
     }
     let table = spans_table(&streams);
-    match table.is_empty() {
-        true => out.line("nothing is recorded there"),
-        false => out.text(table.render(out.columns())),
+    if table.is_empty() && missing.iter().all(|(_, gaps)| gaps.is_empty()) {
+        out.line("nothing is recorded there");
+        return Ok(());
+    }
+    let columns = out.columns();
+    if !table.is_empty() {
+        out.text(table.render(columns));
+    }
+    let gaps = gaps_table(&streams, &missing, now);
+    if !gaps.is_empty() {
+        out.line("");
+        out.text(gaps.render(columns));
+    }
+    out.line("");
+    for ((key, _), (coverage, gaps)) in streams.iter().zip(&missing) {
+        let part = coverage.as_f64().unwrap_or_default();
+        out.line(format!("{key}: {} of the wanted time is recorded, {} gaps", human::part(part), gaps.len()));
     }
     Ok(())
+}
+
+fn gaps_table(streams: &[(String, Vec<Value>)], missing: &[(Value, Vec<Value>)], now: Wall) -> Table {
+    let heads = [("GAP OF", Left), ("FROM", Left), ("TO", Left), ("LENGTH", Right), ("CAUSE", Left)];
+    let mut table = Table::new(heads);
+    for ((key, _), (_, gaps)) in streams.iter().zip(missing) {
+        for gap in gaps {
+            let length = time(&gap["start"]).map(|start| time(&gap["end"]).unwrap_or(now).micros_since(start));
+            let end = plain(&gap["end"]);
+            table.row([
+                key.clone(),
+                plain(&gap["start"]),
+                if end.is_empty() { "still".to_owned() } else { end },
+                length.map_or(String::new(), human::length),
+                plain(&gap["cause"]),
+            ]);
+        }
+    }
+    table
 }
 
 fn spans_table(streams: &[(String, Vec<Value>)]) -> Table {

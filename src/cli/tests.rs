@@ -182,21 +182,36 @@ fn cameras_follows_pages_and_aligns() {
 fn recordings_are_listed_for_people_and_for_programs() {
     let spans = r#"{"spans":[{"start":"2026-11-21T08:00:00.000Z","end":"2026-11-21T08:03:05.000Z","bytes":94371840,"segments":7,"tier":"local"}]}"#;
     let at = "GET /api/v1/recordings?stream=nvr1%2F1%2Fmain&from=2026-11-21T08%3A00%3A00.000Z";
-    let (url, _) = daemon(&[(at, OK, spans)]);
+    let gaps = r#"{"coverage":0.99995,"gaps":[{"stream":"nvr1/1/main","start":"2026-11-21T08:03:05.000Z","end":"2026-11-21T08:03:17.400Z","cause":"offline","backfilled":false}],"next":null}"#;
+    let of = "GET /api/v1/gaps?stream=nvr1%2F1%2Fmain&from=2026-11-21T08%3A00%3A00.000Z";
+    let (url, _) = daemon(&[(at, OK, spans), (of, OK, gaps), (&format!("{of}&limit=1"), OK, gaps)]);
     let line = ["recordings", "--stream", "nvr1/1/main", "--from", "2026-11-21T16:00:00+08:00", "--admin", &url];
     let ran = skyvis(&line);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(
         ran.stdout,
         "STREAM       FROM                      TO                            LENGTH      SIZE  FILES\n\
-         nvr1/1/main  2026-11-21T08:00:00.000Z  2026-11-21T08:03:05.000Z  3 min 05 s  90.0 MiB      7\n"
+         nvr1/1/main  2026-11-21T08:00:00.000Z  2026-11-21T08:03:05.000Z  3 min 05 s  90.0 MiB      7\n\n\
+         GAP OF       FROM                      TO                        LENGTH  CAUSE\n\
+         nvr1/1/main  2026-11-21T08:03:05.000Z  2026-11-21T08:03:17.400Z  12.4 s  offline\n\n\
+         nvr1/1/main: 99.99 % of the wanted time is recorded, 1 gaps\n"
     );
     let json = skyvis(&[&line[..], &["--json"]].concat()).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["recordings"][0]["spans"][0]["segments"], 7);
+    assert_eq!(json["recordings"][0]["gaps"][0]["cause"], "offline");
     let span = |stream: &str| format!(r#"{{"stream":"{stream}","start":null,"end":null,"bytes":1,"segments":1}}"#);
     let all = [span("gone/1/main"), span("nvr1/1/main"), span("nvr1/1/main")].join(",");
-    let (url, _) = daemon(&[("GET /api/v1/recordings", OK, &format!(r#"{{"spans":[{all}],"next":null}}"#))]);
+    let none = r#"{"coverage":1.0,"gaps":[],"next":null}"#;
+    let of = ["gone", "nvr1"].map(|device| format!("GET /api/v1/gaps?stream={device}%2F1%2Fmain"));
+    let [first, second] = of.clone().map(|path| format!("{path}&limit=1"));
+    let (url, _) = daemon(&[
+        ("GET /api/v1/recordings", OK, &format!(r#"{{"spans":[{all}],"next":null}}"#)),
+        (&of[0], OK, none),
+        (&of[1], OK, none),
+        (&first, OK, none),
+        (&second, OK, none),
+    ]);
     let json = skyvis(&["recordings", "--json", "--admin", &url]).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let spans =

@@ -199,6 +199,37 @@ impl<'a> Scope<'a> {
         self.sink.scope(format!("{}{key}.", self.prefix), place.clone(), table, read)
     }
 
+    /// Reads a table of tables, the names of which are not known beforehand.
+    pub(super) fn entries<T>(&self, key: &'static str, mut read: impl FnMut(&str, &Scope<'_>) -> T) -> Vec<T> {
+        let table = match self.section_node(key).map(|n| &n.value) {
+            None => return Vec::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                self.fault(key, format!("is {}; it must be a table of tables, {{ NAME = {{ … }} }}", other.kind()));
+                return Vec::new();
+            }
+        };
+        self.sink.repeated.borrow_mut().insert(format!("{}{key}.", self.prefix));
+        let mut all = Vec::new();
+        for (name, node) in table.iter() {
+            match &node.value {
+                Value::Table(table) => {
+                    let prefix = format!("{}{key}.{name}.", self.prefix);
+                    all.push(self.sink.scope(prefix, node.place.clone(), table, |scope| read(name, scope)));
+                }
+                other => self.fault_at(&node.place, key, format!("{name} is {}; it must be a table", other.kind())),
+            }
+        }
+        all
+    }
+
+    /// Refuses a key that has its place elsewhere, in words of its own.
+    pub(super) fn misplaced(&self, key: &'static str, problem: &str) {
+        if self.section_node(key).is_some() {
+            self.fault(key, problem);
+        }
+    }
+
     /// Reads sections of one name that may stand many times.
     pub(super) fn sections<T>(&self, key: &'static str, mut read: impl FnMut(&Scope<'_>) -> T) -> Vec<T> {
         let wanted = format!("it must stand in double brackets, `[[{}{key}]]`", self.prefix);

@@ -27,7 +27,7 @@ impl Config {
     pub fn recorder(&self) -> recorder::Config {
         recorder::Config {
             defaults: self.recording.settings(),
-            devices: self.devices.iter().map(|d| (d.id.clone(), d.recording.settings())).collect(),
+            devices: self.devices.iter().map(|d| (d.id.clone(), d.recorder())).collect(),
         }
     }
 
@@ -52,6 +52,7 @@ impl Config {
         let of_device = |d: &Device| archive::DeviceLimits {
             limits: d.recording.limits(),
             retain_bytes: limit(d.recording.retain_bytes),
+            channels: d.per_channel.iter().map(|(n, r)| (*n, r.channel_limits())).collect(),
         };
         archive::Config {
             dir: self.recording_dir.clone(),
@@ -76,8 +77,19 @@ impl Device {
             channels: self.channels.clone(),
             profiles: self.streams.clone(),
             transport: self.transport,
-            audio: self.recording.audio,
             transcoded: self.transcode.as_ref().map(|t| t.streams.clone()).unwrap_or_default(),
+            // Set up with the session, for all channels alike; who does not record it leaves it out.
+            audio: self.recording.audio || self.per_channel.values().any(|r| r.audio),
+            enabled: self.enabled,
+        }
+    }
+
+    fn recorder(&self) -> recorder::DeviceSettings {
+        recorder::DeviceSettings {
+            settings: self.recording.settings(),
+            channels: self.per_channel.iter().map(|(n, r)| (*n, r.settings())).collect(),
+            only: self.channels.clone(),
+            profiles: self.streams.clone(),
             enabled: self.enabled,
         }
     }
@@ -96,12 +108,22 @@ impl Recording {
             fragment: self.fragment,
             sync: self.sync,
             audio: self.audio,
+            schedule: self.schedule.clone(),
         }
     }
 
-    fn limits(&self) -> archive::Limits {
-        archive::Limits { retain_days: Some(self.retain_days).filter(|d| *d != 0), min_free: self.min_free }
+    fn channel_limits(&self) -> archive::ChannelLimits {
+        archive::ChannelLimits { retain_days: days(self.retain_days), retain_bytes: limit(self.retain_bytes) }
     }
+
+    fn limits(&self) -> archive::Limits {
+        archive::Limits { retain_days: days(self.retain_days), min_free: self.min_free }
+    }
+}
+
+/// In the file, 0 says that there is no limit.
+fn days(days: u32) -> Option<u32> {
+    (days != 0).then_some(days)
 }
 
 /// In the file, 0 says that there is no limit.

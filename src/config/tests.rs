@@ -11,6 +11,8 @@ use crate::{
 use std::{path::Path, time::Duration};
 
 /// A device that is right, from which tests depart.
+mod recording;
+
 const DEVICE: &str =
     "[[device]]\nid = \"nvr1\"\nkind = \"nvr\"\naddress = \"10.0.0.1\"\nuser = \"admin\"\npassword = \"pw\"\n";
 
@@ -75,7 +77,7 @@ fn a_device_is_read_and_handed_to_each_room() {
     assert_eq!((camera.kind, camera.user.as_str(), &camera.password), (DeviceKind::Nvr, "admin", &Secret::new("pw")));
     assert_eq!((&camera.channels, &camera.profiles), (&vec![3, 1], &vec![Profile::Sub, Profile::Main]));
     assert!(camera.enabled && !camera.audio);
-    let own = c.recorder().settings(&camera.id);
+    let own = c.recorder().settings(&"nvr1/1/main".parse().unwrap()).clone();
     assert_eq!((own.segment, own.fragment, own.sync), (Duration::from_secs(60), Duration::from_secs(1), Sync::Off));
     let (all, limits) = (c.archive(), c.archive().limits(&camera.id));
     assert_eq!((all.retain_bytes, limits.retain_bytes), (Some(2 << 40), Some(1 << 30)));
@@ -198,7 +200,6 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
         ("[[notify.webhook]]\nurl = \"http://x\"", "1: notify.webhook"),
         ("[playback]\nrtsp_listen = \"0.0.0.0:8554\"", "2: playback.rtsp_listen"),
         ("[recording]\nmode = \"image\"", "2: recording.mode"),
-        ("[recording]\nschedule = \"mon-fri\"", "2: recording.schedule"),
     ];
     for (text, at) in refused {
         fault_is(text, &format!("{at}: not built yet in this version; remove it"));
@@ -206,10 +207,6 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
     let line = "provision = { name = \"x\" }";
     assert!(fault(&format!("{DEVICE}{line}")).contains("not built yet in this version; remove it"), "{line}");
     assert!(fault(&device("kind", "kind = \"gateway\"")).contains("not built yet in this version"));
-    assert!(
-        fault(&format!("{DEVICE}[device.recording]\nper_channel = {{ 3 = {{ audio = false }} }}"))
-            .contains("not built yet")
-    );
     ok("[registry]\nbackend = \"embedded\"\n[jobs]\nttl = \"1d\"\nretries = 5\n[archive]\nurl = \"\"\n\
         [recording]\nmode = \"video\"\nschedule = \"\"\n[proxy]\ntrusted_proxies = []\nidle_timeout = \"75s\"\n");
     assert!(fault(&format!("{DEVICE}transport = \"multicast\"")).contains("tcp"));

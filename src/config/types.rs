@@ -5,10 +5,10 @@ use crate::{
     base::Secret,
     camera::{DeviceKind, Transport},
     model::{DeviceId, Profile, Trust},
-    recorder::Sync,
+    recorder::{Schedule, Sync},
     transcode,
 };
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A whole configuration that passed.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,9 +130,11 @@ pub struct Device {
     pub enabled: bool,
     /// `[recording]` with what `[device.recording]` changes in it.
     pub recording: Recording,
+    /// The same with what `per_channel` changes in it, for channels that it names.
+    pub per_channel: BTreeMap<u32, Recording>,
 }
 
-/// The keys of `[recording]` that may differ from device to device.
+/// The keys of `[recording]` that may differ from device to device, and most of them from channel to channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
     /// Whether streams are recorded.
@@ -145,6 +147,8 @@ pub struct Recording {
     pub sync: Sync,
     /// Whether sound is recorded.
     pub audio: bool,
+    /// When it is recorded; None: always.
+    pub schedule: Option<Schedule>,
     /// Days that footage is kept; 0 for no limit.
     pub retain_days: u32,
     /// Bytes of footage that are kept, of all devices or of this one; 0 for no limit.

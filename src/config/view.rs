@@ -27,7 +27,11 @@ impl Config {
         }
         let device = |d: &Device| {
             let mut view = object(device_keys(d));
-            view.insert("recording".into(), Value::Object(object(recording_keys(&d.recording))));
+            let mut recording = object(recording_keys(&d.recording));
+            let channel = |(n, r): (&u32, &Recording)| (n.to_string(), Value::Object(object(recording_keys(r))));
+            let channels: Map<String, Value> = d.per_channel.iter().map(channel).collect();
+            recording.insert("per_channel".into(), Value::Object(channels));
+            view.insert("recording".into(), Value::Object(recording));
             if let Some(transcode) = &d.transcode {
                 view.insert("transcode".into(), Value::Object(object(transcode_keys(transcode))));
             }
@@ -47,6 +51,11 @@ impl Config {
         for device in &self.devices {
             put(&mut out, Some("[[device]]".into()), device_keys(device));
             put(&mut out, Some("[device.recording]".into()), changed_keys(&device.recording, &self.recording));
+            for (channel, recording) in &device.per_channel {
+                let header = format!("[device.recording.per_channel.{channel}]");
+                let base = Recording { retain_bytes: 0, ..device.recording.clone() };
+                put(&mut out, Some(header), changed_keys(recording, &base));
+            }
             let transcode = device.transcode.as_ref().map(transcode_keys).unwrap_or_default();
             put(&mut out, Some("[device.transcode]".into()), transcode);
         }
@@ -142,6 +151,7 @@ fn recording_keys(recording: &Recording) -> Keys {
         ("fragment", json!(format_duration(recording.fragment))),
         ("sync", json!(sync)),
         ("audio", json!(recording.audio)),
+        ("schedule", json!(recording.schedule.as_ref().map(ToString::to_string).unwrap_or_default())),
         ("retain_days", json!(recording.retain_days)),
         ("retain_bytes", json!(format_size(recording.retain_bytes))),
         ("min_free", json!(min_free(recording.min_free))),

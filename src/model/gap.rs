@@ -35,6 +35,8 @@ pub enum GapCause {
     ClockStep,
     /// A session is being set up; nothing has failed.
     Connecting,
+    /// The stream was not to be recorded at all: not configured, switched off, or gone from its device. Never shown.
+    Removed,
     /// Nothing is known of it: the ledger of that time is lost, or footage was removed by hand.
     Unknown,
 }
@@ -52,7 +54,7 @@ pub struct Gap {
 
 impl GapCause {
     /// Every cause.
-    pub const ALL: [GapCause; 15] = [
+    pub const ALL: [GapCause; 16] = [
         Self::Offline,
         Self::Unreachable,
         Self::Auth,
@@ -67,6 +69,7 @@ impl GapCause {
         Self::Overload,
         Self::ClockStep,
         Self::Connecting,
+        Self::Removed,
         Self::Unknown,
     ];
 
@@ -87,13 +90,14 @@ impl GapCause {
             Self::Overload => "overload",
             Self::ClockStep => "clock_step",
             Self::Connecting => "connecting",
+            Self::Removed => "removed",
             Self::Unknown => "unknown",
         }
     }
 
     /// Whether footage was wanted at that time. Where it was not, nothing is missing.
     pub const fn counts(self) -> bool {
-        !matches!(self, Self::Schedule | Self::Paused)
+        !matches!(self, Self::Schedule | Self::Paused | Self::Removed)
     }
 
     /// Whether it says only that nothing comes. What is learnt soon after explains the gap from its begin.

@@ -1,6 +1,7 @@
 //! What the recorder is told. Checked values only.
 
-use crate::model::DeviceId;
+use super::Schedule;
+use crate::model::{DeviceId, Profile, StreamKey};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How each device's streams are recorded.
@@ -8,12 +9,27 @@ use std::{collections::BTreeMap, time::Duration};
 pub struct Config {
     /// For every device that has no settings of its own.
     pub defaults: Settings,
-    /// For devices that have settings of their own; those of a gateway hold for all devices behind it.
-    pub devices: BTreeMap<DeviceId, Settings>,
+    /// Every configured device.
+    pub devices: BTreeMap<DeviceId, DeviceSettings>,
+}
+
+/// How one device's streams are recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceSettings {
+    /// For channels that have no settings of their own.
+    pub settings: Settings,
+    /// For channels that have.
+    pub channels: BTreeMap<u32, Settings>,
+    /// The channels that are taken; empty: all that the device has.
+    pub only: Vec<u32>,
+    /// The encodings that are taken.
+    pub profiles: Vec<Profile>,
+    /// Whether the device is asked for anything.
+    pub enabled: bool,
 }
 
 /// How a stream is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Whether it is.
     pub enabled: bool,
@@ -25,6 +41,8 @@ pub struct Settings {
     pub sync: Sync,
     /// Whether sound is recorded where there is any.
     pub audio: bool,
+    /// When it is recorded; None: always.
+    pub schedule: Option<Schedule>,
 }
 
 /// When what was written is forced to the disk.
@@ -40,9 +58,21 @@ pub enum Sync {
 }
 
 impl Config {
-    /// The settings that hold for one device.
-    pub fn settings(&self, device: &DeviceId) -> Settings {
-        self.devices.get(device.configured_str()).copied().unwrap_or(self.defaults)
+    /// The settings that hold for one stream: its channel's, else its device's, else those of all.
+    pub fn settings(&self, stream: &StreamKey) -> &Settings {
+        match self.devices.get(stream.device.configured_str()) {
+            Some(device) => device.channels.get(&stream.channel).unwrap_or(&device.settings),
+            None => &self.defaults,
+        }
+    }
+
+    /// Whether a stream is one that should be recorded, as far as the configuration says.
+    pub fn expects(&self, stream: &StreamKey) -> bool {
+        let taken = |device: &DeviceSettings| {
+            let channel = device.only.is_empty() || device.only.contains(&stream.channel);
+            device.enabled && channel && device.profiles.contains(&stream.profile)
+        };
+        self.devices.get(stream.device.configured_str()).is_some_and(taken) && self.settings(stream).enabled
     }
 }
 
@@ -54,6 +84,7 @@ impl Default for Settings {
             fragment: Duration::from_millis(500),
             sync: Sync::Every(Duration::from_millis(500)),
             audio: true,
+            schedule: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     disk::{self, Trouble},
     media,
     model::GapCause,
+    store,
 };
 
 /// A failure of the writer. The file it happened to is closed with what is whole in it.
@@ -17,6 +18,9 @@ pub enum Error {
     /// The index failed.
     #[error(transparent)]
     Archive(#[from] archive::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
     /// Frames could not be put into a fragment.
     #[error("frames do not fit a fragment: {0}")]
     Media(#[from] media::Error),
@@ -28,6 +32,7 @@ impl Error {
         match self {
             Self::Disk(e) => e.kind(),
             Self::Archive(e) => e.kind(),
+            Self::Store(e) => e.kind(),
             Self::Media(_) => Kind::Internal,
         }
     }
@@ -37,7 +42,7 @@ impl Error {
         match self {
             Self::Disk(e) => Some(e.trouble()),
             Self::Archive(e) => Some(e.trouble()),
-            Self::Media(_) => None,
+            Self::Media(_) | Self::Store(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Never does: talk to a camera, answer a query, delete footage.
 //!
 //! ```text
+//! schedule, pause ──► plan (pure: wanted now?) ──► held back, or not fetched at all
 //! live ── frames ──► assembler (pure: open, append, close) ──► writer (disk, in the order that survives) ──► archive
 //! ```
 
@@ -10,16 +11,24 @@ mod assembler;
 mod config;
 mod cut;
 mod error;
+mod expect;
 mod file;
 mod metrics;
+mod pauses;
+mod plan;
+mod prelude;
+mod schedule;
 mod status;
 mod stream;
 mod sync;
 mod task;
 mod writer;
 
-pub use config::{Config, Settings, Sync};
+pub use config::{Config, DeviceSettings, Settings, Sync};
 pub use error::Error;
+pub use pauses::Pauses;
+pub use plan::{LEAD, Pause, Plan};
+pub use schedule::{BadSchedule, Schedule};
 pub use status::{Status, Statuses};
 pub use task::{Deps, Recorder, RecorderTask, build};
 

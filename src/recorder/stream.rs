@@ -2,20 +2,22 @@
 //! stream ends or it is told to stop.
 
 use super::{
-    Error, Settings,
+    Error, LEAD, Pause, Plan, Settings,
     assembler::{Action, Assembler},
     cut::Rules,
     metrics::StreamCounts,
+    plan::Stretch,
+    prelude::Prelude,
     status::Board,
     sync::Pace,
     writer::{Tools, Writer},
 };
 use crate::{
     archive::Archive,
-    base::{Backoff, Clock, Kind},
+    base::{Backoff, Clock, Kind, Wall},
     events::Events,
-    live::{Delivery, Hub, Reader},
-    model::StreamKey,
+    live::{Absence, Delivery, Hold, Hub, Reader},
+    model::{Frame, GapCause, SessionId, StreamKey, TrackKind, frame::VIDEO_TIMESCALE, span::JOIN_MICROS_MAX},
 };
 use serde_json::json;
 use std::time::Duration;
@@ -34,6 +36,10 @@ const WELL_WAIT_MAX: Duration = Duration::from_secs(8);
 /// How long to wait at least after a failure.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(8);
+/// Frames of before the end of a window may be on their way for so long behind it.
+const TRAIL: Duration = Duration::from_secs(2);
+/// A stream that is not wanted is looked at this often for whether it is: the wall clock may be set.
+const REST_MAX: Duration = Duration::from_secs(30);
 /// Skips that follow one another within so long are one burst, logged once.
 const BURST: Duration = Duration::from_secs(10);
 
@@ -61,13 +67,43 @@ enum Ended {
     Stream,
     /// It was told to stop.
     Stopped,
+    /// No frames are wanted for some time.
+    Unwanted,
+}
+
+/// What a stream is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orders {
+    /// How it is recorded.
+    pub settings: Settings,
+    /// A pause that somebody asked for.
+    pub pause: Option<Pause>,
+}
+
+impl Orders {
+    /// When it is wanted.
+    pub fn plan(&self) -> Plan {
+        Plan { schedule: self.settings.schedule.clone(), pause: self.pause.clone() }
+    }
 }
 
 /// The recording of one stream.
 pub struct Recording {
     shared: Shared,
     stream: StreamKey,
-    settings: watch::Receiver<Settings>,
+    orders: watch::Receiver<Orders>,
+    plan: Plan,
+    /// What the plan says of the time around the last picture.
+    stretch: Option<Stretch>,
+    prelude: Prelude,
+    /// The session has broken, or none has begun.
+    broken: bool,
+    /// Frames are missing at the source before the next picture.
+    missing: Option<GapCause>,
+    /// The last picture is the first that is not wanted.
+    flipped: bool,
+    /// The last picture's session, its time and how long the one before it lasted.
+    last: Option<(SessionId, i64, i64)>,
     counts: StreamCounts,
     assembler: Assembler,
     writer: Writer,
@@ -78,8 +114,8 @@ pub struct Recording {
 
 impl Recording {
     /// Nothing is recorded yet.
-    pub fn new(shared: Shared, stream: StreamKey, settings: watch::Receiver<Settings>, counts: StreamCounts) -> Self {
-        let now = *settings.borrow();
+    pub fn new(shared: Shared, stream: StreamKey, orders: watch::Receiver<Orders>, counts: StreamCounts) -> Self {
+        let (now, plan) = (orders.borrow().settings.clone(), orders.borrow().plan());
         let tools = Tools {
             stream: stream.clone(),
             archive: shared.archive.clone(),
@@ -96,7 +132,14 @@ impl Recording {
             last_skip: None,
             shared,
             stream,
-            settings,
+            orders,
+            plan,
+            stretch: None,
+            prelude: Prelude::default(),
+            broken: true,
+            missing: None,
+            flipped: false,
+            last: None,
             counts,
         }
     }
@@ -104,11 +147,27 @@ impl Recording {
     /// Records until the stream ends or `stop`; what is held is written and the file closed before it returns.
     pub async fn run(mut self, stop: CancellationToken) {
         self.shared.board.set(&self.stream, false, None);
-        while let Some(reader) = self.shared.hub.reader(&self.stream) {
+        loop {
+            let now = self.shared.clock.wall();
+            self.hold(now);
+            if !self.plan.takes(now) {
+                self.rest_begins(now);
+                if !self.rest(&stop).await {
+                    break;
+                }
+                continue;
+            }
+            let Some(reader) = self.shared.hub.reader(&self.stream) else { break };
             match self.run_once(reader, &stop).await {
                 Ok(Ended::Stopped) => break,
+                Ok(Ended::Unwanted) => {}
                 // Its publisher may have been replaced by another one.
-                Ok(Ended::Stream) => {}
+                Ok(Ended::Stream) => {
+                    // What was amiss before is still the cause.
+                    if !self.shared.archive.ledger().is_broken(&self.stream) {
+                        self.absent(GapCause::Restart, self.shared.clock.wall());
+                    }
+                }
                 Err(error) => {
                     self.assembler.abandon();
                     self.count_dropped();
@@ -126,6 +185,10 @@ impl Recording {
     async fn run_once(&mut self, mut reader: Reader, stop: &CancellationToken) -> Result<Ended, Error> {
         let mut idle = tokio::time::interval(IDLE_EVERY);
         idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut absence = reader.absence();
+        (self.broken, self.missing, self.last) = (true, None, None);
+        self.prelude.clear();
+        self.tell_absence(*absence.borrow_and_update());
         loop {
             tokio::select! {
                 biased;
@@ -137,15 +200,37 @@ impl Recording {
                     self.finish().await?;
                     return Ok(Ended::Stopped);
                 }
+                // Before frames: what is asked for holds from the next one on.
+                Ok(()) = self.orders.changed() => self.apply_orders(),
                 delivery = reader.next() => match delivery {
-                    Some(delivery) => self.take(delivery).await?,
+                    Some(delivery) => {
+                        let breaks = matches!(delivery, Delivery::Break(_));
+                        self.take(delivery).await?;
+                        if breaks {
+                            let connecting =
+                                Absence { cause: GapCause::Connecting, since: self.shared.clock.wall() };
+                            let told = *absence.borrow_and_update();
+                            self.tell_absence(Some(told.unwrap_or(connecting)));
+                        }
+                        if std::mem::take(&mut self.flipped) && self.is_done(self.shared.clock.wall()) {
+                            return Ok(Ended::Unwanted);
+                        }
+                    }
                     None => {
                         self.finish().await?;
                         return Ok(Ended::Stream);
                     }
                 },
-                Ok(()) = self.settings.changed() => self.apply_settings(),
-                _ = idle.tick() => self.idle().await?,
+                Ok(()) = absence.changed() => {
+                    let told = *absence.borrow_and_update();
+                    self.tell_absence(told);
+                }
+                _ = idle.tick() => {
+                    self.idle().await?;
+                    if self.looks_away().await? {
+                        return Ok(Ended::Unwanted);
+                    }
+                }
             }
         }
     }
@@ -153,14 +238,21 @@ impl Recording {
     async fn take(&mut self, delivery: Delivery) -> Result<(), Error> {
         let breaks = matches!(delivery, Delivery::Break(_));
         let actions = match delivery {
-            Delivery::Frame(frame) => self.assembler.push(frame),
+            Delivery::Frame(frame) => return self.take_frame(frame).await,
             Delivery::Skipped { frames } => {
                 self.skipped(frames);
+                self.prelude.clear();
                 self.assembler.finish()
             }
-            Delivery::Missing(_) => Vec::new(),
+            Delivery::Missing(cause) => {
+                self.prelude.clear();
+                self.missing = Some(cause);
+                Vec::new()
+            }
             Delivery::Break(reason) => {
                 tracing::debug!(stream = %self.stream, %reason, "session ended");
+                self.prelude.clear();
+                (self.broken, self.missing, self.last) = (true, None, None);
                 self.assembler.finish()
             }
         };
@@ -170,6 +262,143 @@ impl Recording {
             self.shared.board.set(&self.stream, false, None);
         }
         Ok(())
+    }
+
+    /// A frame is recorded, or kept for when it is known whether it is wanted.
+    async fn take_frame(&mut self, frame: Frame) -> Result<(), Error> {
+        let picture = frame.track == TrackKind::Video;
+        if picture {
+            self.broken = false;
+            let before = self.stretch.and_then(|s| s.unwanted);
+            if !self.stretch.is_some_and(|stretch| stretch.holds(frame.wall)) {
+                self.stretch = Some(self.plan.stretch(frame.wall));
+            }
+            let unwanted = self.stretch.and_then(|s| s.unwanted);
+            if let Some(cause) = unwanted
+                && before != unwanted
+            {
+                self.finish().await?;
+                self.flipped = true;
+                self.hold(frame.wall);
+                self.unwanted(cause, frame.wall);
+            } else if unwanted.is_none() && before.is_some() {
+                self.hold(frame.wall);
+                // What is to be said if no footage comes now.
+                self.absent(GapCause::Connecting, frame.wall);
+            }
+        }
+        if self.stretch.is_some_and(|s| s.unwanted.is_some()) {
+            self.prelude.push(frame);
+            return Ok(());
+        }
+        if picture && self.is_behind_a_hole(&frame) {
+            self.finish().await?;
+        }
+        let mut actions = Vec::new();
+        for earlier in self.prelude.take() {
+            actions.extend(self.assembler.push(earlier));
+        }
+        actions.extend(self.assembler.push(frame));
+        self.carry_out(actions).await
+    }
+
+    /// Whether frames are missing before a picture that a person would miss. Then the file ends before it: one that
+    /// went on would show the last picture all the while, and call it footage.
+    fn is_behind_a_hole(&mut self, frame: &Frame) -> bool {
+        let last = self.last;
+        let step = last.filter(|l| l.0 == frame.session).map(|l| frame.ticks.saturating_sub(l.1));
+        self.last = Some((frame.session, frame.ticks, step.unwrap_or(0)));
+        let Some(cause) = self.missing.take() else { return false };
+        let usual = last.map_or(0, |l| l.2);
+        let hole = step.map(|step| (step - usual).saturating_mul(1_000_000) / i64::from(VIDEO_TIMESCALE));
+        let is_hole = hole.is_none_or(|micros| micros > JOIN_MICROS_MAX);
+        if is_hole {
+            self.shared.archive.ledger().missing(&self.stream, cause);
+        }
+        is_hole && hole.is_some()
+    }
+
+    /// Says that frames are not wanted, or are again.
+    fn hold(&self, at: Wall) {
+        let hold = self.plan.unwanted(at).map(|cause| Hold { reason: self.plan.reason(cause).into() });
+        self.shared.hub.hold(&self.stream, hold);
+    }
+
+    /// No frame is wanted from `at` on.
+    fn unwanted(&self, cause: GapCause, at: Wall) {
+        self.absent(cause, at);
+        self.shared.board.set(&self.stream, false, Some(cause.as_str()));
+    }
+
+    /// Nobody fetches frames for us for some time.
+    fn rest_begins(&mut self, now: Wall) {
+        self.stretch = None;
+        if let Some(cause) = self.plan.unwanted(now) {
+            self.unwanted(cause, now);
+        }
+    }
+
+    /// Rests while no frames are wanted. False where it was told to stop meanwhile.
+    async fn rest(&mut self, stop: &CancellationToken) -> bool {
+        let now = self.shared.clock.wall();
+        let wanted = self.plan.next_wanted(now).map(|at| at.micros_since(now));
+        let micros = wanted.and_then(|micros| u64::try_from(micros).ok()).map(Duration::from_micros);
+        let wait = micros.map_or(REST_MAX, |wait| wait.saturating_sub(LEAD).min(REST_MAX));
+        let clock = self.shared.clock.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return false,
+            Ok(()) = self.orders.changed() => self.apply_orders(),
+            () = clock.sleep(wait) => {}
+        }
+        true
+    }
+
+    /// Whether frames that come are of no use any more: the last one was not wanted, and none is for some time.
+    fn is_done(&self, now: Wall) -> bool {
+        self.stretch.is_some_and(|s| s.unwanted.is_some()) && !self.plan.takes(now)
+    }
+
+    /// As [`Recording::is_done`], of a stream that sends nothing. What was on its way at the end of the window is here.
+    async fn looks_away(&mut self) -> Result<bool, Error> {
+        let now = self.shared.clock.wall();
+        if self.is_done(now) {
+            return Ok(true);
+        }
+        let over = !self.plan.takes(now) && self.plan.unwanted(now.minus(TRAIL)).is_some();
+        if over {
+            self.finish().await?;
+            return Ok(true);
+        }
+        // A window begins or ends while nothing comes: that changes whose doing it is.
+        if self.broken {
+            self.hold(now);
+            let stretch = self.plan.stretch(now);
+            let before = self.stretch.replace(stretch).and_then(|s| s.unwanted);
+            match stretch.unwanted {
+                Some(cause) if before != stretch.unwanted => self.unwanted(cause, now),
+                None if before.is_some() => {
+                    self.shared.board.set(&self.stream, false, None);
+                    let why = self.shared.hub.reader(&self.stream).and_then(|r| *r.absence().borrow());
+                    self.absent(why.map_or(GapCause::Connecting, |a| a.cause), now);
+                }
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Why nothing comes, while nothing does. Frames that are on their way are recorded first.
+    fn tell_absence(&self, absence: Option<Absence>) {
+        let Some(absence) = absence.filter(|_| self.broken) else { return };
+        match self.plan.unwanted(absence.since) {
+            Some(cause) => self.absent(cause, absence.since),
+            None => self.absent(absence.cause, absence.since),
+        }
+    }
+
+    fn absent(&self, cause: GapCause, at: Wall) {
+        self.shared.archive.ledger().absent(&self.stream, cause, at);
     }
 
     async fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), Error> {
@@ -207,14 +436,24 @@ impl Recording {
         self.writer.idle().await
     }
 
-    fn apply_settings(&mut self) {
-        let settings = *self.settings.borrow_and_update();
-        self.assembler.set_rules(Rules::of(&settings));
-        self.writer.pace().set_policy(settings.sync);
+    fn apply_orders(&mut self) {
+        let orders = self.orders.borrow_and_update().clone();
+        self.assembler.set_rules(Rules::of(&orders.settings));
+        self.writer.pace().set_policy(orders.settings.sync);
+        let plan = orders.plan();
+        if plan != self.plan {
+            self.plan = plan;
+            // What the last picture was stays what it was: the next one is asked anew.
+            if let Some(stretch) = &mut self.stretch {
+                stretch.until = stretch.from;
+            }
+            self.hold(self.shared.clock.wall());
+        }
     }
 
     /// Something reached the disk.
     fn well(&mut self) {
+        self.shared.archive.ledger().present(&self.stream);
         let failures = self.backoff.failures();
         self.backoff.reset();
         let stretched = self.writer.pace().is_stretched();
@@ -233,6 +472,8 @@ impl Recording {
         if let Some(trouble) = error.trouble() {
             self.shared.archive.report_failure(trouble, &error.to_string());
         }
+        let now = self.shared.clock.wall();
+        self.absent(self.plan.unwanted(now).unwrap_or(error.cause()), now);
         if self.shared.board.set(&self.stream, false, Some(reason)) {
             tracing::error!(stream = %self.stream, %error, reason, "recording failed, trying again");
             let data = json!({ "reason": reason, "error": error.to_string() });
@@ -266,6 +507,7 @@ impl Recording {
 
     fn skipped(&mut self, frames: u64) {
         self.counts.left_out("slow_disk", frames);
+        self.shared.archive.ledger().missing(&self.stream, GapCause::Overload);
         let now = self.shared.clock.now();
         let of_burst = self.last_skip.replace(now).is_some_and(|last| now - last < BURST);
         if !of_burst {

@@ -1,20 +1,24 @@
 //! The supervisor: one child per live stream that is to be recorded; one that panics or fails harms no other.
 
 use super::{
-    Config, Settings,
+    Config, Error, Pause, Pauses,
+    expect::Known,
     metrics::Counts,
+    pauses::PauseBook,
     status::{Board, Statuses},
-    stream::{Recording, Shared},
+    stream::{Orders, Recording, Shared},
 };
 use crate::{
     archive::Archive,
-    base::{Clock, Metrics, TaskGroup, task::End},
+    base::{Clock, Metrics, TaskGroup, Wall, task::End},
     disk::{Disk, Trouble},
     events::Events,
     live::Hub,
-    model::StreamKey,
+    model::{GapCause, StreamKey},
+    store::{self, Store},
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -27,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// Files are closed within so long after a stop; the process gives the recorder 6 s of its 20.
 const STOP_MAX: Duration = Duration::from_secs(5);
+/// How often it is looked at streams that nobody publishes, and for pauses that are over.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the recorder stands on.
 pub struct Deps {
@@ -42,6 +48,8 @@ pub struct Deps {
     pub events: Events,
     /// Where it is counted.
     pub metrics: Metrics,
+    /// Where pauses are kept.
+    pub store: Store,
 }
 
 /// The recorder. Cheap to clone.
@@ -49,6 +57,9 @@ pub struct Deps {
 pub struct Recorder {
     config: Arc<watch::Sender<Arc<Config>>>,
     board: Board,
+    pauses: PauseBook,
+    clock: Clock,
+    events: Events,
 }
 
 /// Owns the children.
@@ -56,17 +67,27 @@ pub struct RecorderTask {
     shared: Shared,
     counts: Counts,
     config: watch::Receiver<Arc<Config>>,
+    pauses: PauseBook,
+    events: Events,
 }
 
-/// Makes the recorder and its task.
-pub fn build(config: Config, deps: Deps) -> (Recorder, RecorderTask) {
-    let Deps { hub, archive, disk, clock, events, metrics } = deps;
+/// Makes the recorder and its task. Blocks for a few reads of the store.
+pub fn build(config: Config, deps: Deps) -> Result<(Recorder, RecorderTask), store::Error> {
+    let Deps { hub, archive, disk, clock, events, metrics, store } = deps;
+    let pauses = PauseBook::open(store)?;
     let board = Board::default();
     let sender = watch::Sender::new(Arc::new(config));
     let config = sender.subscribe();
-    let shared = Shared { hub, archive, disk, clock, events, board: board.clone() };
-    let task = RecorderTask { shared, counts: Counts::new(&metrics), config };
-    (Recorder { config: Arc::new(sender), board }, task)
+    let recorder = Recorder {
+        config: Arc::new(sender),
+        board: board.clone(),
+        pauses: pauses.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+    };
+    let shared = Shared { hub, archive, disk, clock, events: events.clone(), board };
+    let task = RecorderTask { shared, counts: Counts::new(&metrics), config, pauses, events };
+    Ok((recorder, task))
 }
 
 impl Recorder {
@@ -74,6 +95,38 @@ impl Recorder {
     /// closes its file and stops.
     pub fn apply(&self, config: Config) {
         self.config.send_replace(Arc::new(config));
+    }
+
+    /// Has a stream not recorded from now on, until it is resumed or `until`; kept over restarts. Of a stream that is
+    /// paused already, reason and end are set anew.
+    pub async fn pause(&self, stream: &StreamKey, reason: Option<String>, until: Option<Wall>) -> Result<Pause, Error> {
+        let now = self.clock.wall();
+        let since = self.pauses().get(stream).filter(|p| p.since <= now).map_or(now, |p| p.since);
+        let pause = Pause { since, until, reason };
+        self.pauses.set(stream, Some(pause.clone())).await?;
+        tracing::info!(%stream, reason = pause.reason, until = ?pause.until.map(|u| u.to_string()), "recording is paused");
+        self.events.emit("recording.paused", stream, json!({ "until": pause.until, "reason": pause.reason }));
+        Ok(pause)
+    }
+
+    /// Has a stream recorded again. True where it was paused.
+    pub async fn resume(&self, stream: &StreamKey) -> Result<bool, Error> {
+        let was = self.pauses.set(stream, None).await?.is_some();
+        if was {
+            tracing::info!(%stream, "recording is resumed");
+            self.events.emit("recording.unpaused", stream, json!({}));
+        }
+        Ok(was)
+    }
+
+    /// The pauses in force, and those that are about to end.
+    pub fn pauses(&self) -> Arc<Pauses> {
+        self.pauses.watch().borrow().clone()
+    }
+
+    /// Whether the configuration takes a stream to be recorded, be it there or not.
+    pub fn expects(&self, stream: &StreamKey) -> bool {
+        self.config.borrow().expects(stream)
     }
 
     /// What each live stream's recording is doing, as it changes.
@@ -85,7 +138,7 @@ impl Recorder {
 /// A stream that is being recorded.
 struct Child {
     stop: CancellationToken,
-    settings: watch::Sender<Settings>,
+    orders: watch::Sender<Orders>,
 }
 
 /// A child that ended, and whether in order.
@@ -105,6 +158,8 @@ impl RecorderTask {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut streams = self.shared.hub.streams();
         let mut health = self.shared.archive.health();
+        let (mut rosters, mut pauses) = (self.shared.hub.rosters(), self.pauses.watch());
+        let clock = self.shared.clock.clone();
         let mut children = Children {
             group: TaskGroup::new(),
             running: BTreeMap::new(),
@@ -112,10 +167,19 @@ impl RecorderTask {
             resting: BTreeSet::new(),
         };
         let mut hung = false;
+        let mut caught_up = false;
         loop {
             let live = streams.borrow_and_update().clone();
             let config = self.config.borrow_and_update().clone();
-            self.reconcile(&mut children, &live, &config);
+            let (rosters_now, pauses_now) = (rosters.borrow_and_update().clone(), pauses.borrow_and_update().clone());
+            let known = Known { live: &live, rosters: &rosters_now, config: &config, pauses: &pauses_now };
+            if !std::mem::replace(&mut caught_up, true) {
+                known.catch_up(&self.shared);
+            }
+            known.tell(&self.shared);
+            self.reconcile(&mut children, &known);
+            // A store on a disk that hangs must not hold up recordings.
+            let _ = tokio::time::timeout(LOOK_EVERY, self.end_pauses(&pauses_now)).await;
             let hangs = health.borrow_and_update().trouble == Some(Trouble::Hangs);
             if hangs || std::mem::replace(&mut hung, hangs) {
                 self.tell_hung(&children, hangs);
@@ -126,27 +190,41 @@ impl RecorderTask {
                 Ok(()) = streams.changed() => {}
                 Ok(()) = self.config.changed() => {}
                 Ok(()) = health.changed() => {}
+                Ok(()) = rosters.changed() => {}
+                Ok(()) = pauses.changed() => {}
+                () = clock.sleep(LOOK_EVERY) => {}
                 Some((stream, in_order)) = children.endings.next() => self.ended(&mut children, stream, in_order).await,
             }
         }
         if !children.group.stop(STOP_MAX).await {
             tracing::error!(seconds = STOP_MAX.as_secs(), "not every recording was closed in time");
         }
+        self.shared.archive.ledger().stopping();
     }
 
     /// Starts what should run and does not, stops what runs and should not, and hands settings on.
-    fn reconcile(&self, children: &mut Children, live: &BTreeSet<StreamKey>, config: &Config) {
+    fn reconcile(&self, children: &mut Children, known: &Known<'_>) {
+        let live = known.live;
         for stream in live {
-            let settings = config.settings(&stream.device);
+            let settings = known.config.settings(stream).clone();
+            let enabled = settings.enabled;
+            let orders = Orders { settings, pause: known.pauses.get(stream).cloned() };
             if let Some(child) = children.running.get(stream) {
-                child.settings.send_if_modified(|now| std::mem::replace(now, settings) != settings);
-                if !settings.enabled {
+                child.orders.send_if_modified(|now| {
+                    let news = *now != orders;
+                    if news {
+                        *now = orders;
+                    }
+                    news
+                });
+                if !enabled {
                     child.stop.cancel();
                 }
-            } else if !settings.enabled {
+            } else if !enabled {
+                self.shared.hub.hold(stream, None);
                 self.shared.board.set(stream, false, Some("disabled"));
             } else if !children.resting.contains(stream) {
-                self.start(children, stream, settings);
+                self.start(children, stream, orders);
             }
         }
         let known = self.shared.board.watch().borrow().clone();
@@ -164,19 +242,36 @@ impl RecorderTask {
             if hangs || waits {
                 self.shared.board.set(stream, false, hangs.then_some(reason));
             }
+            let ledger = self.shared.archive.ledger();
+            if hangs && ledger.open(stream).is_none_or(|gap| gap.cause.counts()) {
+                // Its own task waits for the disk and can say nothing.
+                ledger.absent(stream, GapCause::DiskError, self.shared.clock.wall());
+            }
         }
     }
 
-    fn start(&self, children: &mut Children, stream: &StreamKey, settings: Settings) {
+    /// A pause that is over is forgotten.
+    async fn end_pauses(&self, pauses: &Pauses) {
+        let now = self.shared.clock.wall();
+        let over = pauses.iter().filter(|(_, pause)| pause.until.is_some_and(|until| until <= now));
+        for (stream, _) in over {
+            match self.pauses.set(stream, None).await {
+                Ok(_) => self.events.emit("recording.unpaused", stream, json!({})),
+                Err(error) => tracing::debug!(%stream, %error, "a pause that is over stays noted"),
+            }
+        }
+    }
+
+    fn start(&self, children: &mut Children, stream: &StreamKey, orders: Orders) {
         let stop = children.group.stop_token().child_token();
-        let (sender, settings) = watch::channel(settings);
-        let recording = Recording::new(self.shared.clone(), stream.clone(), settings, self.counts.of(stream));
+        let (sender, orders) = watch::channel(orders);
+        let recording = Recording::new(self.shared.clone(), stream.clone(), orders, self.counts.of(stream));
         let (seat, token) = (self.shared.hub.seat(stream), stop.clone());
         let handle = children.group.on(&seat).spawn("recording", async move {
             let _seat = seat;
             recording.run(token).await;
         });
-        children.running.insert(stream.clone(), Child { stop, settings: sender });
+        children.running.insert(stream.clone(), Child { stop, orders: sender });
         let stream = stream.clone();
         children.endings.push(async move { (stream, matches!(handle.await, Ok(End::Done(())))) }.boxed());
     }
@@ -192,6 +287,7 @@ impl RecorderTask {
             }
             return;
         }
+        self.shared.archive.ledger().absent(&stream, GapCause::Crash, self.shared.clock.wall());
         // What it left open is closed as far as it is listed; nobody else will.
         if let Err(error) = self.shared.archive.close_left_open(&stream).await {
             tracing::warn!(%stream, %error, "a segment could not be closed");
@@ -212,6 +308,7 @@ impl RecorderTask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recorder::Settings;
     use crate::{
         archive::fixture::{Bench, noon, stream},
         media::fixture::{Options, clip},
@@ -231,9 +328,11 @@ mod tests {
             clock: Clock::real(),
             events: Events::discard(),
             metrics: bench.metrics.clone(),
+            store: bench.store.clone(),
         };
         let config = Config { defaults: Settings::default(), devices: BTreeMap::new() };
-        let (_recorder, task) = build(config.clone(), deps);
+        let (_recorder, task) = build(config.clone(), deps).unwrap();
+        let (rosters, pauses) = (BTreeMap::new(), Pauses::new());
         let mut children = Children {
             group: TaskGroup::new(),
             running: BTreeMap::new(),
@@ -244,11 +343,12 @@ mod tests {
         task.ended(&mut children, cam.clone(), false).await;
         assert!(bench.all(&cam).await[0].closed);
         let live = hub.streams().borrow().clone();
-        task.reconcile(&mut children, &live, &config);
+        let known = Known { live: &live, rosters: &rosters, config: &config, pauses: &pauses };
+        task.reconcile(&mut children, &known);
         assert!(children.running.is_empty(), "it rests");
         let (rested, in_order) = children.endings.next().await.unwrap();
         task.ended(&mut children, rested, in_order).await;
-        task.reconcile(&mut children, &live, &config);
+        task.reconcile(&mut children, &known);
         assert!(children.running.contains_key(&cam));
         assert!(children.group.stop(STOP_MAX).await);
         bench.end().await;

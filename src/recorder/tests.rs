@@ -20,6 +20,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
+mod gaps;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn cam() -> StreamKey {
@@ -264,8 +266,9 @@ impl Rig {
             clock: Clock::real(),
             events: Events::discard(),
             metrics: bench.metrics.clone(),
+            store: bench.store.clone(),
         };
-        let (recorder, task) = build(config(settings), deps);
+        let (recorder, task) = build(config(settings), deps).unwrap();
         let group = TaskGroup::new();
         group.spawn("recorder", task.run(group.stop_token()));
         Self { bench, hub, recorder, group }

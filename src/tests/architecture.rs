@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("archive", &["base", "model", "media", "disk", "store", "events", "upkeep"]),
     ("hikvision", &["base", "model", "outbound"]),
     ("camera", &["base", "model", "media", "store", "events", "upkeep", "live", "hikvision"]),
-    ("recorder", &["base", "model", "media", "disk", "events", "live", "archive"]),
+    ("recorder", &["base", "model", "media", "disk", "store", "events", "live", "archive"]),
     ("playback", &["base", "model", "media", "disk", "store", "events", "serve", "live", "archive"]),
     (
         "admin",

@@ -3,6 +3,7 @@
 mod architecture;
 mod clock;
 mod crash;
+mod gaps;
 mod harness;
 mod logins;
 mod main_job;

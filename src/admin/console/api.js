@@ -61,6 +61,16 @@ export async function recordings(stream, from, to, { limit = null, signal } = {}
   return spans;
 }
 
+/** The gaps of a stream that overlap an interval, in order; one that lasts ends now. */
+export async function gaps(stream, from, to, { signal } = {}) {
+  const query = new URLSearchParams({ stream, from: new Date(from).toISOString(), to: new Date(to).toISOString(), limit: 10000 });
+  const page = await json(`gaps?${query}`, { signal });
+  return page.gaps.map((g) => ({ ...g, start: Date.parse(g.start), lasts: g.end === null, end: g.end === null ? Math.min(Date.now(), to) : Date.parse(g.end) }));
+}
+
+/** Has a stream not recorded, or recorded again. */
+export const pauseStream = (key, paused) => ask(`api/v1/streams/${key}/${paused ? "pause" : "resume"}`, { method: "POST" });
+
 /** Calls `onEvent` with every event until `signal` fires; reconnects and resumes behind the last one seen. */
 export async function events(after, onEvent, signal) {
   let last = after;

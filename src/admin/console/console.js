@@ -1,6 +1,6 @@
 // The console: which view is shown, what is known of the daemon, the token.
 
-import { ask, events, json, list, pause, setToken } from "./api.js";
+import { ask, events, json, list, pause, pauseStream, setToken } from "./api.js";
 import { LiveView } from "./live.js";
 import { RecordingsView } from "./recordings.js";
 import { age, badge, bitrate, bytes, clock, duration, h, reason, setBadge, setText } from "./text.js";
@@ -60,6 +60,9 @@ class StreamRow {
     this.badge = badge("unknown");
     this.cells = { codec: cell(), size: cell(), fps: cell(true), rate: cell(true), last: cell(true), reconnects: cell(true), readers: cell(true), watch: cell(), why: cell() };
     this.cells.watch.append(h("a", { class: "button small", href: `#recordings/${key}/live`, "data-live": true, "aria-label": `Watch ${key} live` }, "Live"));
+    this.key = key;
+    this.hold = h("button", { type: "button", class: "small", "data-pause": true, onclick: () => this.toggle() }, "Pause");
+    this.cells.watch.append(" ", this.hold);
     this.element = h("tr", { "data-stream": key },
       h("th", { scope: "row" }, h("a", { href: `#recordings/${key}` }, key), " ", this.name),
       h("td", {}, this.badge), ...Object.values(this.cells));
@@ -81,6 +84,19 @@ class StreamRow {
       why: reason(stream.reason),
     };
     for (const [name, text] of Object.entries(texts)) setText(this.cells[name], text);
+    this.paused = stream.pause !== null;
+    setText(this.hold, this.paused ? "Resume" : "Pause");
+    this.hold.title = this.paused ? `Record ${this.key} again` : `Do not record ${this.key} until it is resumed`;
+  }
+
+  async toggle() {
+    this.hold.disabled = true;
+    try {
+      await pauseStream(this.key, !this.paused);
+    } catch (error) {
+      setText(this.cells.why, error.message);
+    }
+    this.hold.disabled = false;
   }
 }
 

@@ -1,8 +1,8 @@
 // Recordings: a bar per stream over the hours of a day, and the player of what was clicked.
 
-import { recordings, withToken } from "./api.js";
+import { gaps, recordings, withToken } from "./api.js";
 import { Player, mp4Url } from "./player.js";
-import { bytes, clock, day, dayStart, duration, h, iso, setText } from "./text.js";
+import { bytes, cause, clock, day, dayStart, duration, h, iso, setText } from "./text.js";
 
 const DAY_MS = 86_400_000;
 /** The closest zoom. */
@@ -111,7 +111,7 @@ export class RecordingsView {
     this.fit = true;
     if (!load) return;
     this.dayField.value = text;
-    for (const row of this.rows.values()) row.spans = [];
+    for (const row of this.rows.values()) [row.spans, row.gaps] = [[], []];
     this.draw();
     this.load();
   }
@@ -136,12 +136,13 @@ export class RecordingsView {
 
   addRow(key) {
     const track = h("div", { class: "track" });
+    const holes = h("div", { class: "track" });
     const now = h("span", { class: "now", "aria-hidden": "true" });
     const head = h("span", { class: "head", "aria-hidden": "true" });
     const name = h("button", { type: "button", class: "name", onclick: () => { location.hash = `recordings/${key}`; } });
     const live = h("button", { type: "button", class: "live", "data-live": true, "aria-label": `Watch ${key} live`, onclick: () => this.play(key, null) }, "Live");
-    const element = h("div", { class: "row", "data-stream": key }, name, h("div", { class: "lane" }, track, now, head), live);
-    this.rows.set(key, { key, element, name, track, now, head, spans: [] });
+    const element = h("div", { class: "row", "data-stream": key }, name, h("div", { class: "lane" }, holes, track, now, head), live);
+    this.rows.set(key, { key, element, name, track, holes, now, head, spans: [], gaps: [] });
     this.list.append(element);
   }
 
@@ -167,8 +168,8 @@ export class RecordingsView {
     const work = async () => {
       for (let row = waiting.shift(); row; row = waiting.shift()) {
         try {
-          const spans = await recordings(row.key, from, to, { signal });
-          if (from === this.dayFrom) { row.spans = spans; this.drawRow(row); }
+          const [spans, holes] = await Promise.all([recordings(row.key, from, to, { signal }), gaps(row.key, from, to, { signal })]);
+          if (from === this.dayFrom) { [row.spans, row.gaps] = [spans, holes]; this.drawRow(row); }
         } catch (error) {
           if (!signal.aborted) this.say(error.message);
           return;
@@ -258,9 +259,27 @@ export class RecordingsView {
       const text = `${clock(span.start)} to ${clock(span.end)}, ${duration((span.end - span.start) / 1000)}, ${bytes(span.bytes)}`;
       if (element.title !== text) { element.title = text; element.setAttribute("aria-label", `${row.key}: play ${text}`); }
     });
+    this.drawGaps(row);
     const now = this.percent(Date.now());
     row.now.hidden = now < 0 || now > 100;
     row.now.style.left = `${now}%`;
+  }
+
+  /** What is missing, in the colour of its kind; the tooltip says why. */
+  drawGaps(row) {
+    const shown = row.gaps.filter((g) => g.end > this.from && g.start < this.to);
+    while (row.holes.children.length > shown.length) row.holes.lastChild.remove();
+    while (row.holes.children.length < shown.length) row.holes.append(h("span", { "data-gap": true, role: "img" }));
+    shown.forEach((gap, i) => {
+      const element = row.holes.children[i];
+      const [left, right] = [Math.max(0, this.percent(gap.start)), Math.min(100, this.percent(gap.end))];
+      element.style.left = `${left}%`;
+      element.style.width = `${right - left}%`;
+      element.dataset.gap = gap.cause;
+      const end = gap.lasts ? "now" : clock(gap.end);
+      const text = `Not recorded ${clock(gap.start)} to ${end}, ${duration((gap.end - gap.start) / 1000)}: ${cause(gap.cause)}`;
+      if (element.title !== text) { element.title = text; element.setAttribute("aria-label", text); }
+    });
   }
 
   drawHead() {

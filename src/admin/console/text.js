@@ -103,6 +103,7 @@ export function setBadge(element, state) {
 const REASONS = {
   disk_full: "the disk is full; recording goes on once there is room",
   schedule: "outside the recording schedule",
+  paused: "recording is paused",
   disabled: "recording is turned off for this device",
   disk_error: "the disk failed; recording is tried again",
   disk_inodes: "the file system has no inode left for another file",
@@ -119,6 +120,27 @@ const REASONS = {
   bad_frames: "the camera sends frames that cannot be recorded",
   sync_stretched: "the disk cannot keep up; a power cut may cost more than it should",
 };
+
+/** Why something was not recorded, as a person says it. */
+const CAUSES = {
+  offline: "the recorder had lost the camera",
+  unreachable: "the device did not answer",
+  auth: "the device refused the password",
+  locked: "the device had locked the account",
+  stream_error: "the stream broke",
+  disk_full: "the disk was full",
+  disk_error: "the disk failed",
+  schedule: "outside the recording schedule",
+  paused: "recording was paused",
+  restart: "skyvis was restarted",
+  crash: "skyvis or its host had crashed",
+  overload: "the disk or this host was too slow",
+  clock_step: "the clock of this host was set",
+  connecting: "a session was being set up",
+  unknown: "the cause is not known",
+};
+
+export const cause = (word) => CAUSES[word] ?? word;
 
 export const reason = (text) => (text ? REASONS[text] ?? text : "");
 

@@ -4,6 +4,8 @@ pub(super) mod console;
 pub(super) mod devices;
 pub(super) mod events;
 pub(super) mod footage;
+pub(super) mod gaps;
+pub(super) mod pauses;
 pub(super) mod streams;
 pub(super) mod system;
 pub(super) mod upkeep;

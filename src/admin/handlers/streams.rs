@@ -6,7 +6,7 @@ use crate::{
         call::Call,
         failure::Failure,
         paging::page,
-        views::{StreamView, TranscodeView},
+        views::{PauseView, StreamView, TranscodeView},
     },
     camera,
     model::StreamKey,
@@ -25,15 +25,25 @@ pub(in crate::admin) async fn list(api: Arc<Api>, call: Call) -> Result<Response
 }
 
 pub(in crate::admin) async fn one(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
-    let key: StreamKey =
-        call.argument("key").parse().map_err(|e: crate::model::key::BadKey| Failure::not_found(e.to_string()))?;
-    let snapshot = api.deps.cameras.watch().borrow().clone();
+    let (key, snapshot) = key_of(&api, &call)?;
     let stream = snapshot.streams.iter().find(|s| s.key == key);
-    let stream = stream.ok_or_else(|| Failure::not_found(none_such(&key, &snapshot)))?;
+    let stream = stream.ok_or_else(|| none_such(&key, &snapshot))?;
     json(&view(&api, &snapshot, stream))
 }
 
-fn none_such(key: &StreamKey, snapshot: &camera::Snapshot) -> String {
+/// The key of the path, and the streams that are.
+pub(super) fn key_of(api: &Api, call: &Call) -> Result<(StreamKey, Arc<camera::Snapshot>), Failure> {
+    let key = call.argument("key").parse();
+    let key = key.map_err(|e: crate::model::key::BadKey| Failure::not_found(e.to_string()))?;
+    Ok((key, api.deps.cameras.watch().borrow().clone()))
+}
+
+/// There is no such stream.
+pub(super) fn none_such(key: &StreamKey, snapshot: &camera::Snapshot) -> Failure {
+    Failure::not_found(there_is(key, snapshot))
+}
+
+fn there_is(key: &StreamKey, snapshot: &camera::Snapshot) -> String {
     let all: Vec<String> = snapshot.streams.iter().map(|s| s.key.to_string()).collect();
     let named = all.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
     match all.len() {
@@ -56,6 +66,7 @@ fn view(api: &Api, snapshot: &camera::Snapshot, stream: &camera::StreamView) -> 
         state: stream.state,
         reason: stream.reason.clone().or(recording.reason).or(reason),
         recording: recording.recording,
+        pause: api.deps.recorder.pauses().get(&key).cloned().map(PauseView::of),
         name: channel.and_then(|c| c.name.clone()),
         codec: shown.map(|(codec, ..)| codec).or(stream.codec),
         width: shown.map(|(_, width, _)| width).or(stream.width),

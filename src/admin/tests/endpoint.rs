@@ -60,6 +60,16 @@ fn transcoder(hub: &Hub, clock: &Clock, events: &Events, metrics: &Metrics) -> t
     transcode::build(transcode::Config::default(), deps).0
 }
 
+/// Footage below a directory, none of which is deleted.
+fn footage(dir: &std::path::Path) -> archive::Config {
+    archive::Config {
+        dir: dir.join("recordings"),
+        retain_bytes: None,
+        defaults: archive::Limits { retain_days: None, min_free: archive::MinFree::Bytes(0) },
+        devices: Default::default(),
+    }
+}
+
 async fn house(token: Option<&str>) -> House {
     let dir = tempfile::tempdir().unwrap();
     let (clock, metrics, group, hub) = (Clock::real(), Metrics::default(), TaskGroup::new(), Hub::default());
@@ -67,12 +77,7 @@ async fn house(token: Option<&str>) -> House {
     let (events, events_task) = events::build(store.clone(), clock.clone(), &metrics).unwrap();
     group.spawn("events", events_task.run(group.stop_token()));
     let disk = Disk::real(1);
-    let config = archive::Config {
-        dir: dir.path().join("recordings"),
-        retain_bytes: None,
-        defaults: archive::Limits { retain_days: None, min_free: archive::MinFree::Bytes(0) },
-        devices: Default::default(),
-    };
+    let config = footage(dir.path());
     let deps = archive::Deps {
         store: store.clone(),
         disk: disk.clone(),
@@ -104,8 +109,9 @@ async fn house(token: Option<&str>) -> House {
         clock: clock.clone(),
         events: events.clone(),
         metrics: metrics.clone(),
+        store: store.clone(),
     };
-    let (recorder, recorder_task) = recorder::build(config, deps);
+    let (recorder, recorder_task) = recorder::build(config, deps).unwrap();
     group.spawn("recorder", recorder_task.run(group.stop_token()));
     let (phase, phases) = watch::channel(Phase::Ready);
     let reload_works = Arc::new(AtomicBool::new(true));
@@ -204,9 +210,9 @@ async fn what_is_not_there_says_so() {
     let kind = |problem: &Value| problem["type"].as_str().unwrap().to_owned();
     for (method, path, status, slug) in [
         (Method::GET, "/api/v1/nothing", 404, "not-found"),
-        (Method::GET, "/api/v1/gaps", 501, "not-built"),
         (Method::PUT, "/api/v1/services/web/instances/a", 501, "not-built"),
-        (Method::POST, "/api/v1/streams/nvr1/3/main/pause", 501, "not-built"),
+        (Method::POST, "/api/v1/streams/nvr1/3/main/pause", 404, "not-found"),
+        (Method::GET, "/api/v1/gaps?stream=nvr1", 400, "bad-parameter"),
         (Method::DELETE, "/api/v1/devices/nvr1", 501, "not-built"),
         (Method::GET, "/vod/abc/index.m3u8", 501, "not-built"),
         (Method::POST, "/media/nvr1/1/main/whep", 501, "not-built"),

@@ -74,7 +74,7 @@ fn one(scope: &Scope<'_>, id: Option<DeviceId>, origin: &Origin<'_>, defaults: &
         scope.value("transport", Transport::Tcp, |n| as_choice(n, &[("tcp", Transport::Tcp), ("udp", Transport::Udp)]));
     let enabled = scope.value("enabled", true, as_flag);
     let transcode = transcode::of_device(scope);
-    let recording = scope.section("recording", |s| recording::of_device(s, defaults));
+    let (recording, per_channel) = scope.section("recording", |s| recording::of_device(s, defaults, &channels));
     let Address { host, port: http_port, https } = address?;
     if fingerprint.is_some() && !https {
         scope.fault("tls_fingerprint", "is that of an https address; write address = \"https://…\", or remove it");
@@ -94,6 +94,7 @@ fn one(scope: &Scope<'_>, id: Option<DeviceId>, origin: &Origin<'_>, defaults: &
         transcode,
         enabled,
         recording,
+        per_channel,
     })
 }
 

@@ -1,4 +1,5 @@
-//! `[recording]`, and `[device.recording]`, which changes it for one device.
+//! `[recording]`; `[device.recording]`, which changes it for one device; `per_channel` in that, which changes it for one
+//! channel.
 
 use super::{Origin, duration, unbuilt};
 use crate::{
@@ -9,9 +10,10 @@ use crate::{
         reader::{Scope, as_flag, as_integer, as_size, as_text, clip, within},
         tree::{Node, Value},
     },
-    recorder::Sync,
+    model::key::CHANNEL_MAX,
+    recorder::{Schedule, Sync},
 };
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// Shorter files than this cost more index than footage; longer ones are lost whole when one is damaged.
 const SEGMENT: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(3_600);
@@ -34,6 +36,7 @@ pub(super) fn global(scope: &Scope<'_>, origin: &Origin<'_>) -> (Recording, Opti
         fragment: FRAGMENT_DEFAULT,
         sync: Sync::Every(SYNC_DEFAULT),
         audio: true,
+        schedule: None,
         retain_days: RETAIN_DAYS_DEFAULT,
         retain_bytes: 0,
         min_free: MIN_FREE_DEFAULT,
@@ -43,9 +46,39 @@ pub(super) fn global(scope: &Scope<'_>, origin: &Origin<'_>) -> (Recording, Opti
 }
 
 /// `[device.recording]`: what it does not say is as in `all`, save that `retain_bytes` of all is no limit of one.
-pub(super) fn of_device(scope: &Scope<'_>, all: &Recording) -> Recording {
-    unbuilt::device_recording(scope);
-    changed(scope, &Recording { retain_bytes: 0, ..all.clone() })
+/// And what it changes for single channels, of those that are `taken`; empty: all.
+pub(super) fn of_device(scope: &Scope<'_>, all: &Recording, taken: &[u32]) -> (Recording, BTreeMap<u32, Recording>) {
+    scope.misplaced("dir", "all footage lies in one directory; set it in [recording]");
+    let device = changed(scope, &Recording { retain_bytes: 0, ..all.clone() });
+    let base = Recording { retain_bytes: 0, ..device.clone() };
+    let channels = scope.entries("per_channel", |name, scope| {
+        scope.misplaced("dir", "all footage lies in one directory; set it in [recording]");
+        scope.misplaced(
+            "min_free",
+            "room on the disk is kept for whole devices; set it in [device.recording] or [recording]",
+        );
+        scope.misplaced("per_channel", "a channel has no channels; remove it");
+        let settings = changed(scope, &base);
+        match name.parse::<u32>() {
+            Ok(channel) if !(1..=CHANNEL_MAX).contains(&channel) || channel.to_string() != name => {
+                scope.fault("", format!("`{}` is no channel; channels are numbered from 1", clip(name)));
+                None
+            }
+            Err(_) => {
+                scope.fault(
+                    "",
+                    format!("`{}` is no channel; write its number, per_channel = {{ 3 = {{ … }} }}", clip(name)),
+                );
+                None
+            }
+            Ok(channel) if !taken.is_empty() && !taken.contains(&channel) => {
+                scope.fault("", format!("channel {channel} is not among `channels` of this device; add it there"));
+                None
+            }
+            Ok(channel) => Some((channel, settings)),
+        }
+    });
+    (device, channels.into_iter().flatten().collect())
 }
 
 fn changed(scope: &Scope<'_>, base: &Recording) -> Recording {
@@ -56,6 +89,7 @@ fn changed(scope: &Scope<'_>, base: &Recording) -> Recording {
         fragment: duration(scope, "fragment", base.fragment, &FRAGMENT),
         sync: scope.value("sync", base.sync, sync),
         audio: scope.value("audio", base.audio, as_flag),
+        schedule: scope.value("schedule", base.schedule.clone(), schedule),
         retain_days: scope.value("retain_days", base.retain_days, retain_days),
         retain_bytes: scope.value("retain_bytes", base.retain_bytes, as_size),
         min_free: scope.value("min_free", base.min_free, min_free),
@@ -69,6 +103,15 @@ fn changed(scope: &Scope<'_>, base: &Recording) -> Recording {
         );
     }
     changed
+}
+
+/// Empty: always.
+fn schedule(node: &Node) -> Result<Option<Schedule>, String> {
+    let text = as_text(node)?;
+    match text.trim().is_empty() {
+        true => Ok(None),
+        false => Schedule::parse(&text).map(Some).map_err(|e| e.to_string()),
+    }
 }
 
 fn retain_days(node: &Node) -> Result<u32, String> {

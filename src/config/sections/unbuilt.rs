@@ -53,13 +53,6 @@ pub(super) fn device(scope: &Scope<'_>) {
 /// `[recording]` and `[device.recording]`
 pub(super) fn recording(scope: &Scope<'_>) {
     scope.not_built("mode", Text("video"));
-    scope.not_built("schedule", Text(""));
-}
-
-/// `[device.recording]`
-pub(super) fn device_recording(scope: &Scope<'_>) {
-    scope.not_built("dir", Text(""));
-    scope.not_built("per_channel", Empty);
 }
 
 /// `[playback]`
