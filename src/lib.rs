@@ -9,6 +9,8 @@ pub mod cli;
 pub mod config;
 pub mod disk;
 pub mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hikvision;
 pub mod live;
 pub mod media;

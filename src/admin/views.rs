@@ -95,7 +95,9 @@ pub(super) struct StreamView {
     pub reconnects: u64,
     /// Packets of pictures and sound that the network lost, or the camera never sent.
     pub packets_lost: u64,
-    /// How far the camera's clock is ahead of ours; null where the camera does not say.
+    /// How far the camera's clock is ahead of ours, by its last RTCP sender report less the network's delay. Footage bears
+    /// our time whatever it is. Null where the camera sends no reports, and while the stream does not run: a device's own
+    /// clock as ISAPI tells it has whole seconds, and a recorder's is not that of its cameras.
     pub clock_skew_ms: Option<i64>,
     /// Who takes its frames now; the recorder is one of them.
     pub readers: usize,

@@ -12,6 +12,8 @@
 mod ageing;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod gaps;
 mod growing;
 mod handle;

@@ -14,6 +14,8 @@ mod device;
 mod error;
 mod failure;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 mod intake;
 mod lockout;

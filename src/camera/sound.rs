@@ -197,7 +197,7 @@ fn aac_format(stream: &Described) -> Option<AudioFormat> {
 }
 
 /// The control values of tracks that go the other way, from us to a loudspeaker: ONVIF marks them `sendonly`.
-fn back_channels(sdp: &[u8]) -> Vec<String> {
+pub(super) fn back_channels(sdp: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(sdp);
     let mut found = Vec::new();
     for section in text.split("\nm=").skip(1) {

@@ -11,6 +11,8 @@ mod answers;
 mod auth;
 mod client;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod gateway;
 mod json;
 mod status;

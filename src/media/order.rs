@@ -24,9 +24,11 @@ pub fn reordering(codec: VideoCodec, sample_entry: &[u8]) -> Reordering {
     let Some(sets) = avc::parameter_sets(sample_entry) else { return Reordering::Never };
     let found = match codec {
         VideoCodec::Mjpeg => Some(false),
-        VideoCodec::H264 => avc::nals(&sets).find(|n| n[0] & 0x1f == 7).and_then(|sps| h264(&unescape(sps.get(1..)?))),
+        VideoCodec::H264 => {
+            avc::nals(&sets).find(|n| head(n) & 0x1f == 7).and_then(|sps| h264(&unescape(sps.get(1..)?)))
+        }
         VideoCodec::H265 => {
-            avc::nals(&sets).find(|n| n[0] >> 1 & 0x3f == 33).and_then(|sps| h265(&unescape(sps.get(2..)?)))
+            avc::nals(&sets).find(|n| head(n) >> 1 & 0x3f == 33).and_then(|sps| h265(&unescape(sps.get(2..)?)))
         }
     };
     match (found, codec) {
@@ -35,6 +37,11 @@ pub fn reordering(codec: VideoCodec, sample_entry: &[u8]) -> Reordering {
         (_, VideoCodec::H265) => Reordering::Allowed,
         (_, _) => Reordering::ByPicture,
     }
+}
+
+/// The first byte of a NAL unit; 0, which is no kind that is looked for, of an empty one.
+fn head(nal: &[u8]) -> u8 {
+    nal.first().copied().unwrap_or(0)
 }
 
 /// Whether a sample of H.264 has a slice that may refer to pictures shown later.
