@@ -3,11 +3,8 @@
 mod architecture;
 mod clock;
 mod crash;
-<<<<<<< HEAD
-mod gaps;
-=======
 mod fuzz;
->>>>>>> b703e94 (fuzz: feed every parser of our own with anything)
+mod gaps;
 mod harness;
 mod logins;
 mod main_job;
