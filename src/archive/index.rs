@@ -417,3 +417,34 @@ fn stream_prefix(stream: &StreamKey) -> Vec<u8> {
     key.push(0);
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        archive::fixture::{Bench, noon, stream},
+        base::Clock,
+        disk::Faults,
+        media::fixture::{Options, clip},
+    };
+
+    #[tokio::test]
+    async fn a_table_that_the_version_before_wrote_is_read_and_goes_with_its_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let bench = Bench::start(dir.path(), Faults::new(), Clock::simulated(noon()));
+        bench.archive.recover().await.unwrap();
+        let cam = stream("cam/1/main");
+        let row = bench
+            .lay(&cam, &clip(Options { seconds: 2, audio_rate: 0, ..Options::default() }).frames(1, noon()), 0, 25)
+            .await;
+        let index = bench.archive.index();
+        let (at, table) = (key(&cam, row.start), index.table(&cam, row.start).unwrap().unwrap());
+        let old = Batch::new().delete(&TABLES, &at).put(&TABLES_OLD, &at, &OldTable::of(table.clone())).unwrap();
+        index.commit(old).await.unwrap();
+        assert_eq!(index.table(&cam, row.start).unwrap(), Some(table));
+        let drop = Change::Drop { stream: cam.clone(), start: row.start };
+        let (gone, _) = index.stage(Usage::new(), [&drop]).unwrap();
+        index.commit(gone).await.unwrap();
+        assert_eq!(index.table(&cam, row.start).unwrap(), None);
+    }
+}

@@ -41,6 +41,20 @@ impl From<OldSamples> for TrackSamples {
 }
 
 #[cfg(test)]
+impl OldTable {
+    /// As the version before would have written it.
+    pub(super) fn of(table: SampleTable) -> Self {
+        let SampleTable { init_bytes, video_entry, audio_entry, width, height, audio_timescale, video, audio } = table;
+        let old = |track: TrackSamples| {
+            let TrackSamples { first_ticks, sizes, durations, keys, chunks, .. } = track;
+            OldSamples { first_ticks, sizes, durations, keys, chunks }
+        };
+        let (video, audio) = (old(video), old(audio));
+        Self { init_bytes, video_entry, audio_entry, width, height, audio_timescale, video, audio }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
