@@ -1,6 +1,6 @@
 //! The rings of all streams by their keys, and the word that is left beside them.
 
-use super::{Hold, Publisher, Reader, Roster, ring::Ring};
+use super::{Hold, Publisher, Reader, Roster, budget::Budget, ring::Ring};
 use crate::{
     base::lanes::{Hurry, Lanes, Seat},
     model::{DeviceId, StreamKey},
@@ -21,6 +21,7 @@ struct Shared {
     rosters: watch::Sender<Arc<BTreeMap<DeviceId, Roster>>>,
     holds: Mutex<BTreeMap<StreamKey, Hold>>,
     lanes: Lanes,
+    budget: Arc<Budget>,
     seats: Mutex<BTreeMap<StreamKey, Weak<Seat>>>,
 }
 
@@ -34,10 +35,20 @@ impl Default for Hub {
 impl Hub {
     /// Streams are spread over these threads.
     pub fn new(lanes: Lanes) -> Self {
+        Self::within(lanes, Budget::default())
+    }
+
+    pub(super) fn within(lanes: Lanes, budget: Budget) -> Self {
+        let budget = Arc::new(budget);
         let (names, _) = watch::channel(Arc::default());
         let (rosters, _) = watch::channel(Arc::default());
         let (rings, holds, seats) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Shared { rings, names, rosters, holds, lanes, seats }))
+        Self(Arc::new(Shared { rings, names, rosters, holds, lanes, budget, seats }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.0.budget.held()
     }
 
     /// The stream's place on a thread: whoever has work with each of its frames does it there, so that a frame goes
@@ -55,7 +66,7 @@ impl Hub {
 
     /// Opens the stream for publishing. Readers of an earlier publisher of the same key are ended.
     pub fn publisher(&self, key: &StreamKey) -> Publisher {
-        let ring = Arc::new(Ring::default());
+        let ring = Arc::new(Ring::new(self.0.budget.clone()));
         ring.set_hold(self.holds(|holds| holds.get(key).cloned()));
         let replaced = self.rings(|rings| rings.insert(key.clone(), ring.clone()));
         if let Some(old) = replaced {

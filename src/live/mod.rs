@@ -5,16 +5,18 @@
 //!
 //! ```text
 //! camera ── Publisher::publish ──► ring of one stream ──► Reader::next ── recorder, players
-//!                                  (bounded in frames and bytes; a frame goes once all readers have it)
+//!                                  (bounded in frames and bytes, and all rings together; a frame goes once all readers have it)
 //!        ── absent, roster ──►       why nothing comes, and what should
 //!        ◄── demand ──               whether it is wanted at all: `Hub::hold`, and who reads
 //! ```
 
 mod absence;
+mod budget;
 mod hub;
 mod ring;
 
 pub use absence::{Absence, Hold, Roster};
+pub use budget::ALL_RINGS_BYTES_MAX;
 pub use hub::Hub;
 pub use ring::{Delivery, Publisher, RING_BYTES_MAX, RING_FRAMES_MAX, Reader};
 

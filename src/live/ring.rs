@@ -1,6 +1,6 @@
 //! The ring of one stream.
 
-use super::{Absence, Hold};
+use super::{Absence, Hold, budget::Budget};
 use crate::{
     base::lanes::Hurry,
     model::{Frame, GapCause, TrackKind},
@@ -40,7 +40,6 @@ enum Item {
     Break(Arc<str>),
 }
 
-#[derive(Default)]
 pub(super) struct Ring {
     state: Mutex<State>,
     wake: Notify,
@@ -49,7 +48,6 @@ pub(super) struct Ring {
     demand: watch::Sender<Option<Hold>>,
 }
 
-#[derive(Default)]
 struct State {
     items: VecDeque<Item>,
     bytes: usize,
@@ -62,6 +60,14 @@ struct State {
     hold: Option<Hold>,
     /// Readers were told why no frames come.
     absent: bool,
+    /// What all rings hold.
+    budget: Arc<Budget>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.budget.leave(self.bytes);
+    }
 }
 
 /// The one writer of a stream. Dropping it ends the stream for all readers, once they have read what is left.
@@ -84,6 +90,26 @@ pub struct Reader {
 }
 
 impl Ring {
+    pub(super) fn new(budget: Arc<Budget>) -> Self {
+        budget.enter();
+        Self {
+            state: Mutex::new(State {
+                items: VecDeque::new(),
+                bytes: 0,
+                first: 0,
+                readers: BTreeMap::new(),
+                next_reader: 0,
+                ended: false,
+                hold: None,
+                absent: false,
+                budget,
+            }),
+            wake: Notify::default(),
+            absence: watch::Sender::default(),
+            demand: watch::Sender::default(),
+        }
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -123,6 +149,7 @@ impl Ring {
             }
             let returned = matches!(item, Item::Frame(_)) && std::mem::take(&mut s.absent);
             s.bytes += item.bytes();
+            s.budget.take(item.bytes());
             s.items.push_back(item);
             s.trim();
             returned
@@ -151,9 +178,12 @@ impl State {
     /// Drops what every reader has, and the oldest over the limits.
     fn trim(&mut self) {
         let needed_from = self.readers.values().copied().min().unwrap_or_else(|| self.end_number());
-        while self.first < needed_from || self.items.len() > RING_FRAMES_MAX || self.bytes > RING_BYTES_MAX {
+        // What all together may not hold is given back as far as it is more than a share: never the newest frame.
+        let over = |s: &Self| s.bytes > RING_BYTES_MAX || (s.items.len() > 1 && s.bytes > s.budget.allowance());
+        while self.first < needed_from || self.items.len() > RING_FRAMES_MAX || over(self) {
             let Some(item) = self.items.pop_front() else { break };
             self.bytes -= item.bytes();
+            self.budget.give(item.bytes());
             self.first += 1;
         }
     }
@@ -310,6 +340,7 @@ impl State {
         if *next < self.first {
             self.first = *next;
             self.bytes += frame.data.len();
+            self.budget.take(frame.data.len());
             self.items.push_front(Item::Frame(frame));
         }
     }

@@ -192,3 +192,30 @@ async fn a_stream_keeps_its_seat_while_anybody_holds_it_and_a_viewer_is_a_reader
     publisher.publish(frame(0, true, 1));
     assert_eq!((drain(&mut viewer), hub.readers(&key())), (vec![0], 1));
 }
+
+#[test]
+fn all_streams_together_hold_no_more_than_their_budget_and_each_still_gets_its_share() {
+    const LIMIT: usize = 80_000;
+    let hub = Hub::within(Default::default(), budget::Budget::of(LIMIT));
+    let streams: Vec<_> = (1..=8).map(|n| format!("nvr1/{n}/main").parse().unwrap()).collect();
+    let publishers: Vec<_> = streams.iter().map(|s| hub.publisher(s)).collect();
+    let mut readers: Vec<_> = streams.iter().map(|s| hub.reader(s).unwrap()).collect();
+    // One alone may hold more than its share, as long as there is room.
+    for n in 0..50 {
+        publishers[0].publish(frame(n, n % 5 == 0, 1000));
+    }
+    assert_eq!(hub.held(), 50_000);
+    for n in 50..200 {
+        publishers.iter().for_each(|p| p.publish(frame(n, n % 5 == 0, 1000)));
+        assert!(hub.held() <= LIMIT + 1000 * publishers.len(), "{} bytes are held", hub.held());
+    }
+    for reader in &mut readers {
+        let got = drain(reader);
+        assert!(got.len() >= 5 && got.contains(&199), "{got:?}");
+        assert!(got.iter().filter(|n| **n >= 0).collect::<Vec<_>>().windows(2).all(|w| *w[1] == w[0] + 1), "{got:?}");
+    }
+    assert_eq!(hub.held(), 0);
+    publishers[0].publish(frame(200, true, 1000));
+    drop((publishers, readers));
+    assert_eq!(hub.held(), 0, "what a ring held goes with it");
+}
