@@ -40,6 +40,8 @@ pub(super) struct Api {
     pub backups: Arc<Semaphore>,
     /// One permit: a reindex reads every file.
     pub reindexes: Arc<Semaphore>,
+    /// One permit: so does a verification.
+    pub verifies: Arc<Semaphore>,
 }
 
 impl Api {
@@ -79,6 +81,7 @@ impl Endpoint {
                 event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
                 backups: Arc::new(Semaphore::new(1)),
                 reindexes: Arc::new(Semaphore::new(1)),
+                verifies: Arc::new(Semaphore::new(1)),
                 config,
                 deps,
             }),

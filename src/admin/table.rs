@@ -59,6 +59,13 @@ const KIND: Parameter = Parameter {
     schema: |_| json_schema!({ "type": "string" }),
 };
 
+const DEEP: Parameter = Parameter {
+    name: "deep",
+    required: false,
+    summary: "`true`: read every byte and compare checksums, too",
+    schema: |_| json_schema!({ "type": "boolean", "default": false }),
+};
+
 const ANY_STREAM: Parameter = Parameter {
     required: false,
     summary: "Whose footage: <device>/<channel>/<main|sub>; without it, that of every stream that has some",
@@ -285,6 +292,15 @@ pub(super) const ROUTES: &[Route] = &[
         access: Operator,
         answer: schema!(views::ReindexView),
         run: run!(footage::reindex),
+    },
+    Route {
+        method: Method::POST,
+        pattern: "/api/v1/verify",
+        summary: "Compare the index with the files of footage; changes nothing",
+        query: Some(&[DEEP]),
+        access: Operator,
+        answer: schema!(views::VerifyView),
+        run: run!(footage::verify),
     },
     Route {
         method: Method::GET,

@@ -307,6 +307,23 @@ impl SegmentView {
     }
 }
 
+/// `POST /api/v1/verify`
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct VerifyView {
+    /// Nothing is wrong.
+    pub sound: bool,
+    /// What to do; null where nothing is wrong.
+    pub advice: Option<&'static str>,
+    #[serde(flatten)]
+    pub report: archive::Report,
+}
+
+impl VerifyView {
+    pub(super) fn of(report: archive::Report) -> Self {
+        Self { sound: report.faults() == 0, advice: report.advice(), report }
+    }
+}
+
 /// `POST /api/v1/reindex`
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ReindexView {

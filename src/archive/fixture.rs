@@ -10,7 +10,7 @@ use crate::{
         write::{FragmentTrack, Sample, empty_table, fragment, init},
     },
     model::{Frame, Range, Segment, StreamKey, TrackKind},
-    store::{Options, Store},
+    store::{self, Options, Store},
 };
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -38,8 +38,18 @@ impl Bench {
 
     /// The same with a store on a disk that may be faulty, too.
     pub(crate) fn start_on(dir: &Path, faults: Faults, clock: Clock, of_store: &Disk) -> Self {
+        Self::try_start_on(dir, faults, clock, of_store).unwrap()
+    }
+
+    /// The same, where even the store may not open.
+    pub(crate) fn try_start_on(
+        dir: &Path,
+        faults: Faults,
+        clock: Clock,
+        of_store: &Disk,
+    ) -> Result<Self, store::Error> {
         let metrics = Metrics::default();
-        let store = Store::open(&dir.join("store"), Options::default(), &of_store.files(), &metrics).unwrap();
+        let store = Store::open(&dir.join("store"), Options::default(), &of_store.files(), &metrics)?;
         let disk = Disk::faulty(4, faults);
         let (events, events_task) = events::build(store.clone(), clock.clone(), &metrics).unwrap();
         let deps = Deps {
@@ -54,7 +64,7 @@ impl Bench {
         let group = TaskGroup::new();
         group.spawn("archive", task.run(group.stop_token()));
         group.spawn("events", events_task.run(group.stop_token()));
-        Self { archive, store, disk, group, metrics, events }
+        Ok(Self { archive, store, disk, group, metrics, events })
     }
 
     /// An archive in `dir`, recovered.

@@ -13,6 +13,7 @@ use super::{
     reindex::{self, Progress, Summary},
     sweep,
     tables::Tables,
+    verify::{self, Report, Thorough, VerifyProgress},
 };
 use crate::{
     base::{Clock, Kind, Wall, metrics::Gauge},
@@ -142,6 +143,11 @@ impl Archive {
         self.0.tables.clear();
         self.0.repair.poke();
         Ok(summary)
+    }
+
+    /// Compares rows and files both ways; changes nothing. It may run beside recording.
+    pub async fn verify(&self, thorough: Thorough, progress: impl FnMut(VerifyProgress)) -> Result<Report, Error> {
+        verify::verify(self, thorough, progress).await
     }
 
     /// Computes the checksums that are still missing; the task does so in the background. Answers how many it made.

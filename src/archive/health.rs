@@ -237,7 +237,7 @@ fn look(files: &Files, dir: &Path, known: Option<&str>, write: bool) -> Result<S
 }
 
 /// Opens the directory, if it is the known one. Before one is known, any will do. Blocks.
-fn enter(files: &Files, dir: &Path, known: Option<&str>) -> Result<Anchor, Error> {
+pub(super) fn enter(files: &Files, dir: &Path, known: Option<&str>) -> Result<Anchor, Error> {
     let away = || Error::Away { dir: dir.to_owned() };
     let anchor = files.anchor(dir).map_err(|e| match e.kind() {
         crate::base::Kind::NotFound => away(),

@@ -209,6 +209,11 @@ impl Index {
         Ok(self.of_millisecond(stream, name.start_ms)?.into_iter().find(|s| s.name_suffix == name.suffix))
     }
 
+    /// Whether a row still waits for its checksum.
+    pub fn is_unhashed(&self, stream: &StreamKey, start: Wall) -> Result<bool, Error> {
+        Ok(self.store.get(&MARKS, &key(stream, start))? == Some(Mark::Unhashed))
+    }
+
     /// Rows for which something is still to be done.
     pub fn marked(&self, mark: Mark, limit: usize) -> Result<Vec<Segment>, Error> {
         let mut found = Vec::new();

@@ -10,6 +10,7 @@
 //! ```
 
 mod ageing;
+mod check;
 mod config;
 mod error;
 #[doc(hidden)]
@@ -31,9 +32,12 @@ mod scan;
 mod sweep;
 mod tables;
 mod task;
+mod verify;
 mod walk;
 
+pub use check::Fault;
 pub use config::{ChannelLimits, Config, DeviceLimits, Limits, MinFree};
+pub use config::{Config, DeviceLimits, Limits, MinFree};
 pub use error::Error;
 pub use gaps::Gaps;
 pub use handle::Archive;
@@ -45,6 +49,7 @@ pub use recover::Recovered;
 pub use reindex::{Progress, Summary};
 pub use sweep::Swept;
 pub use task::{ArchiveTask, Deps, build};
+pub use verify::{Finding, Report, Thorough, VerifyProgress};
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -157,7 +157,10 @@ async fn look(archive: &Archive, stream: &StreamKey, name: Name) -> Result<Outco
         if files.len_of(&path)?.is_none() {
             return Ok(Outcome::Nothing);
         }
-        let (segment, table) = match scan::read(files, &dir, &stream, name, Torn::Leave)? {
+        // A file that is closed does not grow any more: what is torn behind it goes.
+        let closed = index.named(&stream, name)?.is_some_and(|row| row.closed);
+        let torn = if closed { Torn::Cut } else { Torn::Leave };
+        let (segment, table) = match scan::read(files, &dir, &stream, name, torn)? {
             Read::Segment(segment, table, _) => (*segment, table),
             Read::Empty => return Ok(Outcome::Nothing),
             Read::Damaged(what) => return Ok(Outcome::Damaged(path, what)),

@@ -5,10 +5,10 @@ use super::{
     Archive, Error,
     handle::Phase,
     index::{Change, Mark},
-    layout::Name,
-    scan,
+    layout::{self, Name},
+    scan::{self, Read, Torn},
 };
-use crate::base::Kind;
+use crate::{base::Kind, disk::Files, media::fmp4::read::Tail, model::Segment};
 use tokio_util::sync::CancellationToken;
 
 /// Checksums that are taken up at once; each reads a whole file.
@@ -45,20 +45,58 @@ pub(super) async fn hash_pending(archive: &Archive, stopped: impl Fn() -> bool) 
             if stopped() {
                 return Ok(hashed);
             }
-            let name = Name { start_ms: segment.start.millis(), suffix: segment.name_suffix };
-            let path = scan::path_of(archive.dir(), &segment.stream, name);
-            let bytes = segment.bytes;
-            let change = match archive.disk().run(move |files| scan::hash(files, &path, bytes)).await? {
-                Ok(sha256) => Change::Hashed { segment, sha256 },
+            let (entered, row) = (archive.clone(), segment.clone());
+            let settled = archive.disk().run(move |files| settle(&entered, files, row)).await?;
+            let change = match settled {
+                Ok(change) => change,
+                // What ails the whole disk passes; it is tried again then.
+                Err(error) if archive.health().borrow().trouble.is_some() => return Err(error),
                 // A file that cannot be read must not hold up the others for ever; its row says that it has no sum.
                 Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Storage) => {
                     tracing::warn!(%error, "a checksum could not be computed");
                     Change::Unmark { stream: segment.stream, start: segment.start }
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             };
             hashed += 1;
             archive.apply_changes(vec![change]).await?;
         }
     }
+}
+
+/// Sums up a file that was closed. Where its last write or sync failed, it may not end where its row says; what lies
+/// behind was never listed and goes. Blocks.
+fn settle(archive: &Archive, files: &Files, row: Segment) -> Result<Change, Error> {
+    let dir = archive.enter(files)?;
+    let name = Name { start_ms: layout::nameable(row.start).millis(), suffix: row.name_suffix };
+    let (stream, start) = (row.stream.clone(), row.start);
+    let path = scan::path_of(archive.dir(), &stream, name);
+    let Some(len) = dir.len_of(&layout::path(&stream, start, row.name_suffix))? else {
+        return Ok(Change::Drop { stream, start });
+    };
+    let torn = if len < row.bytes { Torn::Cut } else { Torn::Leave };
+    let read = if len == row.bytes { None } else { Some(scan::read(files, archive.dir(), &stream, name, torn)?) };
+    match read {
+        // Something else than we write; it is not known to be worthless.
+        None | Some(Read::Segment(_, _, Tail::Foreign)) => {}
+        Some(Read::Segment(segment, table, _)) if len < row.bytes => {
+            tracing::warn!(path = %path.display(), "a file has lost its end; its row says what is left");
+            return Ok(Change::Put { segment: *segment, table: Some(table), mark: Some(Mark::Unhashed) });
+        }
+        Some(Read::Segment(..)) => {
+            let mut file = files.open_append(&path)?;
+            file.truncate(row.bytes)?;
+            file.sync_data()?;
+        }
+        Some(Read::Empty) => {
+            files.remove_file(&path)?;
+            return Ok(Change::Drop { stream, start });
+        }
+        Some(Read::Damaged(what)) => {
+            tracing::warn!(path = %path.display(), what, "a file is not what its row says");
+            return Ok(Change::Unmark { stream, start });
+        }
+    }
+    let sha256 = scan::hash(files, &path, row.bytes)?;
+    Ok(Change::Hashed { segment: row, sha256 })
 }

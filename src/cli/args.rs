@@ -53,12 +53,8 @@ pub(super) enum Command {
     Services(Admin),
     /// Queued jobs (not built yet)
     Jobs(Admin),
-    /// Check footage against the index (not built yet)
-    Verify {
-        /// Read every file in full
-        #[arg(long)]
-        deep: bool,
-    },
+    /// Compare the index with the files of footage; changes nothing
+    Verify(Verify),
     /// Make an Argon2id string of a password (not built yet)
     HashPassword,
 }
@@ -114,6 +110,16 @@ pub(super) struct Recordings {
     /// To this time, written alike; or now
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(super) to: Option<String>,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    pub(super) admin: Admin,
+    /// Read every byte: the structure of each file, its sample table, its checksum
+    #[arg(long)]
+    pub(super) deep: bool,
 }
 
 /// `export`

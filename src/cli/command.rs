@@ -5,7 +5,7 @@ use super::{
     args::{Cli, Command, Demo},
     care, check,
     daemon::{Daemon, config_path},
-    export, reindex, show, simulate,
+    export, reindex, show, simulate, verify,
 };
 use crate::{
     app::{self, DemoOptions},
@@ -47,6 +47,7 @@ fn dispatch(command: Command, env: &Env, out: &mut Out) -> Result<(), Error> {
         Command::Recordings(args) => one_thread(show::recordings(&Daemon::of(&args.admin, env)?, &args, out)),
         Command::Export(args) => one_thread(export::export(&Daemon::of(&args.admin, env)?, &args, out)),
         Command::Reindex(args) => one_thread(reindex::reindex(&args, env, out)),
+        Command::Verify(args) => one_thread(verify::verify(&args, env, out)),
         Command::Backup(args) => one_thread(care::backup(&args, env, out)),
         Command::Restore(args) => care::restore(&args, env, out),
         Command::Run(args) => Ok(app::run(&config_path(&args, env), env.clone())?),
@@ -57,7 +58,6 @@ fn dispatch(command: Command, env: &Env, out: &mut Out) -> Result<(), Error> {
         }
         Command::Services(_) => Err(Error::NotBuilt("services")),
         Command::Jobs(_) => Err(Error::NotBuilt("jobs")),
-        Command::Verify { .. } => Err(Error::NotBuilt("verify")),
         Command::HashPassword => Err(Error::NotBuilt("hash-password")),
     }
 }

@@ -86,6 +86,14 @@ pub enum Error {
     /// The simulator could not be started.
     #[error(transparent)]
     Simulator(#[from] sim::Error),
+    /// Index and files differ.
+    #[error("{faults} of footage's rows or files are not as they should be; {advice}")]
+    Unsound {
+        /// How many.
+        faults: u64,
+        /// What to do.
+        advice: String,
+    },
     /// There is nothing to work on.
     #[error("{0}")]
     Nothing(String),
@@ -114,6 +122,7 @@ impl Error {
             Self::Store(e) => e.kind(),
             Self::Archive(e) => e.kind(),
             Self::Simulator(e) => e.kind(),
+            Self::Unsound { .. } => Kind::Storage,
             Self::Nothing(_) => Kind::NotFound,
             Self::Output(_) | Self::Start(_) => Kind::Storage,
             Self::Interrupted(_) => Kind::Stopped,

@@ -19,6 +19,7 @@ mod save;
 mod show;
 mod simulate;
 mod table;
+mod verify;
 mod when;
 
 #[cfg(test)]

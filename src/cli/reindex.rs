@@ -9,7 +9,7 @@ use super::{
     save::unless_interrupted,
 };
 use crate::{
-    archive::{self, Progress, Summary},
+    archive::{self, Archive, Progress, Summary},
     base::{Clock, Metrics, TaskGroup},
     config::{Config, Env},
     disk::Disk,
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// Files are scanned by so many at once; more would only make a disk seek.
 const DISK_THREADS: usize = 4;
 /// What was begun at the end is given this long.
-const STOP: Duration = Duration::from_secs(30);
+pub(super) const STOP: Duration = Duration::from_secs(30);
 
 /// `skyvis reindex`
 pub(super) async fn reindex(args: &args::Admin, env: &Env, out: &mut Out) -> Result<(), Error> {
@@ -52,7 +52,8 @@ async fn by_daemon(args: &args::Admin, env: &Env) -> Result<Value, Error> {
     unless_interrupted(daemon.post("/api/v1/reindex"), "the daemon goes on with it").await
 }
 
-async fn offline(config: &Config, store: Store) -> Result<Value, Error> {
+/// The archive of a data directory whose daemon does not run, and its task.
+pub(super) fn offline_archive(config: &Config, store: &Store) -> Result<(Archive, TaskGroup), Error> {
     let (disk, group) = (Disk::real(DISK_THREADS), TaskGroup::new());
     // Nobody reads the events of a process that is about to end.
     let deps = archive::Deps {
@@ -64,17 +65,21 @@ async fn offline(config: &Config, store: Store) -> Result<Value, Error> {
         metrics: Metrics::default(),
     };
     let (archive, task) = archive::build(config.archive(), deps)?;
-    let running = group.spawn("archive", task.run(group.stop_token()));
+    group.spawn("archive", task.run(group.stop_token()));
+    Ok((archive, group))
+}
+
+async fn offline(config: &Config, store: Store) -> Result<Value, Error> {
+    let (archive, group) = offline_archive(config, &store)?;
     let bar = bar();
     let outcome = archive.reindex(|at| show_progress(&bar, at)).await;
     bar.finish_and_clear();
     group.stop(STOP).await;
-    drop(running);
     store.close().await;
     outcome.map(|summary| as_json(&summary)).map_err(Error::from)
 }
 
-fn bar() -> ProgressBar {
+pub(super) fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     match ProgressStyle::with_template("{bar:32} {pos} of {len} files  {msg}") {
         Ok(style) => bar.with_style(style),

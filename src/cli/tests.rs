@@ -97,9 +97,7 @@ fn help_and_version_are_answers_and_a_bad_line_is_a_complaint() {
 
 #[test]
 fn what_is_not_built_says_so() {
-    for line in
-        [&["services"][..], &["jobs"], &["verify", "--deep"], &["hash-password"], &["simulate", "--kind", "gateway"]]
-    {
+    for line in [&["services"][..], &["jobs"], &["hash-password"], &["simulate", "--kind", "gateway"]] {
         let ran = skyvis(line);
         assert_eq!(ran.code, 2, "{line:?}");
         assert!(ran.stderr.contains("is not built yet in this version"), "{}", ran.stderr);
@@ -402,4 +400,52 @@ fn a_lost_index_comes_back_out_of_the_files() {
     );
     let again: serde_json::Value = serde_json::from_str(&skyvis_in(&env, &["reindex", "--json"]).stdout).unwrap();
     assert_eq!((&again["segments"], &again["mended"]), (&1.into(), &0.into()));
+}
+
+#[test]
+fn verify_says_what_is_wrong_in_words_and_by_its_exit_code() {
+    use crate::archive::fixture::{Bench, noon, stream};
+    let dir = tempfile::tempdir().unwrap();
+    let env = data_dir(dir.path(), "127.0.0.1:9");
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mut path = None;
+    one_thread(async {
+        let bench = Bench::open(&data).await;
+        let frames = crate::media::fixture::clip(Default::default()).frames(1, noon());
+        let segment = bench.lay(&stream("cam/1/main"), &frames, 0, 10).await;
+        bench.archive.hash_pending().await?;
+        path = Some(bench.archive.path(&segment));
+        bench.end().await;
+        Ok(())
+    })
+    .unwrap();
+    let sound = skyvis_in(&env, &["verify", "--deep"]);
+    assert_eq!(
+        (sound.code, sound.stdout.as_str()),
+        (0, "1 row and 1 file of 1 stream compared: all is as it should be\n"),
+        "{}",
+        sound.stderr
+    );
+    let path = path.unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(skyvis_in(&env, &["verify"]).code, 0, "the length is right");
+    let flipped = skyvis_in(&env, &["verify", "--deep"]);
+    assert_eq!(flipped.code, 1);
+    assert!(
+        flipped.stdout.contains("checksum") && flipped.stdout.contains(path.to_str().unwrap()),
+        "{}",
+        flipped.stdout
+    );
+    assert!(flipped.stderr.contains("skyvis reindex"), "{}", flipped.stderr);
+    std::fs::remove_file(&path).unwrap();
+    let gone = skyvis_in(&env, &["verify", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&gone.stdout).unwrap();
+    assert_eq!((gone.code, &report["faults"]["no_file"], &report["sound"]), (1, &1.into(), &false.into()));
+    std::fs::rename(data.join("recordings"), data.join("elsewhere")).unwrap();
+    let away = skyvis_in(&env, &["verify"]);
+    assert!(away.code == 1 && away.stderr.contains("mount its disk"), "{}", away.stderr);
 }

@@ -1,12 +1,13 @@
-//! What is recorded: spans, segments, and the index made anew.
+//! What is recorded: spans, segments, the index made anew or compared with the files.
 
 use crate::{
     admin::{
         api::{Api, json},
         call::Call,
         failure::Failure,
-        views::{RecordingsView, ReindexView, SegmentView, SegmentsView, SpanView},
+        views::{RecordingsView, ReindexView, SegmentView, SegmentsView, SpanView, VerifyView},
     },
+    archive::Thorough,
     base::{Kind, Wall},
     model::{
         Range, Segment, Span, StreamKey,
@@ -111,6 +112,19 @@ pub(in crate::admin) async fn reindex(api: Arc<Api>, _: Call) -> Result<Response
         done
     };
     json(&ReindexView::of(api.to_its_end("reindex", work).await??))
+}
+
+pub(in crate::admin) async fn verify(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
+    let deep = call.parsed::<bool>("deep")?.unwrap_or(false);
+    let busy = |_| Failure::of_kind(Kind::Busy, "footage is being verified already; try again when it is done");
+    let permit = api.verifies.clone().try_acquire_owned().map_err(busy)?;
+    let archive = api.deps.archive.clone();
+    let work = async move {
+        let done = archive.verify(Thorough { deep, gentle: true }, |_| {}).await;
+        drop(permit);
+        done
+    };
+    json(&VerifyView::of(api.to_its_end("verify", work).await??))
 }
 
 /// Walks over a stream's segments in order.

@@ -32,6 +32,7 @@ const PROMISED: &[(&str, &str)] = &[
     ("POST", "/api/v1/reload"),
     ("POST", "/api/v1/backup"),
     ("POST", "/api/v1/reindex"),
+    ("POST", "/api/v1/verify"),
     ("GET", "/media/{stream}/vod.mp4"),
     ("GET", "/media/{stream}/vod.m3u8"),
 ];
