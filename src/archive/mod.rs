@@ -37,7 +37,6 @@ mod walk;
 
 pub use check::Fault;
 pub use config::{ChannelLimits, Config, DeviceLimits, Limits, MinFree};
-pub use config::{Config, DeviceLimits, Limits, MinFree};
 pub use error::Error;
 pub use gaps::Gaps;
 pub use handle::Archive;

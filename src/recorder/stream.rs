@@ -464,6 +464,7 @@ impl Recording {
             self.shared.events.emit("recording.resumed", &self.stream, json!({}));
         } else if news && stretched {
             tracing::warn!(stream = %self.stream, "the disk is too slow to be synced as often as asked");
+            self.shared.events.emit("recording.sync_stretched", &self.stream, json!({}));
         }
     }
 
@@ -512,6 +513,8 @@ impl Recording {
         let of_burst = self.last_skip.replace(now).is_some_and(|last| now - last < BURST);
         if !of_burst {
             tracing::warn!(stream = %self.stream, frames, "the disk is too slow: frames were left out");
+            let data = json!({ "frames": frames, "reason": "slow_disk" });
+            self.shared.events.emit("recording.frames_left_out", &self.stream, data);
         }
     }
 

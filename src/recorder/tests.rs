@@ -24,16 +24,16 @@ mod gaps;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn cam() -> StreamKey {
+pub(super) fn cam() -> StreamKey {
     stream("cam/1/main")
 }
 
 /// Eight seconds of pictures and sound, a key frame each second.
-fn frames(session: u64) -> Vec<Frame> {
+pub(super) fn frames(session: u64) -> Vec<Frame> {
     clip(Options::default()).frames(session, noon().plus_micros(session as i64 * 60_000_000))
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings { segment: Duration::from_secs(2), ..Settings::default() }
 }
 
@@ -41,7 +41,7 @@ fn config(settings: Settings) -> Config {
     Config { defaults: settings, devices: BTreeMap::new() }
 }
 
-fn writer(bench: &Bench, settings: &Settings) -> Writer {
+pub(super) fn writer(bench: &Bench, settings: &Settings) -> Writer {
     let tools = Tools {
         stream: cam(),
         archive: bench.archive.clone(),
@@ -54,7 +54,7 @@ fn writer(bench: &Bench, settings: &Settings) -> Writer {
 }
 
 /// As the stream's task does it: after an error the assembler begins anew. Answers how many errors there were.
-async fn feed(writer: &mut Writer, assembler: &mut Assembler, frames: &[Frame]) -> u64 {
+pub(super) async fn feed(writer: &mut Writer, assembler: &mut Assembler, frames: &[Frame]) -> u64 {
     let mut errors = 0;
     for frame in frames {
         for action in assembler.push(frame.clone()) {
@@ -69,7 +69,7 @@ async fn feed(writer: &mut Writer, assembler: &mut Assembler, frames: &[Frame]) 
     errors
 }
 
-async fn end(writer: &mut Writer, assembler: &mut Assembler) -> u64 {
+pub(super) async fn end(writer: &mut Writer, assembler: &mut Assembler) -> u64 {
     let mut errors = 0;
     for action in assembler.finish() {
         errors += u64::from(writer.apply(action).await.is_err());
@@ -83,7 +83,7 @@ fn probed_frames(path: &Path) -> u32 {
     run("ffprobe", &[&args[..], &["-of", "csv=p=0", path]].concat()).trim().parse().unwrap()
 }
 
-fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
+pub(super) fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();

@@ -271,3 +271,6 @@ impl Writer {
         self.tools.counts.sync_interval.set(self.pace.interval().map_or(0.0, |i| i.as_secs_f64()));
     }
 }
+
+#[cfg(test)]
+mod tests;

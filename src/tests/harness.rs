@@ -255,6 +255,34 @@ fn this_program_as_a_daemon() {
     }
 }
 
+/// Holds the command line, each part ended by a unit separator, of a copy of this test program that is to be `skyvis`.
+const BE_SKYVIS: &str = "BE_SKYVIS";
+
+/// A program in `dir` that does what `skyvis` does, for rigs that are given its path.
+pub(super) fn as_skyvis(dir: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let (path, this) = (dir.join("skyvis"), std::env::current_exe().unwrap());
+    let script = format!(
+        "#!/bin/sh\n{BE_SKYVIS}=$(printf '%s\\037' \"$@\")\nexport {BE_SKYVIS}\n\
+         exec '{}' tests::harness::this_program_as_skyvis --exact --nocapture\n",
+        this.display()
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// No test by itself: what [`as_skyvis`] runs.
+#[test]
+fn this_program_as_skyvis() {
+    if let Some(line) = std::env::var_os(BE_SKYVIS) {
+        let line = line.into_string().unwrap();
+        let args = std::iter::once("skyvis").chain(line.split_terminator('\u{1f}')).map(Into::into);
+        let code = crate::cli::run(args, &Env::of_process(), &mut crate::cli::Out::of_process());
+        assert_eq!(code, 0, "skyvis ends with {code}");
+    }
+}
+
 /// All files of a stream, oldest first.
 pub(super) fn files(recordings: &Path, key: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();

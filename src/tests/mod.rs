@@ -3,6 +3,7 @@
 mod architecture;
 mod clock;
 mod crash;
+mod disks;
 mod fuzz;
 mod gaps;
 mod harness;
