@@ -299,6 +299,14 @@ impl Budget {
         self.account.with(|state| state.look_by.is_some())
     }
 
+    /// Somebody looked and saw nobody. Streams of a device that cannot prove itself need not wait for another look.
+    pub(super) fn unseen(&self) {
+        if !self.proves {
+            self.account.with(|state| state.look_by = None);
+            self.account.freed.notify_waiters();
+        }
+    }
+
     /// Somebody looked without logging in: what the device said, where it said something. `None` in it: not locked.
     pub(super) async fn looked(&self, said: Option<Result<(), Option<u64>>>, now: Instant) {
         let changed = self.account.with(|state| {
@@ -359,8 +367,12 @@ impl<'a> Attempt<'a> {
     /// The device took the login.
     pub(super) async fn accepted(self) {
         let (account, tag, door) = (&self.budget.account, self.budget.tag.clone(), self.door);
+        // Over RTSP anybody can take a login; only that it is not locked is known then.
+        let seen = door == Door::Isapi || !self.budget.proves;
         self.settle(|state| {
-            state.look_by = None;
+            if seen {
+                state.look_by = None;
+            }
             state.history.accepted(&tag, door, Instant::now());
             *state.proven(door) = Some(tag);
         });

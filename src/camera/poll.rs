@@ -59,14 +59,14 @@ pub(super) struct Asker<'a> {
 impl Asker<'_> {
     /// Looks, without logging in, whether the account is locked. It also shows whether anybody is there.
     pub(super) async fn look(&self) -> Result<(), Trouble> {
-        let said = match self.client.lock_state().await {
-            // Nobody has looked at the device itself, so that its streams wait on.
-            Err(e @ hikvision::Error::Untrusted(_)) => return Err(nobody(e)),
-            said => said,
+        let lock = match self.client.lock_state().await {
+            Ok(lock) => lock,
+            Err(e) => {
+                self.budget.unseen();
+                return Err(nobody(e));
+            }
         };
-        let lock = said.as_ref().ok().copied().flatten();
         self.budget.looked(lock.map(|l| if l.locked { Err(l.unlock_s) } else { Ok(()) }), Instant::now()).await;
-        said.map_err(nobody)?;
         match self.budget.locked(Instant::now()) {
             Some(locked) => Err(Trouble::Locked(locked)),
             None => Ok(()),
