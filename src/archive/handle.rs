@@ -307,6 +307,7 @@ impl Archive {
     /// Other limits, from now on. The directory is not changed.
     pub fn apply(&self, config: Config) {
         self.0.config.send_replace(Arc::new(config));
+        self.0.ledger.age_anew();
         self.0.retention.poke();
     }
 

@@ -28,6 +28,11 @@ impl Ledger {
         due
     }
 
+    /// Limits have changed: rows are looked at with the next sweep.
+    pub(in crate::archive) fn age_anew(&self) {
+        self.state().aged = None;
+    }
+
     /// Removes rows of a stream that ended before `cutoff`. Answers how many.
     pub(in crate::archive) async fn age_out(
         &self,

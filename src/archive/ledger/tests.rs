@@ -10,6 +10,8 @@ use GapCause::{Connecting, Offline, Paused, Removed, Schedule, StreamError, Unkn
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+mod durable;
+
 const SECOND: i64 = 1_000_000;
 
 fn at(seconds: i64) -> Wall {
