@@ -11,6 +11,7 @@
 
 use crate::base::Wall;
 use std::{
+    collections::VecDeque,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -24,6 +25,9 @@ const SAVE_MICROS: i64 = 600_000_000;
 const TELL_MICROS: i64 = 86_400_000_000;
 /// A clock that is off by less makes no footage too old too soon.
 const OFF_MICROS_MIN: i64 = 600_000_000;
+
+/// Steps that footage may come late for, since it was held until a fragment was full or the disk had time.
+const RECENT_MAX: usize = 16;
 
 /// The furthest time that was reached.
 #[derive(Default)]
@@ -49,12 +53,13 @@ pub struct Moment {
     pub stepped_micros: i64,
 }
 
-#[derive(Clone, Copy)]
 struct State {
     reached: Wall,
     shift_micros: i64,
     stepped_micros: i64,
     at: Instant,
+    /// Shifts from before the last steps.
+    recent: VecDeque<i64>,
     /// What the clock gained while skyvis was off, and nobody knows whether that time passed.
     unseen_micros: i64,
     saved: Option<Saved>,
@@ -96,7 +101,11 @@ impl Ageing {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let state = held.as_mut()?;
         state.go_on(now);
-        (state.shift_micros.abs() >= OFF_MICROS_MIN).then(|| start.plus_micros(state.shift_micros))
+        // What is begun now may bear a time from before a step; it was taken a moment ago all the same.
+        let present = state.target(now.wall);
+        let shifts = state.recent.iter().copied().chain([state.shift_micros]);
+        let shift = shifts.min_by_key(|shift| present.micros_since(start.plus_micros(*shift)).saturating_abs())?;
+        (shift.abs() >= OFF_MICROS_MIN).then(|| start.plus_micros(shift))
     }
 }
 
@@ -108,6 +117,7 @@ impl State {
             shift_micros,
             stepped_micros: now.stepped_micros,
             at: now.at,
+            recent: VecDeque::new(),
             unseen_micros: 0,
             saved,
             told: false,
@@ -132,6 +142,12 @@ impl State {
         self.at = now.at.max(self.at);
         let unstepped = self.target(now.wall.plus_micros(step.saturating_neg()));
         self.reached = advance(self.reached, passed, unstepped);
+        if step != 0 {
+            self.recent.push_back(self.shift_micros);
+            if self.recent.len() > RECENT_MAX {
+                self.recent.pop_front();
+            }
+        }
         // A clock that jumped ahead while skyvis was off, and is put right now, goes back to where it was.
         let taken_back = self.unseen_micros.min(step.saturating_neg().max(0));
         self.unseen_micros -= taken_back;
@@ -189,9 +205,12 @@ mod tests {
             let wrong = moment(begun, 20_001 + step, 1, step);
             assert_eq!(ageing.now(wrong, || None).0, day(20_001));
             assert_eq!(ageing.taken(wrong.wall, wrong), Some(day(20_001)), "it is as old as it is");
+            assert_eq!(ageing.taken(day(20_001), wrong), None, "what was begun before the step comes late");
             let right = moment(begun, 20_002, 2, 0);
             assert_eq!(ageing.now(right, || None).0, day(20_002));
             assert_eq!(ageing.taken(right.wall, right), None);
+            let late = day(20_002 + step);
+            assert_eq!(ageing.taken(late, right), Some(day(20_002)), "and so after the step back");
         }
     }
 
