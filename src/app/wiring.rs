@@ -87,6 +87,7 @@ pub(super) async fn build(
 
     let deps = playback::Deps {
         footage: Arc::new(archive.clone()),
+        hub: hub.clone(),
         disk: disk.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),

@@ -182,6 +182,15 @@ impl Archive {
         self.apply_changes(changes).await
     }
 
+    /// A file is there whole, and durable: listed from now on, and in the index once this answers. Where the index cannot
+    /// take it, it stays listed, and the task tries again.
+    pub async fn added(&self, segment: Segment, table: SampleTable) -> Result<(), Error> {
+        let table = Arc::new(table);
+        self.ledger().begun(&segment);
+        self.growing().hold(segment.clone(), table.clone());
+        self.save_closed(segment, table).await
+    }
+
     /// A file has one more fragment: `segment` as it is now, and the samples that were added.
     pub fn extended(&self, segment: Segment, video: &TrackSamples, audio: &TrackSamples) {
         self.ledger().extended(&segment);

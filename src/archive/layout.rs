@@ -1,13 +1,18 @@
 //! Where a segment's file lies, and back: path ↔ (stream, start, suffix). Pure.
 //!
-//! `<device>/<channel>/<main|sub>/<YYYY>/<MM>/<DD>/<HH>/<YYYYMMDDTHHMMSS.mmmZ[-n]>.mp4`, all of it in UTC, so that
+//! `<device>/<channel>/<main|sub>/<YYYY>/<MM>/<DD>/<HH>/<YYYYMMDDTHHMMSS.mmmZ[-n]>.mp4` (`.jpg` for a picture), all of it in UTC, so that
 //! names sort in time. There is one spelling per segment: what does not format back to itself is not ours.
 
-use crate::{base::Wall, model::StreamKey};
+use crate::{
+    base::Wall,
+    model::{StreamKey, segment::PICTURE},
+};
 use std::path::PathBuf;
 
 /// The end of a segment's name.
 pub const EXTENSION: &str = ".mp4";
+/// The end of a picture's name.
+pub const PICTURE_EXTENSION: &str = ".jpg";
 /// What is added to a segment's name while it has no whole fragment.
 pub const UNFINISHED: &str = ".tmp";
 /// The highest `-n` that is believed.
@@ -21,7 +26,7 @@ const MICROS_MAX: i64 = 253_402_128_000_000_000;
 pub struct Name {
     /// Milliseconds since the epoch.
     pub start_ms: i64,
-    /// The `n` of `-n`, 0 without.
+    /// The `n` of `-n`, 0 without; and [`PICTURE`] where it is one.
     pub suffix: u32,
 }
 
@@ -76,9 +81,10 @@ pub fn file_name(name: Name) -> String {
         t.second(),
         t.millisecond()
     );
-    match name.suffix {
-        0 => format!("{stamp}{EXTENSION}"),
-        n => format!("{stamp}-{n}{EXTENSION}"),
+    let extension = if name.suffix & PICTURE != 0 { PICTURE_EXTENSION } else { EXTENSION };
+    match name.suffix & !PICTURE {
+        0 => format!("{stamp}{extension}"),
+        n => format!("{stamp}-{n}{extension}"),
     }
 }
 
@@ -92,14 +98,17 @@ pub fn classify(hour: Hour, text: &str) -> Entry {
 }
 
 fn parse_name(hour: Hour, text: &str) -> Option<Name> {
-    let stem = text.strip_suffix(EXTENSION)?;
+    let (stem, kind) = match text.strip_suffix(EXTENSION) {
+        Some(stem) => (stem, 0),
+        None => (text.strip_suffix(PICTURE_EXTENSION)?, PICTURE),
+    };
     let (stamp, suffix) = match stem.split_once('-') {
         None => (stem, 0),
         Some((stamp, n)) => (stamp, n.parse().ok().filter(|n| (1..=SUFFIX_MAX).contains(n))?),
     };
     let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.3fZ", stamp).ok()?;
     let start = Wall::from(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
-    let name = Name { start_ms: start.millis(), suffix };
+    let name = Name { start_ms: start.millis(), suffix: suffix | kind };
     (Hour::of(start) == hour && file_name(name) == text).then_some(name)
 }
 
@@ -163,6 +172,9 @@ mod tests {
         assert_eq!(classify(hour, "20261121T083000.500Z.mp4"), Entry::Segment(good));
         assert_eq!(classify(hour, "20261121T083000.500Z-7.mp4"), Entry::Segment(Name { suffix: 7, ..good }));
         assert_eq!(classify(hour, "20261121T083000.500Z.mp4.tmp"), Entry::Unfinished);
+        assert_eq!(classify(hour, "20261121T083000.500Z.jpg"), Entry::Segment(Name { suffix: PICTURE, ..good }));
+        assert_eq!(classify(hour, "20261121T083000.500Z-7.jpg"), Entry::Segment(Name { suffix: PICTURE | 7, ..good }));
+        assert_eq!(classify(hour, "20261121T083000.500Z.jpg.tmp"), Entry::Unfinished);
         for name in [
             "",
             ".mp4",
@@ -215,7 +227,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_start_has_one_path_that_reads_back(micros in 0i64..=MICROS_MAX, suffix in 0u32..=SUFFIX_MAX) {
+        fn every_start_has_one_path_that_reads_back(
+            micros in 0i64..=MICROS_MAX, suffix in 0u32..=SUFFIX_MAX, picture: bool,
+        ) {
+            let suffix = if picture { suffix | PICTURE } else { suffix };
             let start = Wall::from_micros(micros);
             let path = path(&stream(), start, suffix);
             let parts: Vec<&str> = path.iter().map(|p| p.to_str().unwrap()).collect();

@@ -6,8 +6,11 @@ use super::{
 };
 use crate::{
     disk::{self, Files},
-    media::fmp4::read::{ScanError, Scanned, Tail, scan},
-    model::{SampleTable, Segment, StreamKey},
+    media::{
+        fmp4::read::{ScanError, Scanned, Tail, scan},
+        jpeg::{self, Mark},
+    },
+    model::{SampleTable, Segment, StreamKey, segment::PICTURE},
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -19,6 +22,9 @@ use std::{
 const HASH_READ_BYTES: usize = 1 << 20;
 /// Header boxes lie close together; one read of so many bytes saves most of the small ones.
 const SCAN_READ_BYTES: usize = 4096;
+
+/// Cameras may pad a picture with zeros; its end is looked for within so many bytes.
+const PADDING_BYTES_MAX: usize = 64;
 
 /// What a file turned out to be.
 #[derive(Debug)]
@@ -48,6 +54,9 @@ pub fn path_of(dir: &Path, stream: &StreamKey, name: Name) -> PathBuf {
 /// Reads a file by its headers. Failures of the disk are errors; what is wrong with the file is an answer.
 pub fn read(files: &Files, dir: &Path, stream: &StreamKey, name: Name, torn: Torn) -> Result<Read, Error> {
     let path = path_of(dir, stream, name);
+    if name.suffix & PICTURE != 0 {
+        return read_picture(files, &path, stream, name);
+    }
     let scanned = match scan_file(files, &path) {
         Ok(scanned) => scanned,
         Err(ScanError::Read(e)) => return Err(e.into()),
@@ -69,6 +78,40 @@ pub fn read(files: &Files, dir: &Path, stream: &StreamKey, name: Name, torn: Tor
     }
     let segment = row_of(&scanned, name.suffix);
     Ok(Read::Segment(Box::new(segment), Arc::new(scanned.table), scanned.tail))
+}
+
+/// A picture is written whole before it has its name, so there is no torn one to cut.
+fn read_picture(files: &Files, path: &Path, stream: &StreamKey, name: Name) -> Result<Read, Error> {
+    let file = files.open_read(path)?;
+    let len = file.len()?;
+    let (mut begin, mut end) = (vec![0; jpeg::MARK_WITHIN_BYTES], vec![0; PADDING_BYTES_MAX]);
+    let read = file.read_at(0, &mut begin)?;
+    let read_end = file.read_at(len.saturating_sub(PADDING_BYTES_MAX as u64), &mut end)?;
+    let mark = match jpeg::read_mark(&begin[..read]) {
+        _ if len == 0 => return Ok(Read::Empty),
+        Ok(mark) => mark,
+        Err(error) => return Ok(Read::Damaged(error.to_string())),
+    };
+    let Mark { origin, ticks, .. } = &mark;
+    if origin.stream != *stream || layout::nameable(origin.start).millis() != name.start_ms {
+        return Ok(Read::Damaged(format!("it says that it is {} of {}", origin.stream, origin.start)));
+    }
+    let Some(bytes) = u32::try_from(len).ok().filter(|_| jpeg::is_whole(&end[..read_end])) else {
+        return Ok(Read::Damaged("the picture is cut off".into()));
+    };
+    let segment = Segment {
+        stream: origin.stream.clone(),
+        start: origin.start,
+        duration_ticks: u64::from(*ticks),
+        bytes: len,
+        frames: 1,
+        session: origin.session,
+        index: origin.index,
+        name_suffix: name.suffix,
+        closed: true,
+        sha256: None,
+    };
+    Ok(Read::Segment(Box::new(segment), Arc::new(jpeg::table(&mark, bytes)), Tail::None))
 }
 
 /// SHA-256 of the first `bytes` of a file.

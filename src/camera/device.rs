@@ -52,7 +52,7 @@ pub(super) struct Device {
     config: DeviceConfig,
     shared: Arc<Shared>,
     meters: Meters,
-    client: Client,
+    client: Arc<Client>,
     /// The timings that the client was made for.
     made_for: Timings,
     tracker: Tracker,
@@ -120,7 +120,7 @@ impl Device {
         let one = (config.kind == DeviceKind::Camera && config.channels.is_empty()).then_some(&1);
         let channels = config.channels.iter().chain(one).map(|id| (*id, Channel::new(shown.since))).collect();
         Self {
-            client: client(&config, made_for),
+            client: shared.set_client(client(&config, made_for)),
             streams: Streams::new(&config, shared.clone(), meters.clone(), group),
             made_for,
             config,
@@ -184,7 +184,7 @@ impl Device {
     async fn poll(&mut self) -> Result<Option<States>, Trouble> {
         let timings = *self.shared.timings.borrow();
         if timings.timeout != self.made_for.timeout {
-            self.client = client(&self.config, timings);
+            self.client = self.shared.set_client(client(&self.config, timings));
             self.made_for = timings;
         }
         let asker = Asker { kind: self.config.kind, client: &self.client, budget: &self.shared.budget };

@@ -30,6 +30,7 @@ mod snapshot;
 mod sound;
 mod stamps;
 mod stats;
+mod still;
 mod stream;
 mod streams;
 mod supervise;

@@ -126,7 +126,7 @@ impl Asker<'_> {
     }
 
     /// One request at the budget's cost. The inner error is an answer without what was asked for.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         request: impl AsyncFnOnce(&Client) -> Result<T, hikvision::Error>,
     ) -> Result<Result<T, hikvision::Error>, Trouble> {

@@ -6,16 +6,18 @@ use super::{
     budget::Budget,
     failure::{Failure, FailureKind},
     session,
+    still::StreamStills,
 };
 use crate::{
     base::{Backoff, Clock, metrics::Counter},
-    live::{Absence, Hub, Publisher},
+    hikvision::Client,
+    live::{Absence, Hold, Hub, Publisher},
     model::{GapCause, Profile, StreamKey, StreamState},
 };
 use retina::client::{Credentials, SessionGroup};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -81,6 +83,8 @@ pub(super) struct Shared {
     /// Wakes the poll: something happened that it should look into.
     pub wake: Notify,
     pub timings: watch::Receiver<Timings>,
+    /// Who asks the device, once there is one.
+    client: Mutex<Option<Arc<Client>>>,
     /// When the last frame of any stream came, in milliseconds since `began`; 0: never.
     last_frame_ms: AtomicU64,
     began: Instant,
@@ -92,6 +96,7 @@ impl Shared {
             board,
             hub,
             transcoded: (Hub::default(), Vec::new()),
+            client: Mutex::default(),
             budget,
             sessions: Arc::default(),
             wake: Notify::new(),
@@ -99,6 +104,18 @@ impl Shared {
             last_frame_ms: AtomicU64::new(0),
             began: Instant::now(),
         }
+    }
+
+    /// Who asks the device from now on.
+    pub(super) fn set_client(&self, client: Client) -> Arc<Client> {
+        let client = Arc::new(client);
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        client
+    }
+
+    /// Who asks the device.
+    pub(super) fn client(&self) -> Option<Arc<Client>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Some streams go to `sources` instead, where they are transcoded.
@@ -163,13 +180,25 @@ impl Stream {
         // Opened before the first session, so that who records is there for the first frame.
         let publisher = self.shared.publisher(&self.key);
         let mut demand = publisher.demand();
+        let _stills = self.offer_stills(&gate, &demand);
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         let mut told = None;
         loop {
             let now = gate.borrow_and_update().clone();
             let held = demand.borrow_and_update().clone();
             let wait = match now {
-                _ if held.is_some() => {
+                // Pictures say how it is.
+                Gate::Open { .. } if held.as_ref().is_some_and(Hold::is_for_pictures) => {
+                    backoff.reset();
+                    self.show(|view| {
+                        (view.fps, view.bitrate) = (0.0, 0);
+                        if view.state != StreamState::Running {
+                            (view.state, view.reason) = (StreamState::Connecting, None);
+                        }
+                    });
+                    None
+                }
+                _ if held.as_ref().is_some_and(|hold| !hold.is_for_pictures()) => {
                     backoff.reset();
                     self.show_idle(StreamState::Paused, held.map(|hold| hold.reason.to_string()));
                     None
@@ -219,6 +248,18 @@ impl Stream {
                 () = sleep(wait) => {}
             }
         }
+    }
+
+    /// Pictures of it can be asked for, for as long as the answer is kept.
+    fn offer_stills(&self, gate: &watch::Receiver<Gate>, demand: &watch::Receiver<Option<Hold>>) -> Offer {
+        let stills = StreamStills {
+            key: self.key.clone(),
+            shared: self.shared.clone(),
+            gate: gate.clone(),
+            demand: demand.clone(),
+        };
+        self.shared.hub.set_stills(&self.key, Some(Arc::new(stills)));
+        Offer { hub: self.shared.hub.clone(), key: self.key.clone() }
     }
 
     /// Shows a failure and says how long to wait.
@@ -339,6 +380,18 @@ impl Stream {
     /// The clock that the room goes by.
     pub(super) fn clock(&self) -> &Clock {
         self.shared.board.clock()
+    }
+}
+
+/// Takes back what was offered, when it is dropped.
+struct Offer {
+    hub: Hub,
+    key: StreamKey,
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        self.hub.set_stills(&self.key, None);
     }
 }
 

@@ -104,6 +104,7 @@ impl Recording {
     fn settings(&self) -> recorder::Settings {
         recorder::Settings {
             enabled: self.enabled,
+            mode: self.mode,
             segment: self.segment,
             fragment: self.fragment,
             sync: self.sync,

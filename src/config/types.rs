@@ -5,7 +5,7 @@ use crate::{
     base::Secret,
     camera::{DeviceKind, Transport},
     model::{DeviceId, Profile, Trust},
-    recorder::{Schedule, Sync},
+    recorder::{Mode, Schedule, Sync},
     transcode,
 };
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -139,6 +139,8 @@ pub struct Device {
 pub struct Recording {
     /// Whether streams are recorded.
     pub enabled: bool,
+    /// `mode`: all frames, or one picture a segment.
+    pub mode: Mode,
     /// A file is cut at the first key frame after this.
     pub segment: Duration,
     /// The most that a crash may cost.

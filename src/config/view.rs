@@ -9,7 +9,7 @@ use crate::{
     },
     camera::{DeviceKind, Transport},
     model::Trust,
-    recorder::Sync,
+    recorder::{Mode, Sync},
     transcode,
 };
 use serde_json::{Map, Value, json};
@@ -147,6 +147,7 @@ fn recording_keys(recording: &Recording) -> Keys {
     };
     vec![
         ("enabled", json!(recording.enabled)),
+        ("mode", json!(if recording.mode == Mode::Image { "image" } else { "video" })),
         ("segment", json!(format_duration(recording.segment))),
         ("fragment", json!(format_duration(recording.fragment))),
         ("sync", json!(sync)),

@@ -5,7 +5,7 @@ use super::{
     answers::{self, ChannelState, Identity, ProxyChannel, StreamInfo, VideoInput},
     auth::{Challenge, Login},
     status::{judge, lock_state_of},
-    xml::Node,
+    xml::{self, Node},
 };
 use crate::{
     base::Secret,
@@ -20,8 +20,12 @@ use std::{
 };
 use tokio::sync::Mutex;
 
-/// The longest answer that is read. 256 channels of three streams are about 1.2 MB.
-pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// The longest answer that is read: a picture of 12 megapixels has 3 MB, 256 channels of three streams are 1.2 MB.
+pub const BODY_BYTES_MAX: usize = 8 << 20;
+/// `statusCode` of a picture that could not be taken just then.
+const STATUS_DEVICE_ERROR: u32 = 3;
+/// `statusCode` of a recorder that has its pictures at another path.
+const STATUS_BAD_CONTENT: u32 = 6;
 /// Channels whose state is asked for one by one, where the device has no list of states.
 const SINGLE_STATES_MAX: usize = 64;
 /// A device on the local net takes a connection at once or not at all; waiting longer only delays the next try.
@@ -139,6 +143,37 @@ impl Client {
             }
         }
         Ok(states)
+    }
+
+    /// What a stream shows now, as a JPEG that has been looked at by nobody. `id` is the stream's: channel × 100 + 1, or
+    /// + 2 for the small one.
+    pub async fn picture(&self, id: u32) -> Result<Bytes, Error> {
+        let path = format!("/ISAPI/Streaming/channels/{id}/picture");
+        match self.try_picture(&path).await? {
+            Ok(jpeg) => Ok(jpeg),
+            // Recorders that have their cameras' pictures elsewhere say that they do not understand.
+            Err((Some(STATUS_BAD_CONTENT), _)) => {
+                let path = format!("/ISAPI/ContentMgmt/StreamingProxy/channels/{id}/picture");
+                self.try_picture(&path).await?.map_err(|(_, error)| error)
+            }
+            // The encoder was busy.
+            Err((Some(STATUS_DEVICE_ERROR), _)) => self.try_picture(&path).await?.map_err(|(_, error)| error),
+            Err((_, error)) => Err(error),
+        }
+    }
+
+    /// The inner error is what the device says instead, with its statusCode: errors come with HTTP 200.
+    async fn try_picture(&self, path: &str) -> Result<Result<Bytes, (Option<u32>, Error)>, Error> {
+        let ask = Ask { method: Method::GET, path, accept: "image/jpeg, */*", body: None };
+        let raw = self.send(&ask).await?;
+        if raw.status.is_success() && raw.body.starts_with(&[0xff, 0xd8]) {
+            return Ok(Ok(raw.body));
+        }
+        let code = xml::parse(&raw.body).ok().and_then(|root| root.number_at(&["statusCode"]));
+        Ok(Err(match judge(path, raw.status.as_u16(), &raw.body) {
+            Err(error) => (code, error),
+            Ok(_) => (code, Error::Nonsense { path: path.into(), detail: "it is no picture".into() }),
+        }))
     }
 
     /// The port of its RTSP, where the device tells.

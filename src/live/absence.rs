@@ -23,6 +23,17 @@ pub struct Hold {
     pub reason: Arc<str>,
 }
 
+/// What a [`Hold`] says of a stream that is recorded as pictures: the camera is asked for those, and sends no frames
+/// unless somebody else reads.
+pub const PICTURES: &str = "image mode";
+
+impl Hold {
+    /// Whether pictures are taken in place of frames.
+    pub fn is_for_pictures(&self) -> bool {
+        &*self.reason == PICTURES
+    }
+}
+
 /// What a device is known to have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {

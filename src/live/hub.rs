@@ -1,6 +1,8 @@
 //! The rings of all streams by their keys, and the word that is left beside them.
 
-use super::{Hold, Publisher, Reader, Roster, budget::Budget, ring::Ring};
+use super::{
+    Decoder, Hold, NoPicture, Picture, Publisher, Reader, Roster, Stills, budget::Budget, ring::Ring, still::Door,
+};
 use crate::{
     base::lanes::{Hurry, Lanes, Seat},
     model::{DeviceId, StreamKey},
@@ -20,6 +22,8 @@ struct Shared {
     names: watch::Sender<Arc<BTreeSet<StreamKey>>>,
     rosters: watch::Sender<Arc<BTreeMap<DeviceId, Roster>>>,
     holds: Mutex<BTreeMap<StreamKey, Hold>>,
+    doors: Mutex<BTreeMap<StreamKey, Arc<Door>>>,
+    decoder: Mutex<Option<Arc<dyn Decoder>>>,
     lanes: Lanes,
     budget: Arc<Budget>,
     seats: Mutex<BTreeMap<StreamKey, Weak<Seat>>>,
@@ -43,7 +47,8 @@ impl Hub {
         let (names, _) = watch::channel(Arc::default());
         let (rosters, _) = watch::channel(Arc::default());
         let (rings, holds, seats) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Shared { rings, names, rosters, holds, lanes, budget, seats }))
+        let (doors, decoder) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared { rings, names, rosters, holds, doors, decoder, lanes, budget, seats }))
     }
 
     #[cfg(test)]
@@ -113,6 +118,34 @@ impl Hub {
         if let Some(ring) = self.rings(|rings| rings.get(key).cloned()) {
             ring.set_hold(hold);
         }
+    }
+
+    /// Who is asked for pictures of a stream; None: nobody any more.
+    pub fn set_stills(&self, key: &StreamKey, stills: Option<Arc<dyn Stills>>) {
+        let mut doors = self.0.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        match stills {
+            Some(stills) => doors.insert(key.clone(), Arc::new(Door::new(stills))),
+            None => doors.remove(key),
+        };
+    }
+
+    /// A picture of what a stream shows now, from the camera. One request at a time for each stream.
+    pub async fn picture(&self, key: &StreamKey) -> Result<Picture, NoPicture> {
+        let door = self.0.doors.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        match door {
+            Some(door) => door.picture().await,
+            None => Err(NoPicture::absent()),
+        }
+    }
+
+    /// Who makes pictures of key frames.
+    pub fn set_decoder(&self, decoder: Arc<dyn Decoder>) {
+        *self.0.decoder.lock().unwrap_or_else(PoisonError::into_inner) = Some(decoder);
+    }
+
+    /// Who makes pictures of key frames, if anybody can.
+    pub fn decoder(&self) -> Option<Arc<dyn Decoder>> {
+        self.0.decoder.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What a device is known to have; None: it is no longer configured.

@@ -8,17 +8,20 @@
 //!                                  (bounded in frames and bytes, and all rings together; a frame goes once all readers have it)
 //!        ── absent, roster ──►       why nothing comes, and what should
 //!        ◄── demand ──               whether it is wanted at all: `Hub::hold`, and who reads
+//!        ◄── picture ──              a still of now: `Hub::picture`, one at a time
 //! ```
 
 mod absence;
 mod budget;
 mod hub;
 mod ring;
+mod still;
 
-pub use absence::{Absence, Hold, Roster};
+pub use absence::{Absence, Hold, PICTURES, Roster};
 pub use budget::ALL_RINGS_BYTES_MAX;
 pub use hub::Hub;
 pub use ring::{Delivery, Publisher, RING_BYTES_MAX, RING_FRAMES_MAX, Reader};
+pub use still::{Decoder, NoPicture, Picture, Stills};
 
 #[cfg(test)]
 mod tests;

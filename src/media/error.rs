@@ -29,6 +29,9 @@ pub enum Error {
     /// What another program wrote into a pipe cannot be read.
     #[error("the piped MP4 cannot be read: {0}")]
     Piped(&'static str),
+    /// Something that is no whole picture, or not one of ours.
+    #[error("not a picture: {0}")]
+    Picture(&'static str),
     /// A parameter set that cannot be used.
     #[error("parameter set: {0}")]
     ParameterSet(&'static str),
@@ -64,7 +67,7 @@ impl Error {
         match self {
             Self::NoFrames => Kind::NotFound,
             Self::Table { .. } | Self::NotOurs { .. } => Kind::Storage,
-            Self::Piped(_) => Kind::Peer,
+            Self::Piped(_) | Self::Picture(_) => Kind::Peer,
             Self::Empty | Self::TooLarge { .. } | Self::Mixed { .. } | Self::ParameterSet(_) => Kind::Invalid,
         }
     }

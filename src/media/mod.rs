@@ -10,6 +10,7 @@ pub mod avc;
 pub mod error;
 pub mod fmp4;
 pub mod hls;
+pub mod jpeg;
 pub mod order;
 pub mod sound;
 pub mod vod;

@@ -4,6 +4,10 @@ use super::{SessionId, StreamKey, frame::VIDEO_TIMESCALE};
 use crate::base::Wall;
 use serde::{Deserialize, Serialize};
 
+/// Set in [`Segment::name_suffix`] where the file is a picture (`.jpg`). The row's shape is older than pictures, and stays
+/// readable both ways.
+pub const PICTURE: u32 = 1 << 31;
+
 /// One recorded file of one stream. What the index keeps, and all of it can be read back from the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
@@ -35,9 +39,16 @@ impl Segment {
         self.start.plus_micros(ticks_to_micros(self.duration_ticks, VIDEO_TIMESCALE))
     }
 
+    /// Whether the file is a picture and not video.
+    pub fn is_picture(&self) -> bool {
+        self.name_suffix & PICTURE != 0
+    }
+
     /// Whether `self` follows `earlier` with nothing missing between.
     pub fn continues(&self, earlier: &Segment) -> bool {
-        self.session == earlier.session && self.index == earlier.index.wrapping_add(1)
+        self.is_picture() == earlier.is_picture()
+            && self.session == earlier.session
+            && self.index == earlier.index.wrapping_add(1)
     }
 }
 

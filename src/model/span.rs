@@ -36,6 +36,8 @@ pub struct Span {
     pub segments: u32,
     /// Where it lies: `local`.
     pub tier: String,
+    /// `video`, or `image` where it is single pictures.
+    pub kind: String,
 }
 
 /// Two segments of different sessions belong to one span where less than this lies between them: a reconnect
@@ -60,6 +62,7 @@ pub fn spans_of<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> Vec<Span
                 bytes: segment.bytes,
                 segments: 1,
                 tier: "local".into(),
+                kind: if segment.is_picture() { "image" } else { "video" }.into(),
             }),
         }
         last = Some(segment);
@@ -69,5 +72,6 @@ pub fn spans_of<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> Vec<Span
 
 /// Whether `next` plays on from `last` with nothing missing between.
 pub fn joins(last: &Segment, next: &Segment) -> bool {
-    next.continues(last) || next.start.micros_since(last.end()).abs() <= JOIN_MICROS_MAX
+    next.continues(last)
+        || next.is_picture() == last.is_picture() && next.start.micros_since(last.end()).abs() <= JOIN_MICROS_MAX
 }

@@ -58,6 +58,22 @@ pub enum Error {
          ffmpeg, or set the camera to H.264"
     )]
     MotionJpeg(StreamKey),
+    /// Pictures and video in one range.
+    #[error(
+        "the range holds single pictures and video, which no file holds together; ask for what is before or after {0}"
+    )]
+    Mixed(Wall),
+    /// HLS of single pictures.
+    #[error(
+        "this range was recorded as single pictures, which HLS cannot carry; fetch vod.mp4?from&to, or snapshot.jpg?at"
+    )]
+    PicturesOnly,
+    /// A picture of a moment that was recorded as video.
+    #[error("{0} was recorded as video, and this version makes no picture of it; fetch vod.mp4?from&to")]
+    VideoOnly(Wall),
+    /// The camera gave no picture.
+    #[error("the camera gave no picture: {0}")]
+    NoPicture(String),
     /// A part of a playlist whose file is gone.
     #[error("this part of the footage is gone")]
     Gone,
@@ -103,6 +119,8 @@ impl Error {
             Self::NoSuchPath(_) | Self::NotBuilt(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => {
                 Kind::NotFound
             }
+            Self::Mixed(_) | Self::PicturesOnly | Self::VideoOnly(_) => Kind::Invalid,
+            Self::NoPicture(_) => Kind::Peer,
             Self::Denied | Self::NoToken => Kind::Denied,
             Self::Media(e) => e.kind(),
             Self::Disk(e) => e.kind(),
@@ -133,6 +151,10 @@ impl Error {
             }
             Self::Missing(_) | Self::Bad { .. } => say(StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter"),
             Self::Backwards(_) => say(StatusCode::BAD_REQUEST, "bad-range", "Bad range of time"),
+            Self::Mixed(_) => say(StatusCode::BAD_REQUEST, "mixed-range", "Pictures and video in one range"),
+            Self::PicturesOnly => say(StatusCode::CONFLICT, "pictures-only", "Recorded as pictures"),
+            Self::VideoOnly(_) => say(StatusCode::CONFLICT, "video-only", "Recorded as video"),
+            Self::NoPicture(_) => say(StatusCode::SERVICE_UNAVAILABLE, "no-picture", "No picture"),
             Self::TooLong(_) | Self::Media(media::Error::TooLarge { .. }) => {
                 say(StatusCode::BAD_REQUEST, "range-too-long", "Range too long")
             }

@@ -6,12 +6,13 @@ use super::{
     plan::Planner,
     query,
     route::{self, Route},
-    send::{self, Content, IMMUTABLE, REVALIDATE},
+    send::{self, Content, IMMUTABLE, NOW, REVALIDATE},
     token,
 };
 use crate::{
     base::{Kind, Wall},
     disk::Disk,
+    live::Hub,
     model::{Range, StreamKey},
     serve::{BoxFuture, Handler, Request, Response},
 };
@@ -19,22 +20,24 @@ use http::Method;
 use std::sync::{PoisonError, RwLock};
 
 const MP4: &str = "video/mp4";
+const JPEG: &str = "image/jpeg";
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 
 /// Serves footage: `/media/<device>/<channel>/<main|sub>/vod.mp4`, `…/vod.m3u8` and what that names under `…/hls/`.
 pub struct Playback {
     config: RwLock<Config>,
     planner: Planner,
+    hub: Hub,
     disk: Disk,
     meters: Meters,
 }
 
 impl Playback {
     pub(super) fn new(config: Config, deps: Deps) -> Self {
-        let Deps { footage, disk, clock, metrics } = deps;
+        let Deps { footage, hub, disk, clock, metrics } = deps;
         let meters = Meters::new(&metrics);
         let planner = Planner::new(footage, disk.clone(), clock, meters.clone());
-        Self { config: RwLock::new(config), planner, disk, meters }
+        Self { config: RwLock::new(config), planner, hub, disk, meters }
     }
 
     /// Takes a new config; requests from now on follow it.
@@ -47,6 +50,7 @@ impl Playback {
         match route {
             Route::Mp4 => self.mp4(request, &stream).await,
             Route::Playlist => self.playlist(request, &stream).await,
+            Route::Snapshot => self.snapshot(request, &stream).await,
             Route::Init { hash, segment } => {
                 let bytes = hls::init(&self.planner, &stream, &hash, segment).await?;
                 let content = content(MP4, IMMUTABLE, hash);
@@ -80,6 +84,18 @@ impl Playback {
         Ok(send::plan(request, plan, &content, &self.disk, &self.meters))
     }
 
+    /// The recorded picture of a moment, or one of now from the camera.
+    async fn snapshot(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
+        let Some(at) = query::optional_moment(request, "at")? else {
+            let picture = self.hub.picture(stream).await.map_err(|none| Error::NoPicture(none.to_string()))?;
+            let content = content(JPEG, NOW, format!("{}", picture.taken.micros()));
+            return Ok(send::bytes(request, &picture.data, &content, &self.meters));
+        };
+        let plan = self.planner.picture(stream, at).await?;
+        let content = content(JPEG, REVALIDATE, plan.layout.tag.clone());
+        Ok(send::plan(request, plan, &content, &self.disk, &self.meters))
+    }
+
     async fn playlist(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
         let from = query::moment(request, "from")?;
         let token = token::in_query(request);
@@ -105,7 +121,7 @@ impl Handler for Playback {
                 }
                 Err(error) => {
                     self.meters.count(error.outcome());
-                    if !matches!(error.kind(), Kind::Invalid | Kind::NotFound | Kind::Denied) {
+                    if !matches!(error.kind(), Kind::Invalid | Kind::NotFound | Kind::Denied | Kind::Peer) {
                         tracing::error!(path = request.path(), %error, "footage could not be served");
                     }
                     error.response()

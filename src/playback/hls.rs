@@ -11,7 +11,7 @@ use crate::{
         self, hls,
         vod::{self, Cut, PartRange},
     },
-    model::{Range, StreamKey},
+    model::{Range, Segment, StreamKey},
 };
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -41,6 +41,7 @@ pub(super) async fn whole(
     token: Option<&Secret>,
 ) -> Result<Text, Error> {
     let segments = planner.segments(stream, range).await?;
+    no_pictures(&segments)?;
     let begun = planner.clock.now();
     let sources = planner.sources(segments).await?;
     playable(stream, &sources)?;
@@ -68,6 +69,7 @@ pub(super) async fn growing(
         Err(Error::NoFootage { .. }) if !ended => Vec::new(),
         segments => segments?,
     };
+    no_pictures(&segments)?;
     let begun = planner.clock.now();
     let sources = planner.sources(segments).await?;
     playable(stream, &sources)?;
@@ -79,6 +81,10 @@ pub(super) async fn growing(
     let text = render(&sources, &parts, from, !ended, token);
     planner.meters.plan_seconds.observe(begun.elapsed().as_secs_f64());
     Ok(text)
+}
+
+fn no_pictures(segments: &[Segment]) -> Result<(), Error> {
+    if segments.iter().any(Segment::is_picture) { Err(Error::PicturesOnly) } else { Ok(()) }
 }
 
 fn render(sources: &[vod::Source], parts: &[vod::Part], from: Wall, growing: bool, token: Option<&Secret>) -> Text {

@@ -27,6 +27,7 @@ pub use handler::Playback;
 
 use crate::base::{Clock, Metrics, Secret};
 use crate::disk::Disk;
+use crate::live::Hub;
 use std::sync::Arc;
 
 /// What playback is told.
@@ -40,6 +41,8 @@ pub struct Config {
 pub struct Deps {
     /// The archive.
     pub footage: Arc<dyn Footage>,
+    /// Who is asked for a picture of now.
+    pub hub: Hub,
     /// Reads the files.
     pub disk: Disk,
     /// Says when now is.

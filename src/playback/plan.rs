@@ -61,6 +61,7 @@ impl Planner {
     /// `range` as one MP4.
     pub(super) async fn mp4(&self, stream: &StreamKey, range: Range) -> Result<Arc<Plan>, Error> {
         let segments = self.segments(stream, range).await?;
+        let range = whole_pictures(&segments, range)?;
         let fingerprint = fingerprint(&segments, range);
         if let Some(plan) = self.cache.get(stream, range, fingerprint) {
             return Ok(plan);
@@ -83,6 +84,18 @@ impl Planner {
         let plan = Arc::new(Plan { layout, paths });
         self.cache.put(stream, range, fingerprint, &plan);
         Ok(plan)
+    }
+
+    /// The picture that stands at a moment, as a file of its own.
+    pub(super) async fn picture(&self, stream: &StreamKey, at: Wall) -> Result<Arc<Plan>, Error> {
+        // Moments are told in milliseconds: a picture that begins within this one is meant.
+        let range = Range { from: at, to: at.plus_micros(1000) };
+        let segments = self.segments(stream, range).await?;
+        let Some(segment) = segments.iter().rfind(|s| s.is_picture()) else { return Err(Error::VideoOnly(at)) };
+        let slice = vod::Slice { source: 0, offset: 0, len: segment.bytes };
+        let tag = format!("{}-{}", segment.start.micros(), segment.bytes);
+        let layout = Layout::new(bytes::Bytes::new(), vec![slice], tag);
+        Ok(Arc::new(Plan { layout, paths: vec![self.footage.path(segment)] }))
     }
 
     /// The segments in a range; an error where there are none or too many.
@@ -165,6 +178,19 @@ impl Planner {
             before.is_some() || after.is_some() || !self.footage.segments(stream, Range::ALL, 1).await?.is_empty();
         let stream = stream.clone();
         Ok(if any { Error::NoFootage { stream, range, before, after } } else { Error::NoSuchStream(stream) })
+    }
+}
+
+/// A picture stands from when it was taken: a range that begins within one begins with it.
+fn whole_pictures(segments: &[Segment], range: Range) -> Result<Range, Error> {
+    let pictures = segments.iter().filter(|s| s.is_picture()).count();
+    match segments.first() {
+        Some(first) if pictures == segments.len() => Ok(Range { from: first.start.min(range.from), ..range }),
+        Some(first) if pictures > 0 => {
+            let other = segments.iter().find(|s| s.is_picture() != first.is_picture());
+            Err(Error::Mixed(other.map_or(first.start, |s| s.start)))
+        }
+        _ => Ok(range),
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) enum Route {
     Mp4,
     /// `…/vod.m3u8`
     Playlist,
+    /// `…/snapshot.jpg[?at=…]`
+    Snapshot,
     /// `…/hls/init-<hash>.mp4?file=<segment's start>`
     Init { hash: String, segment: Wall },
     /// `…/hls/<segment's start>_<video samples>_<audio samples>.m4s?t=<decoding time>`
@@ -23,7 +25,7 @@ pub(super) enum Route {
 }
 
 /// Paths under `/media/{stream}/` that other versions have.
-const NOT_BUILT: [&str; 4] = ["live.m3u8", "live.ws", "whep", "snapshot.jpg"];
+const NOT_BUILT: [&str; 3] = ["live.m3u8", "live.ws", "whep"];
 
 /// Whether a request is for footage at all; the listener for players has nothing else.
 pub(super) fn is_media(request: &Request) -> Result<(), Error> {
@@ -46,6 +48,7 @@ pub(super) fn parse(request: &Request) -> Result<(StreamKey, Route), Error> {
     let route = match tail[..] {
         ["vod.mp4"] => Some(Route::Mp4),
         ["vod.m3u8"] => Some(Route::Playlist),
+        ["snapshot.jpg"] => Some(Route::Snapshot),
         ["hls", name] => init(name, request).or_else(|| part(name, request)),
         [name] if NOT_BUILT.contains(&name) => return Err(Error::NotBuilt(format!("/media/{stream}/{name}"))),
         _ => None,

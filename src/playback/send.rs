@@ -26,6 +26,8 @@ pub(super) struct Content {
 
 /// May change as footage grows or goes: ask again each time.
 pub(super) const REVALIDATE: &str = "private, no-cache";
+/// Another one each time.
+pub(super) const NOW: &str = "private, no-store";
 /// Its address names its content.
 pub(super) const IMMUTABLE: &str = "private, max-age=86400, immutable";
 

@@ -88,7 +88,13 @@ fn world(shelf: &Shelf, token: Option<&str>) -> World {
     let (library, faults, metrics) = (Library::of(shelf), Faults::new(), Metrics::default());
     let clock = Clock::simulated(at(1_000));
     let disk = Disk::faulty(1, faults.clone());
-    let deps = Deps { footage: library.clone(), disk, clock: clock.clone(), metrics: metrics.clone() };
+    let deps = Deps {
+        footage: library.clone(),
+        hub: crate::live::Hub::default(),
+        disk,
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    };
     let playback = build(Config { token: token.map(Secret::new) }, deps);
     World { library, playback, faults, metrics, clock }
 }
@@ -286,7 +292,7 @@ async fn who_may_see_footage() {
     for (path, status) in [("/", 404), ("/favicon.ico", 404), ("/vod/x", 501), ("/media/cam/1/main/live.m3u8", 401)] {
         assert_eq!(ask(&guarded, peer(remote, proxy), path, None).await, status, "{path}");
     }
-    for name in ["live.m3u8", "live.ws", "whep", "snapshot.jpg?at=x"] {
+    for name in ["live.m3u8", "live.ws", "whep"] {
         let path = format!("/media/cam/1/main/{name}");
         assert_eq!(ask(&open, peer(local, admin), &path, None).await, 501, "{path} says that it is not built");
     }
@@ -446,7 +452,10 @@ async fn the_archive_is_played_through_cuts_and_from_the_file_that_grows() {
     bench.lay_open(&stream, &between(75, 200), 1, 12).await;
     let (disk, metrics) = (bench.disk.clone(), Metrics::default());
     let footage = Arc::new(bench.archive.clone());
-    let playback = build(Config::default(), Deps { footage, disk, clock: Clock::real(), metrics });
+    let playback = build(
+        Config::default(),
+        Deps { footage, hub: crate::live::Hub::default(), disk, clock: Clock::real(), metrics },
+    );
     let file = body(playback.handle(request(&mp4(60, 130), &[])).await).await;
     let shown: Vec<Vec<u8>> = read_progressive(&file).0.shown().into_iter().map(|(_, b)| b).collect();
     assert_eq!(shown, (60..130).map(|n| clip.video[n].0.to_vec()).collect::<Vec<_>>());

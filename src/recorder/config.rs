@@ -28,11 +28,23 @@ pub struct DeviceSettings {
     pub enabled: bool,
 }
 
+/// What is recorded of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// All frames.
+    #[default]
+    Video,
+    /// One JPEG a `segment`.
+    Image,
+}
+
 /// How a stream is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Whether it is.
     pub enabled: bool,
+    /// As video, or as single pictures.
+    pub mode: Mode,
     /// A file is cut at the first key frame after so long.
     pub segment: Duration,
     /// So much media at most waits in memory before it is written.
@@ -80,6 +92,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             enabled: true,
+            mode: Mode::Video,
             segment: Duration::from_secs(30),
             fragment: Duration::from_millis(500),
             sync: Sync::Every(Duration::from_millis(500)),

@@ -4,9 +4,10 @@ use super::{
     Config, Error, Pause, Pauses,
     expect::Known,
     metrics::Counts,
+    mode,
     pauses::PauseBook,
     status::{Board, Statuses},
-    stream::{Orders, Recording, Shared},
+    stream::{Orders, Shared},
 };
 use crate::{
     archive::Archive,
@@ -265,11 +266,11 @@ impl RecorderTask {
     fn start(&self, children: &mut Children, stream: &StreamKey, orders: Orders) {
         let stop = children.group.stop_token().child_token();
         let (sender, orders) = watch::channel(orders);
-        let recording = Recording::new(self.shared.clone(), stream.clone(), orders, self.counts.of(stream));
-        let (seat, token) = (self.shared.hub.seat(stream), stop.clone());
+        let recording = mode::record(self.shared.clone(), stream.clone(), orders, self.counts.of(stream), stop.clone());
+        let seat = self.shared.hub.seat(stream);
         let handle = children.group.on(&seat).spawn("recording", async move {
             let _seat = seat;
-            recording.run(token).await;
+            recording.await;
         });
         children.running.insert(stream.clone(), Child { stop, orders: sender });
         let stream = stream.clone();

@@ -14,6 +14,7 @@
 //! | `POST /channels/{n}/stray?every=N&ms=N` | every so many pictures one is stamped so far away; `every=0` ends it |
 //! | `POST /channels/{n}/rtp-start?timestamp=N` | sessions begin with this RTP timestamp from now on |
 //! | `POST /channels/{n}/resize?width=W&height=H` | the main picture's size changes within the stream |
+//! | `POST /channels/{n}/picture?answers=fine\|proxied\|busy\|broken\|none\|cut` | how it answers to who asks for a picture |
 //! | `POST /channels/{n}/motion?active=true\|false` | an event on the event stream |
 //! | `POST /device/offline`, `…/online` | every connection is closed and new ones are refused; back |
 //! | `POST /device/reboot?ms=N` | away for so long, 3000 by default; lockouts are forgotten |
@@ -26,7 +27,7 @@
 //!
 //! A POST answers with the state after it, an unknown one with 404, a bad value with 400.
 
-use super::{ChannelFault, DeviceFault, Running};
+use super::{ChannelFault, DeviceFault, PictureAnswer, Running};
 use crate::{
     base::Secret,
     serve::{Body, BoxFuture, Handler, Request, Response, problem},
@@ -93,8 +94,21 @@ fn channel_fault(verb: &str, request: &Request) -> Result<ChannelFault, Refusal>
         "stray" => ChannelFault::Stray { every: value(request, "every")?, ms: value(request, "ms")? },
         "rtp-start" => ChannelFault::RtpStart(value(request, "timestamp")?),
         "resize" => ChannelFault::Resize(value(request, "width")?, value(request, "height")?),
+        "picture" => ChannelFault::Picture(picture_answer(&value::<String>(request, "answers")?)?),
         "motion" => ChannelFault::Motion(value(request, "active")?),
         _ => return Err(Refusal::NotFound),
+    })
+}
+
+fn picture_answer(word: &str) -> Result<PictureAnswer, Refusal> {
+    Ok(match word {
+        "fine" => PictureAnswer::Fine,
+        "proxied" => PictureAnswer::Proxied,
+        "busy" => PictureAnswer::Busy,
+        "broken" => PictureAnswer::Broken,
+        "none" => PictureAnswer::None,
+        "cut" => PictureAnswer::Cut,
+        _ => return Err(Refusal::BadValue("answers is fine, proxied, busy, broken, none or cut".to_owned())),
     })
 }
 

@@ -229,15 +229,19 @@ impl Coder {
     }
 }
 
-fn settings(device: &Device, channel: u32, size: (u16, u16)) -> Settings {
-    // Six tints, so that neighbours in a grid of channels look different.
+/// The colour of a channel: six of them, so that neighbours in a grid look different.
+pub(super) fn tint(channel: u32) -> (u8, u8) {
     const TINTS: [(u8, u8); 6] = [(150, 110), (110, 110), (110, 150), (150, 150), (165, 128), (128, 165)];
+    TINTS[channel as usize % TINTS.len()]
+}
+
+fn settings(device: &Device, channel: u32, size: (u16, u16)) -> Settings {
     Settings {
         width_mbs: size.0 / 16,
         height_mbs: size.1 / 16,
         fps: device.options.fps,
         key_every_frames: device.options.key_every_frames(),
-        tint: TINTS[channel as usize % TINTS.len()],
+        tint: tint(channel),
     }
 }
 

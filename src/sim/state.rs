@@ -57,8 +57,27 @@ pub enum ChannelFault {
     RtpStart(u32),
     /// The main picture's size changes within the running stream; H.264 only. Each side a multiple of 32.
     Resize(u16, u16),
+    /// How the channel answers to who asks for a picture.
+    Picture(PictureAnswer),
     /// Motion begins or ends: an event on ISAPI's event stream.
     Motion(bool),
+}
+
+/// How a channel answers to who asks for a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PictureAnswer {
+    /// With one.
+    Fine,
+    /// At the usual path with HTTP 200 and statusCode 6, badXmlContent; with a picture at the proxy's.
+    Proxied,
+    /// Every first of two requests with HTTP 200 and statusCode 3, deviceError.
+    Busy,
+    /// Every request so.
+    Broken,
+    /// With 403: this model has no pictures.
+    None,
+    /// With the first half of one.
+    Cut,
 }
 
 /// A fault of the whole device, or the end of one.
@@ -120,6 +139,7 @@ pub(super) struct ChannelState {
     pub lose_every: u64,
     pub clock: Clockwork,
     pub size: (u16, u16),
+    pub picture: PictureAnswer,
 }
 
 impl ChannelState {
@@ -153,6 +173,8 @@ pub(super) struct Channel {
     pub sessions_open: AtomicU64,
     pub sessions_played: AtomicU64,
     pub teardowns: AtomicU64,
+    /// Pictures that were asked for.
+    pub pictures_asked: AtomicU64,
 }
 
 impl Channel {
@@ -191,6 +213,7 @@ impl Device {
             lose_every: 0,
             clock: Clockwork::default(),
             size: options.size,
+            picture: PictureAnswer::Fine,
         };
         let channel = |number| Channel {
             number,
@@ -200,6 +223,7 @@ impl Device {
             sessions_open: AtomicU64::new(0),
             sessions_played: AtomicU64::new(0),
             teardowns: AtomicU64::new(0),
+            pictures_asked: AtomicU64::new(0),
         };
         let state = DeviceState {
             online: true,
@@ -265,6 +289,7 @@ impl Device {
         let now = self.micros();
         channel.state.send_modify(|s| match fault {
             ChannelFault::Motion(_) => {}
+            ChannelFault::Picture(answer) => s.picture = answer,
             ChannelFault::Online => s.online = true,
             ChannelFault::Offline => s.online = false,
             ChannelFault::Delete => s.deleted = true,
@@ -339,6 +364,7 @@ impl Device {
                 "sessions_open": count(&c.sessions_open),
                 "sessions_played": count(&c.sessions_played),
                 "teardowns": count(&c.teardowns),
+                "pictures_asked": count(&c.pictures_asked),
             })
         });
         let sum = |f: fn(&Channel) -> &AtomicU64| self.channels.iter().map(|c| count(f(c))).sum::<u64>();

@@ -7,6 +7,7 @@ mod disks;
 mod fuzz;
 mod gaps;
 mod harness;
+mod image_mode;
 mod logins;
 mod main_job;
 mod nonsense;

@@ -18,6 +18,7 @@ mod metrics;
 mod process;
 mod run;
 mod status;
+mod still;
 mod stream;
 mod task;
 mod tool;

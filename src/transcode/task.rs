@@ -4,6 +4,7 @@ use super::{
     Config, Error, Settings,
     metrics::Counts,
     status::{Board, Statuses},
+    still::Stills,
     stream::{Shared, Stream},
     tool::{self, Tool},
 };
@@ -77,6 +78,7 @@ pub fn build(config: Config, deps: Deps) -> (Transcoder, TranscodeTask) {
         limits: config.limits,
     };
     let sender = watch::Sender::new(Arc::new(config));
+    shared.hub.set_decoder(Arc::new(Stills::new(sender.subscribe())));
     let task =
         TranscodeTask { config: sender.subscribe(), shared, tool, processes_max, counts: Counts::new(&deps.metrics) };
     (Transcoder { config: Arc::new(sender), board }, task)

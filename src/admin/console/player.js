@@ -23,6 +23,11 @@ const OPEN_SEGMENTS_MAX = 120;
 const STILL_MS = 2_500;
 /** Where segments begin, remembered for so many of them. */
 const MARKS_MAX = 2_000;
+/** How the daemon answers to who wants video of what was recorded as pictures. */
+const PICTURES_ONLY = 409;
+const PICTURE_EVERY_MS = 1_000;
+/** The newest picture is listed so soon. */
+const PICTURE_BACK_MS = 2_000;
 const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
 
 /** A video that cannot be decoded here; trying again would not help. */
@@ -45,6 +50,7 @@ export class Player {
   stop() {
     this.stopping.abort();
     clearInterval(this.timer);
+    this.video.removeAttribute("poster");
     this.video.playbackRate = 1;
     this.release();
   }
@@ -64,6 +70,7 @@ export class Player {
       } catch (error) {
         if (this.signal.aborted || error.name === "AbortError") return;
         if (error instanceof Undecodable) return this.fallBack(from ?? Date.now() - LIVE_BACK_MS, error.message);
+        if (error.status === PICTURES_ONLY) return this.pictures(from);
         // Motion JPEG: no browser takes it, and none of our addresses would help.
         if (error.status === 406) return this.onStatus(error.message, true);
         if (error.status === 401 || error.status === 403) return this.onStatus(error.message, true);
@@ -75,8 +82,30 @@ export class Player {
     }
   }
 
+  /** What was recorded as single pictures: each for as long as it stands, a second of the recording in a second. */
+  async pictures(from) {
+    this.release();
+    let at = from;
+    while (!this.signal.aborted) {
+      if (this.live) at = Date.now() - PICTURE_BACK_MS;
+      const url = `media/${this.stream}/snapshot.jpg?at=${iso(at)}`;
+      try {
+        await ask(url, { method: "HEAD", signal: this.signal });
+        this.video.poster = withToken(url);
+        this.onStatus("", false);
+        this.onTime(at);
+      } catch (error) {
+        if (this.signal.aborted) return;
+        this.onStatus(error.message, true);
+      }
+      await pause(PICTURE_EVERY_MS, this.signal);
+      if (!this.held) at += PICTURE_EVERY_MS * this.video.playbackRate;
+    }
+  }
+
   async run(from) {
     this.release();
+    this.video.removeAttribute("poster");
     if (!Source) throw new Undecodable("This browser has no Media Source.");
     this.source = new Source();
     this.video.disableRemotePlayback = true;

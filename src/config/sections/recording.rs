@@ -1,17 +1,17 @@
 //! `[recording]`; `[device.recording]`, which changes it for one device; `per_channel` in that, which changes it for one
 //! channel.
 
-use super::{Origin, duration, unbuilt};
+use super::{Origin, duration};
 use crate::{
     archive::MinFree,
     base::units::{format_duration, parse_duration, parse_size},
     config::{
         Recording,
-        reader::{Scope, as_flag, as_integer, as_size, as_text, clip, within},
+        reader::{Scope, as_choice, as_flag, as_integer, as_size, as_text, clip, within},
         tree::{Node, Value},
     },
     model::key::CHANNEL_MAX,
-    recorder::{Schedule, Sync},
+    recorder::{Mode, Schedule, Sync},
 };
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -32,6 +32,7 @@ const MIN_FREE_PERCENT_MAX: f64 = 95.0;
 pub(super) fn global(scope: &Scope<'_>, origin: &Origin<'_>) -> (Recording, Option<PathBuf>) {
     let defaults = Recording {
         enabled: true,
+        mode: Mode::Video,
         segment: SEGMENT_DEFAULT,
         fragment: FRAGMENT_DEFAULT,
         sync: Sync::Every(SYNC_DEFAULT),
@@ -82,9 +83,9 @@ pub(super) fn of_device(scope: &Scope<'_>, all: &Recording, taken: &[u32]) -> (R
 }
 
 fn changed(scope: &Scope<'_>, base: &Recording) -> Recording {
-    unbuilt::recording(scope);
     let changed = Recording {
         enabled: scope.value("enabled", base.enabled, as_flag),
+        mode: scope.value("mode", base.mode, |n| as_choice(n, &[("video", Mode::Video), ("image", Mode::Image)])),
         segment: duration(scope, "segment", base.segment, &SEGMENT),
         fragment: duration(scope, "fragment", base.fragment, &FRAGMENT),
         sync: scope.value("sync", base.sync, sync),

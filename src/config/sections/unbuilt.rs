@@ -50,11 +50,6 @@ pub(super) fn device(scope: &Scope<'_>) {
     scope.not_built("provision", Empty);
 }
 
-/// `[recording]` and `[device.recording]`
-pub(super) fn recording(scope: &Scope<'_>) {
-    scope.not_built("mode", Text("video"));
-}
-
 /// `[playback]`
 pub(super) fn playback(scope: &Scope<'_>) {
     scope.not_built("play_expiry_default", Duration("24h"));

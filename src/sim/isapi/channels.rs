@@ -4,11 +4,12 @@ use super::{Answer, Status, device::serial, not_supported, xml::Element};
 use crate::{
     model::{Profile, VideoCodec},
     sim::{
-        DeviceKind,
-        state::{Channel, ChannelState, Device},
+        DeviceKind, picture,
+        state::{Channel, ChannelState, Device, PictureAnswer},
     },
 };
 use http::StatusCode;
+use std::sync::atomic::Ordering;
 
 /// What an NVR claims of its list's length; it is the number of its slots, not of its channels.
 const PROXY_SLOTS_EXTRA: u32 = 2;
@@ -36,12 +37,39 @@ pub(super) fn streaming(device: &Device, rest: &[&str]) -> Answer {
         [id] | [id, "picture"] => {
             let Some((channel, state, profile)) = stream_of(device, id) else { return refused() };
             if rest.len() == 2 {
-                // No snapshots: the devices say so with a 200.
-                return Answer::Status(StatusCode::OK, Status::DeviceError);
+                return picture(device, channel, state, profile, false);
             }
             Answer::Document(stream(device, channel, state, profile))
         }
         _ => refused(),
+    }
+}
+
+/// `ContentMgmt/StreamingProxy/channels/<id>/picture`.
+pub(super) fn proxied(device: &Device, rest: &[&str]) -> Answer {
+    match rest {
+        [id, "picture"] => match stream_of(device, id) {
+            Some((channel, state, profile)) => picture(device, channel, state, profile, true),
+            None => refused(),
+        },
+        _ => refused(),
+    }
+}
+
+fn picture(device: &Device, channel: &Channel, state: ChannelState, profile: Profile, proxy: bool) -> Answer {
+    let asked = channel.pictures_asked.fetch_add(1, Ordering::Relaxed);
+    let take = || picture::take(device, channel.number, profile);
+    match state.picture {
+        PictureAnswer::None => refused(),
+        // The errors come with HTTP 200.
+        PictureAnswer::Broken => Answer::Status(StatusCode::OK, Status::DeviceError),
+        PictureAnswer::Busy if asked.is_multiple_of(2) => Answer::Status(StatusCode::OK, Status::DeviceError),
+        PictureAnswer::Proxied if !proxy => Answer::Status(StatusCode::OK, Status::BadXml),
+        PictureAnswer::Cut => {
+            let whole = take();
+            Answer::Picture(whole[..whole.len() / 2].to_vec())
+        }
+        PictureAnswer::Fine | PictureAnswer::Busy | PictureAnswer::Proxied => Answer::Picture(take()),
     }
 }
 

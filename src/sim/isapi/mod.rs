@@ -1,6 +1,6 @@
 //! The simulated device's ISAPI: HTTP with digest, lockout, and the documents that clients of cameras ask for.
 //!
-//! Never does: writing of settings, save for the password and a reboot; pictures; footage (it has none).
+//! Never does: writing of settings, save for the password and a reboot; footage (it has none).
 //!
 //! Flow: [`Isapi`] checks who asks (`access`), picks what is asked for, and answers with one of `device`, `channels`
 //! or `events`, unless a fault has it answer nonsense.
@@ -54,6 +54,8 @@ pub(super) struct Isapi {
 /// An answer before it is put into HTTP.
 enum Answer {
     Document(Element),
+    /// A JPEG.
+    Picture(Vec<u8>),
     /// A status of Hikvision's own, with HTTP's.
     Status(StatusCode, Status),
     Events,
@@ -66,6 +68,7 @@ enum Status {
     DeviceError,
     NotSupported,
     BadContent,
+    BadXml,
 }
 
 impl Isapi {
@@ -95,6 +98,11 @@ impl Isapi {
         match self.find(request).await {
             Answer::Document(document) => answer(StatusCode::OK, Body::bytes(self.text(document))),
             Answer::Status(http, status) => answer(http, Body::bytes(self.text(status.document()))),
+            Answer::Picture(jpeg) => {
+                let mut response = answer(StatusCode::OK, Body::bytes(jpeg));
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"));
+                response
+            }
             Answer::Events => events::stream(&self.running),
         }
     }
@@ -118,6 +126,7 @@ impl Isapi {
             ["security", "adminaccesses"] => Answer::Document(device::admin_accesses(device)),
             ["contentmgmt", "storage"] => Answer::Document(device::storage(device)),
             ["system", "video", "inputs", "channels", rest @ ..] if !nvr => channels::inputs(device, rest),
+            ["contentmgmt", "streamingproxy", "channels", rest @ ..] if nvr => channels::proxied(device, rest),
             ["streaming", "channels", rest @ ..] => channels::streaming(device, rest),
             ["contentmgmt", "inputproxy", "channels", rest @ ..] if nvr => channels::proxies(device, rest),
             ["event", "triggers"] => Answer::Document(events::triggers(device)),
@@ -176,6 +185,7 @@ impl Status {
             Self::Ok => (1, "OK", "ok"),
             Self::DeviceError => (3, "Device Error", "deviceError"),
             Self::NotSupported => (4, "Invalid Operation", "notSupport"),
+            Self::BadXml => (6, "Invalid XML Content", "badXmlContent"),
             Self::BadContent => (6, "Invalid Content", "badParameters"),
         };
         Element::new("ResponseStatus").with("statusCode", code).with("statusString", text).with("subStatusCode", sub)

@@ -1,6 +1,7 @@
 //! ISAPI as clients of cameras know it.
 
 use super::*;
+use crate::sim::{ChannelFault, PictureAnswer};
 use std::process::{Command, Stdio};
 
 #[tokio::test]
@@ -60,6 +61,7 @@ async fn a_camera_and_an_nvr_have_their_own_documents() {
         document(sim, "/ISAPI/streaming/CHANNELS/102").await;
         let ports = document(sim, "/ISAPI/Security/adminAccesses").await;
         assert!(ports.contains(&format!("<protocol>RTSP</protocol>\n<portNo>{}</portNo>", sim.rtsp_addr.port())));
+        sim.channel(1, ChannelFault::Picture(PictureAnswer::Broken)).unwrap();
         let picture = document(sim, "/ISAPI/Streaming/channels/101/picture").await;
         assert!(picture.contains("<subStatusCode>deviceError</subStatusCode>"));
         assert_eq!(status(sim, "/ISAPI/Streaming/channels/901").await, 403);
