@@ -5,7 +5,7 @@ use super::{ChannelView, DeviceView, MediaUrl, Snapshot, StreamView, urls};
 use crate::{
     base::Clock,
     events::Events,
-    model::{DeviceId, Presence, StreamKey, StreamState},
+    model::{DeviceId, Presence, Profile, StreamKey, StreamState},
 };
 use serde_json::json;
 use std::{
@@ -30,8 +30,22 @@ struct Cells {
 
 struct DeviceCell {
     view: DeviceView,
+    rows: Rows,
+}
+
+/// A device's rows in the table of media URLs.
+#[derive(Default)]
+pub(super) struct Rows {
     /// Where the main stream of each channel is fetched.
-    urls: BTreeMap<u32, String>,
+    pub urls: BTreeMap<u32, String>,
+    /// The device is not there, and not gone either: its rows do not age.
+    pub asleep: bool,
+}
+
+impl From<BTreeMap<u32, String>> for Rows {
+    fn from(urls: BTreeMap<u32, String>) -> Self {
+        Self { urls, asleep: false }
+    }
 }
 
 impl Board {
@@ -45,10 +59,10 @@ impl Board {
     }
 
     /// Shows a device as it is now.
-    pub(super) fn set_device(&self, view: DeviceView, urls: BTreeMap<u32, String>) {
+    pub(super) fn set_device(&self, view: DeviceView, rows: impl Into<Rows>) {
         let before = self.with(|cells| {
             let id = view.id.clone();
-            let cell = DeviceCell { view: view.clone(), urls };
+            let cell = DeviceCell { view: view.clone(), rows: rows.into() };
             cells.devices.insert(id, cell).map(|cell| cell.view)
         });
         let was = before.as_ref().map_or(Presence::Unknown, |b| b.presence);
@@ -71,7 +85,13 @@ impl Board {
         self.changed.notify_one();
     }
 
-    /// A device left the configuration; the streams that it had.
+    /// The devices behind a gateway that are shown.
+    pub(super) fn members(&self, gateway: &DeviceId) -> Vec<DeviceId> {
+        let behind = |id: &&DeviceId| id.dev_index().is_some() && id.configured_str() == gateway.as_str();
+        self.with(|cells| cells.devices.keys().filter(behind).cloned().collect())
+    }
+
+    /// A device is no longer there; the streams that it had.
     pub(super) fn remove_device(&self, id: &DeviceId) -> Vec<StreamKey> {
         let streams = self.keep_streams(id, &BTreeSet::new());
         self.with(|cells| cells.devices.remove(id));
@@ -105,8 +125,9 @@ impl Board {
     /// Shows no other streams of a device than these; those that were.
     pub(super) fn keep_streams(&self, device: &DeviceId, keys: &BTreeSet<StreamKey>) -> Vec<StreamKey> {
         let removed = self.with(|cells| {
-            let others = |key: &&StreamKey| key.device == *device && !keys.contains(*key);
-            let others: Vec<_> = cells.streams.keys().filter(others).cloned().collect();
+            let from = StreamKey::new(device.clone(), 0, Profile::Main);
+            let of_device = cells.streams.range(from..).map(|(key, _)| key).take_while(|key| key.device == *device);
+            let others: Vec<_> = of_device.filter(|key| !keys.contains(*key)).cloned().collect();
             others.iter().filter_map(|key| cells.streams.remove(key)).collect::<Vec<_>>()
         });
         self.removed(removed)
@@ -160,12 +181,13 @@ impl Cells {
     fn urls(&self) -> BTreeMap<urls::RowKey, urls::Seen> {
         let mut seen = BTreeMap::new();
         for (id, cell) in &self.devices {
-            for (channel, url) in &cell.urls {
-                let key = StreamKey::new(id.clone(), *channel, crate::model::Profile::Main);
+            for (channel, url) in &cell.rows.urls {
+                let key = StreamKey::new(id.clone(), *channel, Profile::Main);
                 let fetched = self.streams.get(&key).is_some_and(|v| v.state != StreamState::Stopped);
                 let presence = find(&cell.view.channels, *channel).map_or(Presence::Unknown, |c| c.presence);
                 let task = if fetched { key.to_string() } else { String::new() };
-                seen.insert((id.to_string(), *channel), urls::Seen { url: url.clone(), presence, task });
+                let seen_now = urls::Seen { url: url.clone(), presence, task, asleep: cell.rows.asleep };
+                seen.insert((id.to_string(), *channel), seen_now);
             }
         }
         seen

@@ -39,6 +39,8 @@ pub enum DeviceKind {
     Camera,
     /// A recorder: its channels are cameras that come and go.
     Nvr,
+    /// A Hik Device Gateway: devices that come and go, each with channels.
+    Gateway,
 }
 
 /// What RTP is carried by.
@@ -70,7 +72,7 @@ pub struct DeviceConfig {
     pub user: String,
     /// Password; any character may stand in it.
     pub password: Secret,
-    /// Channels that are wanted; empty: all that the device has.
+    /// Channels that are wanted; empty: all that the device has. Of a gateway: of each device behind it.
     pub channels: Vec<u32>,
     /// Streams of each channel that are wanted.
     pub profiles: Vec<Profile>,

@@ -29,21 +29,21 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// How often a device is asked while something of it is off, so that recording is back soon after it is.
-const EAGER_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const EAGER_INTERVAL: Duration = Duration::from_secs(1);
 /// Something that is off this long is not expected back in the next second.
-const EAGER_FOR: Duration = Duration::from_secs(600);
+pub(super) const EAGER_FOR: Duration = Duration::from_secs(600);
 /// How often such a device is asked.
-const PATIENT_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const PATIENT_INTERVAL: Duration = Duration::from_secs(5);
 /// No two polls of a device begin closer together, whatever wakes it.
-const POLL_SPACING: Duration = Duration::from_millis(300);
+pub(super) const POLL_SPACING: Duration = Duration::from_millis(300);
 /// How often names, streams and ports are asked for again.
-const INVENTORY_EVERY: Duration = Duration::from_secs(60);
+pub(super) const INVENTORY_EVERY: Duration = Duration::from_secs(60);
 /// The usual port of RTSP.
-const RTSP_PORT: u16 = 554;
+pub(super) const RTSP_PORT: u16 = 554;
 /// How long a port is tried.
-const PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
+pub(super) const PROBE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a stop waits for the answer to a login. Devices answer within milliseconds.
-const VERDICT_WAIT_MAX: Duration = Duration::from_millis(1500);
+pub(super) const VERDICT_WAIT_MAX: Duration = Duration::from_millis(1500);
 /// How long the end of a device's sessions is waited for.
 pub(super) const TEARDOWN_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -77,13 +77,13 @@ pub(super) struct Device {
 
 /// What was last shown, and since when.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Shown {
-    presence: Presence,
-    since: Wall,
+pub(super) struct Shown {
+    pub presence: Presence,
+    pub since: Wall,
 }
 
 impl Shown {
-    fn update(&mut self, presence: Presence, now: Wall) -> Self {
+    pub(super) fn update(&mut self, presence: Presence, now: Wall) -> Self {
         if self.presence != presence {
             *self = Self { presence, since: now };
         }
@@ -233,7 +233,7 @@ impl Device {
         if let Some(at) = self.shared.last_frame().filter(|at| now.saturating_duration_since(*at) < FRAMES_PROVE) {
             self.tracker.learn(Evidence::Frames, at);
         }
-        self.note_clear_password();
+        note_clear_password(&self.client, &self.config, &mut self.warning);
         match polled {
             Ok(states) => {
                 self.error = None;
@@ -259,18 +259,6 @@ impl Device {
         self.tracker.tick(now);
         for channel in self.channels.values_mut() {
             channel.tracker.tick(now);
-        }
-    }
-
-    /// A password that goes over the net as it is stands in the device's state, and once in the log.
-    fn note_clear_password(&mut self) {
-        if self.client.sends_password_in_clear() && self.warning.is_none() {
-            let warning = "the device asks for the password in clear (Basic over http); turn digest or https on at the \
-                           device";
-            tracing::warn!(device = %self.config.id, warning, "password goes over the net in clear");
-            self.warning = Some(warning.to_owned());
-        } else if !self.client.sends_password_in_clear() {
-            self.warning = None;
         }
     }
 
@@ -417,6 +405,7 @@ impl Device {
         let view = DeviceView {
             id: self.config.id.clone(),
             kind: self.config.kind,
+            name: identity.name,
             address: self.config.address(),
             presence: shown.presence,
             since: shown.since,
@@ -465,7 +454,7 @@ fn find_stream(inventory: &Inventory, channel: u32, number: u32) -> Found {
     }
 }
 
-fn client(config: &DeviceConfig, timings: Timings) -> Client {
+pub(super) fn client(config: &DeviceConfig, timings: Timings) -> Client {
     Client::new(Target {
         host: config.host.clone(),
         port: config.http_port,
@@ -476,8 +465,20 @@ fn client(config: &DeviceConfig, timings: Timings) -> Client {
     })
 }
 
+/// A password that goes over the net as it is stands in the device's state, and once in the log.
+pub(super) fn note_clear_password(client: &Client, config: &DeviceConfig, warned: &mut Option<String>) {
+    if client.sends_password_in_clear() && warned.is_none() {
+        let warning = "the device asks for the password in clear (Basic over http); turn digest or https on at the \
+                       device";
+        tracing::warn!(device = %config.id, warning, "password goes over the net in clear");
+        *warned = Some(warning.to_owned());
+    } else if !client.sends_password_in_clear() {
+        *warned = None;
+    }
+}
+
 /// Asks what everybody may ask, without logging in.
-async fn probe_rtsp(host: &str, port: u16) -> std::io::Result<bool> {
+pub(super) async fn probe_rtsp(host: &str, port: u16) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect((host, port)).await?;
     let at = host_port(host, port);
     stream.write_all(format!("OPTIONS rtsp://{at}/ RTSP/1.0\r\nCSeq: 1\r\n\r\n").as_bytes()).await?;
@@ -486,7 +487,7 @@ async fn probe_rtsp(host: &str, port: u16) -> std::io::Result<bool> {
     Ok(answer == *b"RTSP")
 }
 
-async fn woken(shared: &Shared, soonest: Instant) {
+pub(super) async fn woken(shared: &Shared, soonest: Instant) {
     shared.wake.notified().await;
     tokio::time::sleep_until(soonest).await;
 }

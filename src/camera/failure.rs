@@ -17,6 +17,8 @@ pub(super) enum FailureKind {
     Refused,
     /// No login may be tried.
     Locked,
+    /// The device knows nothing of what was asked for: the URL may be another by now. Later, as anything else.
+    NoSuchStream,
     /// Anything else: exponentially later.
     Other,
 }
@@ -47,10 +49,13 @@ impl Failure {
         let first = text.lines().next().unwrap_or_default().trim_end_matches([':', ' ']);
         let (kind, text) = match error.status_code() {
             Some(401) => (FailureKind::Refused, "RTSP 401: the device refused the user or password".to_owned()),
-            Some(404) => (FailureKind::Other, "RTSP 404: the device has no such stream".to_owned()),
+            Some(404) => (FailureKind::NoSuchStream, "RTSP 404: the device has no such stream".to_owned()),
             Some(454) => (FailureKind::Lost, "RTSP 454: the device has forgotten the session".to_owned()),
             Some(461) => {
                 (FailureKind::Other, "RTSP 461: the device refuses this transport; try the other one".to_owned())
+            }
+            Some(status @ (300..=399 | 410 | 451)) => {
+                (FailureKind::NoSuchStream, format!("RTSP {status} to {step}: the stream is no longer there"))
             }
             Some(453) => (FailureKind::Other, "RTSP 453: the device has no bandwidth left for this stream".to_owned()),
             Some(503) => (FailureKind::Other, "RTSP 503: the device is too busy for this stream".to_owned()),

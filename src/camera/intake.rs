@@ -402,7 +402,7 @@ mod tests {
         let key: StreamKey = "d1/1/main".parse().unwrap();
         let hub = Hub::default();
         let publisher = hub.publisher(&key);
-        let timings = Timings { poll_interval: SILENCE, timeout: SILENCE };
+        let timings = Timings { poll_interval: SILENCE, age_out: SILENCE, timeout: SILENCE };
         let board = Arc::new(Board::new(Events::discard(), Clock::real()));
         let shared = Arc::new(Shared::new(board, hub, watch::channel(timings).1, budget()));
         let credentials = Credentials { username: "admin".into(), password: String::new() };

@@ -16,6 +16,7 @@ mod failure;
 mod format;
 #[doc(hidden)]
 pub mod fuzz;
+mod gateway;
 mod handle;
 mod intake;
 mod lockout;

@@ -59,7 +59,11 @@ pub(super) struct Asker<'a> {
 impl Asker<'_> {
     /// Looks, without logging in, whether the account is locked. It also shows whether anybody is there.
     pub(super) async fn look(&self) -> Result<(), Trouble> {
-        let lock = match self.client.lock_state().await {
+        let asked = match self.kind {
+            DeviceKind::Camera | DeviceKind::Nvr => self.client.lock_state().await,
+            DeviceKind::Gateway => self.client.gateway_lock_state().await,
+        };
+        let lock = match asked {
             Ok(lock) => lock,
             Err(e) => {
                 self.budget.unseen();
@@ -97,7 +101,7 @@ impl Asker<'_> {
             }
         };
         let proxied = match self.kind {
-            DeviceKind::Camera => None,
+            DeviceKind::Camera | DeviceKind::Gateway => None,
             DeviceKind::Nvr => self.ask(async |c| c.proxied().await).await.and_then(had)?,
         };
         if let Some(proxied) = proxied {

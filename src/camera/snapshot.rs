@@ -11,7 +11,7 @@ use serde::Serialize;
 /// Everything that is known of all cameras at one moment. Each list is sorted by its key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Snapshot {
-    /// Every configured device.
+    /// Every configured device, and every device behind a configured gateway.
     pub devices: Vec<DeviceView>,
     /// Every stream that is wanted of a channel that is known.
     pub streams: Vec<StreamView>,
@@ -22,11 +22,13 @@ pub struct Snapshot {
 /// One device.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct DeviceView {
-    /// Its name in the config.
+    /// Its name in the config; of a device behind a gateway `<gateway>:<devIndex>`.
     pub id: DeviceId,
-    /// Camera or recorder.
+    /// Camera, recorder or gateway. Of a device behind a gateway: by the number of its channels.
     pub kind: DeviceKind,
-    /// `host:port` of its ISAPI.
+    /// The name that people gave it on itself or on its gateway.
+    pub name: Option<String>,
+    /// `host:port` of its ISAPI, or of its gateway's.
     pub address: String,
     /// Is it there?
     pub presence: Presence,
@@ -124,7 +126,7 @@ pub enum AudioHandling {
 /// One row of the table of media URLs: a channel's main stream.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct MediaUrl {
-    /// The device's id.
+    /// The device's id; behind a gateway `<gateway>:<devIndex>`.
     pub device_index: String,
     /// The channel's number.
     pub channel: u32,

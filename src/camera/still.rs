@@ -39,6 +39,10 @@ impl StreamStills {
         if let Gate::Closed { reason, cause, .. } = &*self.gate.borrow() {
             return Err(failed(cause.unwrap_or(GapCause::Connecting), reason.clone()));
         }
+        if self.key.device.dev_index().is_some() {
+            let text = "a device behind a gateway is not asked for pictures".to_owned();
+            return Err(NoPicture { unsupported: true, cause: GapCause::StreamError, text });
+        }
         let client: Arc<Client> =
             self.shared.client().ok_or_else(|| failed(GapCause::Connecting, "not asked yet".to_owned()))?;
         let id = self.key.channel * 100 + self.key.profile.number();

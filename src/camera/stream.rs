@@ -5,6 +5,7 @@ use super::{
     board::Board,
     budget::Budget,
     failure::{Failure, FailureKind},
+    gateway::Errands,
     session,
     still::StreamStills,
 };
@@ -12,7 +13,7 @@ use crate::{
     base::{Backoff, Clock, metrics::Counter},
     hikvision::Client,
     live::{Absence, Hold, Hub, Publisher},
-    model::{GapCause, Profile, StreamKey, StreamState},
+    model::{DeviceId, GapCause, Profile, StreamKey, StreamState},
 };
 use retina::client::{Credentials, SessionGroup};
 use std::{
@@ -81,7 +82,9 @@ pub(super) struct Shared {
     /// Sessions whose end the device may not have seen yet.
     pub sessions: Arc<SessionGroup>,
     /// Wakes the poll: something happened that it should look into.
-    pub wake: Notify,
+    pub wake: Arc<Notify>,
+    /// Word that is left for a gateway's task; None where the device is no gateway.
+    pub errands: Option<Arc<Errands>>,
     pub timings: watch::Receiver<Timings>,
     /// Who asks the device, once there is one.
     client: Mutex<Option<Arc<Client>>>,
@@ -99,7 +102,8 @@ impl Shared {
             client: Mutex::default(),
             budget,
             sessions: Arc::default(),
-            wake: Notify::new(),
+            wake: Arc::default(),
+            errands: None,
             timings,
             last_frame_ms: AtomicU64::new(0),
             began: Instant::now(),
@@ -127,6 +131,26 @@ impl Shared {
     fn publisher(&self, key: &StreamKey) -> Publisher {
         let (sources, transcoded) = &self.transcoded;
         if transcoded.contains(&key.profile) { sources.publisher(key) } else { self.hub.publisher(key) }
+    }
+
+    /// The same for a gateway.
+    pub(super) fn of_gateway(self) -> Self {
+        Self { errands: Some(Arc::default()), ..self }
+    }
+
+    /// What the streams of one device behind this gateway share: its budget and its poll, not its sessions.
+    pub(super) fn behind(&self) -> Self {
+        let Self { board, hub, transcoded, budget, wake, errands, timings, .. } = self;
+        let fresh = Self::new(board.clone(), hub.clone(), timings.clone(), budget.clone());
+        Self { wake: wake.clone(), errands: errands.clone(), transcoded: transcoded.clone(), ..fresh }
+    }
+
+    /// A device behind this gateway is to begin its sessions anew.
+    pub(super) fn begin_anew(&self, device: &DeviceId) {
+        if let Some(errands) = &self.errands {
+            errands.begin_anew(device);
+            self.wake.notify_one();
+        }
     }
 
     /// When the last frame of any stream came.
@@ -272,6 +296,10 @@ impl Stream {
         }
         let state = if *kind == FailureKind::Locked { StreamState::Locked } else { StreamState::Backoff };
         self.show_idle(state, Some(text.clone()));
+        if let (FailureKind::NoSuchStream, Some(errands)) = (kind, &self.shared.errands) {
+            errands.doubt(&self.key);
+            self.shared.wake.notify_one();
+        }
         if ran {
             self.shared.budget.lost();
         }
@@ -281,7 +309,7 @@ impl Stream {
         }
         match kind {
             FailureKind::Lost | FailureKind::Locked => LOST_RETRY.mul_f64(rand::random_range(0.6..1.0)),
-            FailureKind::Refused | FailureKind::Other => backoff.next(rand::random()),
+            FailureKind::Refused | FailureKind::NoSuchStream | FailureKind::Other => backoff.next(rand::random()),
         }
     }
 
@@ -296,7 +324,7 @@ impl Stream {
     fn cause(&self, failure: &Failure, ran: bool) -> GapCause {
         match failure.kind {
             FailureKind::Lost if !ran => GapCause::Unreachable,
-            FailureKind::Lost | FailureKind::Other => GapCause::StreamError,
+            FailureKind::Lost | FailureKind::NoSuchStream | FailureKind::Other => GapCause::StreamError,
             FailureKind::Refused => GapCause::Auth,
             FailureKind::Locked => self.shared.budget.cause(Instant::now()),
         }

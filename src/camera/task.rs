@@ -1,10 +1,11 @@
 //! The room's task: starts and ends the devices' children as the configuration says, and publishes the snapshot.
 
 use super::{
-    Cameras, Config, DeviceConfig, DeviceView, Error, Snapshot,
+    Cameras, Config, DeviceConfig, DeviceKind, DeviceView, Error, Snapshot,
     accounts::Accounts,
     board::Board,
     device::{Device, TEARDOWN_WAIT_MAX},
+    gateway::Gateway,
     handle::{COMMANDS_MAX, Command},
     meters::Meters,
     stream::Shared,
@@ -56,6 +57,7 @@ pub struct Deps {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Timings {
     pub poll_interval: Duration,
+    pub age_out: Duration,
     pub timeout: Duration,
 }
 
@@ -80,6 +82,7 @@ pub struct CamerasTask {
 struct Supervised {
     config: DeviceConfig,
     group: TaskGroup,
+    shared: Arc<Shared>,
 }
 
 /// Builds the room. Nothing runs until the task does.
@@ -106,7 +109,7 @@ pub fn build(config: Config, deps: Deps) -> (Cameras, CamerasTask) {
 }
 
 fn timings_of(config: &Config) -> Timings {
-    Timings { poll_interval: config.poll_interval, timeout: config.timeout }
+    Timings { poll_interval: config.poll_interval, age_out: config.age_out, timeout: config.timeout }
 }
 
 impl CamerasTask {
@@ -171,8 +174,7 @@ impl CamerasTask {
         end(ended).await;
         let known = self.config.devices.iter().map(|d| &d.id);
         for gone in known.chain(&changed).filter(|id| !wanted.contains_key(*id)) {
-            self.meters.forget_streams(&self.board.remove_device(gone));
-            self.hub.set_roster(gone, None);
+            forget(gone, &self.board, &self.hub, &self.meters);
             self.meters.forget_device(gone);
         }
         self.off.retain(|id, _| wanted.contains_key(id));
@@ -187,8 +189,19 @@ impl CamerasTask {
 
     /// A new try, with what the account has left.
     async fn reconnect(&mut self, id: DeviceId) -> Result<(), Error> {
-        let device = self.config.devices.iter().find(|d| d.id == id).cloned();
+        let of_config = id.configured();
+        let device = self.config.devices.iter().find(|d| d.id == of_config).cloned();
         let device = device.ok_or(Error::UnknownDevice(id.clone()))?;
+        if id.dev_index().is_some() {
+            let known = self.board.members(&of_config).contains(&id);
+            let gateway = self.devices.get(&of_config).filter(|_| known).ok_or(Error::UnknownDevice(id.clone()))?;
+            // Where no login may be tried, the one of the gateway is what the new try is for.
+            if gateway.shared.budget.locked(Instant::now()).is_none() {
+                gateway.shared.begin_anew(&id);
+                return Ok(());
+            }
+        }
+        let id = of_config;
         end(self.devices.remove(&id)).await;
         self.accounts.budget(&device).forgive().await;
         self.start(device);
@@ -199,7 +212,7 @@ impl CamerasTask {
         if !config.enabled {
             // What is shown of it already stays, its time with it.
             if self.off.get(&config.id) != Some(&config) {
-                self.meters.forget_streams(&self.board.remove_device(&config.id));
+                forget(&config.id, &self.board, &self.hub, &self.meters);
                 self.board.set_device(switched_off(&config, self.board.clock()), BTreeMap::new());
                 self.off.insert(config.id.clone(), config);
             }
@@ -209,19 +222,28 @@ impl CamerasTask {
         let timings = self.timings.subscribe();
         let budget = self.accounts.budget(&config);
         let shared = Shared::new(self.board.clone(), self.hub.clone(), timings, budget);
-        let shared = Arc::new(shared.with_transcoded(self.sources.clone(), config.transcoded.clone()));
+        let shared = shared.with_transcoded(self.sources.clone(), config.transcoded.clone());
+        let gateway = config.kind == DeviceKind::Gateway;
+        let shared = Arc::new(if gateway { shared.of_gateway() } else { shared });
+        let kept = shared.clone();
         let group = self.group.child();
         let (inner, meters) = (group.clone(), self.meters.clone());
         let of = config.clone();
         group.spawn("device supervisor", async move {
             let stop = inner.stop_token();
             let start = || {
-                let device = Device::new(of.clone(), shared.clone(), meters.clone(), &inner);
-                device.run(inner.stop_token())
+                let (of, shared, meters, stop) = (of.clone(), shared.clone(), meters.clone(), inner.stop_token());
+                let group = inner.clone();
+                async move {
+                    match of.kind {
+                        DeviceKind::Gateway => Gateway::new(of, shared, meters, &group).run(stop).await,
+                        _ => Device::new(of, shared, meters, &group).run(stop).await,
+                    }
+                }
             };
             supervise(&inner, "device", &stop, &meters, start).await;
         });
-        self.devices.insert(config.id.clone(), Supervised { config, group });
+        self.devices.insert(config.id.clone(), Supervised { config, group, shared: kept });
     }
 
     fn publish(&mut self) {
@@ -241,6 +263,14 @@ impl CamerasTask {
     }
 }
 
+/// A device left the configuration, and all that lies behind it with it.
+fn forget(id: &DeviceId, board: &Board, hub: &Hub, meters: &Meters) {
+    for gone in board.members(id).iter().chain([id]) {
+        meters.forget_streams(&board.remove_device(gone));
+        hub.set_roster(gone, None);
+    }
+}
+
 /// Ends devices together and waits until the last has torn its sessions down.
 async fn end(devices: impl IntoIterator<Item = Supervised>) {
     let ends = devices.into_iter().map(|device| async move {
@@ -255,6 +285,7 @@ fn switched_off(config: &DeviceConfig, clock: &Clock) -> DeviceView {
     DeviceView {
         id: config.id.clone(),
         kind: config.kind,
+        name: None,
         address: config.address(),
         presence: Presence::Unknown,
         since: clock.wall(),

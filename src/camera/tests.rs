@@ -1,6 +1,7 @@
 //! The whole room against simulated devices.
 
 mod carried;
+mod gateway;
 mod login;
 mod odd_answers;
 
@@ -81,6 +82,7 @@ impl Site {
         let kind = match options.kind {
             sim::DeviceKind::Camera => DeviceKind::Camera,
             sim::DeviceKind::Nvr => DeviceKind::Nvr,
+            sim::DeviceKind::Gateway => DeviceKind::Gateway,
         };
         let audio = options.audio;
         let sim = Simulator::start(options, &devices).await.unwrap();

@@ -17,6 +17,8 @@ pub(super) struct Seen {
     pub presence: Presence,
     /// The task that fetches it; empty: none does.
     pub task: String,
+    /// It is not there because it saves power; its row does not age.
+    pub asleep: bool,
 }
 
 /// Device and channel.
@@ -42,6 +44,7 @@ impl Urls {
                 row.seen.presence = Presence::Offline;
                 row.updated = wall;
             }
+            row.seen.asleep &= seen.contains_key(key);
             if !seen.contains_key(key) && !row.seen.task.is_empty() {
                 row.seen.task = String::new();
                 row.updated = wall;
@@ -62,7 +65,7 @@ impl Urls {
             }
         }
         self.rows.retain(|_, row| {
-            if row.seen.presence != Presence::Offline {
+            if row.seen.presence != Presence::Offline || row.seen.asleep {
                 row.gone_since = None;
                 return true;
             }
@@ -101,7 +104,25 @@ mod tests {
     const AGE_OUT: Duration = Duration::from_secs(300);
 
     fn seen(url: &str, presence: Presence) -> BTreeMap<RowKey, Seen> {
-        [(("nvr1".to_owned(), 3), Seen { url: url.into(), presence, task: "nvr1/3/main".into() })].into()
+        let task = "nvr1/3/main".into();
+        [(("nvr1".to_owned(), 3), Seen { url: url.into(), presence, task, asleep: false })].into()
+    }
+
+    #[tokio::test]
+    async fn one_that_is_asleep_keeps_its_row_for_as_long_as_it_sleeps() {
+        let (mut urls, now) = (Urls::default(), Instant::now());
+        let mut step = |seen, s| {
+            urls.update(seen, AGE_OUT, now + Duration::from_secs(s), Wall::from_millis(s as i64));
+            urls.rows().len()
+        };
+        let asleep = || {
+            let mut seen = seen("a", Presence::Offline);
+            seen.values_mut().for_each(|s| s.asleep = true);
+            seen
+        };
+        step(seen("a", Presence::Online), 0);
+        assert_eq!((step(asleep(), 1), step(asleep(), 100_000)), (1, 1));
+        assert_eq!((step(BTreeMap::new(), 100_001), step(BTreeMap::new(), 100_301)), (1, 0), "deleted in its sleep");
     }
 
     #[tokio::test]

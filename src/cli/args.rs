@@ -33,7 +33,7 @@ pub(super) enum Command {
     Demo(Demo),
     /// Check a config and print every fault of it; binds nothing
     CheckConfig(CheckConfig),
-    /// Run a simulated Hikvision camera or NVR alone
+    /// Run a simulated Hikvision camera, NVR or gateway alone
     Simulate(Simulate),
     /// How the running daemon is
     Status(Admin),
@@ -205,7 +205,10 @@ pub(super) struct Simulate {
     /// What it is
     #[arg(long, default_value = "camera")]
     pub(super) kind: Kind,
-    /// How many channels it has
+    /// How many devices a gateway has behind it
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(super) devices: u32,
+    /// How many channels it has, or each device behind it
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(super) channels: u32,
     /// Its only account
@@ -292,7 +295,7 @@ pub(super) enum Kind {
     Camera,
     /// A recorder with channels
     Nvr,
-    /// A Hik Device Gateway (not built yet)
+    /// A Hik Device Gateway: devices with channels
     Gateway,
 }
 

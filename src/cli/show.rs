@@ -104,6 +104,7 @@ pub(super) async fn cameras(daemon: &Daemon, args: &args::Admin, out: &mut Out) 
 fn devices_table(devices: &[Value], now: Wall) -> Table {
     let heads = [
         ("DEVICE", Left),
+        ("NAME", Left),
         ("KIND", Left),
         ("MODEL", Left),
         ("ADDRESS", Left),
@@ -114,20 +115,30 @@ fn devices_table(devices: &[Value], now: Wall) -> Table {
     ];
     let mut table = Table::new(heads);
     for device in devices {
-        let channels = device["channels"].as_array().map_or(&[][..], Vec::as_slice);
-        let online = channels.iter().filter(|c| c["presence"] == "online").count();
+        let parts = parts(device, devices);
+        let online = parts.iter().filter(|c| c["presence"] == "online").count();
         table.row([
             plain(&device["id"]),
+            plain(&device["name"]),
             plain(&device["kind"]),
             plain(&device["model"]),
             plain(&device["address"]),
             plain(&device["presence"]),
             age(&device["since"], now),
-            format!("{online} of {}", channels.len()),
+            format!("{online} of {}", parts.len()),
             plain(if device["error"].is_null() { &device["warning"] } else { &device["error"] }),
         ]);
     }
     table
+}
+
+/// What a device is made of: its channels; of a gateway, the devices behind it.
+fn parts<'a>(device: &'a Value, devices: &'a [Value]) -> Vec<&'a Value> {
+    if device["kind"] == "gateway" {
+        let behind = format!("{}:", plain(&device["id"]));
+        return devices.iter().filter(|d| plain(&d["id"]).starts_with(&behind)).collect();
+    }
+    device["channels"].as_array().into_iter().flatten().collect()
 }
 
 fn streams_table(streams: &[Value], now: Wall) -> Table {

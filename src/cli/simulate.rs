@@ -19,12 +19,18 @@ const STOP: Duration = Duration::from_secs(5);
 /// `skyvis simulate`
 pub(super) async fn simulate(args: Simulate, out: &mut Out) -> Result<(), Error> {
     let group = TaskGroup::new();
-    let running = sim::Simulator::start(options(args)?, &group).await?;
+    let gateway = args.kind == Kind::Gateway;
+    let running = sim::Simulator::start(options(args), &group).await?;
     out.line(format!("ISAPI    http://{}/", running.http_addr));
     if let Some((address, fingerprint)) = running.https_addr.zip(running.fingerprint()) {
         out.line(format!("         https://{address}/  {fingerprint}"));
     }
-    out.line(format!("RTSP     rtsp://{}/Streaming/Channels/101", running.rtsp_addr));
+    let path = if gateway {
+        format!("/dac/realplay/{}1/MAIN/TCP", running.dev_index(1))
+    } else {
+        "/Streaming/Channels/101".into()
+    };
+    out.line(format!("RTSP     rtsp://{}{path}", running.rtsp_addr));
     if let Some(control) = running.control_addr {
         out.line(format!("control  http://{control}/"));
     }
@@ -35,8 +41,8 @@ pub(super) async fn simulate(args: Simulate, out: &mut Out) -> Result<(), Error>
     Ok(())
 }
 
-fn options(args: Simulate) -> Result<sim::Options, Error> {
-    Ok(sim::Options {
+fn options(args: Simulate) -> sim::Options {
+    sim::Options {
         listen: args.listen,
         http_port: args.http_port,
         https_port: args.https_port,
@@ -45,8 +51,9 @@ fn options(args: Simulate) -> Result<sim::Options, Error> {
         kind: match args.kind {
             Kind::Camera => sim::DeviceKind::Camera,
             Kind::Nvr => sim::DeviceKind::Nvr,
-            Kind::Gateway => return Err(Error::NotBuilt("simulate --kind gateway")),
+            Kind::Gateway => sim::DeviceKind::Gateway,
         },
+        devices: args.devices,
         channels: args.channels,
         user: args.user,
         password: Secret::new(args.password),
@@ -74,7 +81,7 @@ fn options(args: Simulate) -> Result<sim::Options, Error> {
         session_timeout: args.session_timeout,
         clock_skew_ms: args.clock_skew_ms,
         ..sim::Options::default()
-    })
+    }
 }
 
 /// The model's word for a codec.

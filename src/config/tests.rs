@@ -205,7 +205,8 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
     }
     let line = "provision = { name = \"x\" }";
     assert!(fault(&format!("{DEVICE}{line}")).contains("not built yet in this version; remove it"), "{line}");
-    assert!(fault(&device("kind", "kind = \"gateway\"")).contains("not built yet in this version"));
+    assert_eq!(ok(&device("kind", "kind = \"gateway\"")).devices[0].kind, DeviceKind::Gateway);
+    assert!(fault(&device("id", "id = \"gw:A1\"")).contains("use 1 to 32"), "a device behind one is no configured one");
     ok("[registry]\nbackend = \"embedded\"\n[jobs]\nttl = \"1d\"\nretries = 5\n[archive]\nurl = \"\"\n\
         [recording]\nmode = \"video\"\nschedule = \"\"\n[proxy]\ntrusted_proxies = []\nidle_timeout = \"75s\"\n");
     assert!(fault(&format!("{DEVICE}transport = \"multicast\"")).contains("tcp"));

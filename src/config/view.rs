@@ -170,6 +170,7 @@ pub(super) const fn kind(kind: DeviceKind) -> &'static str {
     match kind {
         DeviceKind::Camera => "camera",
         DeviceKind::Nvr => "nvr",
+        DeviceKind::Gateway => "gateway",
     }
 }
 

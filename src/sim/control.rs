@@ -16,6 +16,12 @@
 //! | `POST /channels/{n}/resize?width=W&height=H` | the main picture's size changes within the stream |
 //! | `POST /channels/{n}/picture?answers=fine\|proxied\|busy\|broken\|none\|cut` | how it answers to who asks for a picture |
 //! | `POST /channels/{n}/motion?active=true\|false` | an event on the event stream |
+//! | `POST /gateway/list?fault=F` | a gateway's list of devices: `null`, `empty`, `wrong-totals`, `half-page`, `second-page`, `error`, `busy`, `no-status`; `sane` ends it |
+//! | `POST /gateway/slow?ms=N` | a gateway's answers come so late |
+//! | `POST /devices/{d}/offline[?hint=N]`, `…/online`, `…/sleep` | the device of that number or `devIndex` behind a gateway |
+//! | `POST /devices/{d}/delete`, `…/restore`, `…/add` | it leaves the list, and comes back; four numbers behind the last are there to be added |
+//! | `POST /devices/{d}/channels-null`, `…/channels-told` | `VideoChannel` is null; is told again |
+//! | `POST /devices/{d}/channels/{c}/add`, `…/remove`, `…/move` | a channel of it comes, goes, has another URL |
 //! | `POST /device/offline`, `…/online` | every connection is closed and new ones are refused; back |
 //! | `POST /device/reboot?ms=N` | away for so long, 3000 by default; lockouts are forgotten |
 //! | `POST /device/password?new=P` | somebody changed the password |
@@ -27,7 +33,7 @@
 //!
 //! A POST answers with the state after it, an unknown one with 404, a bad value with 400.
 
-use super::{ChannelFault, DeviceFault, PictureAnswer, Running};
+use super::{ChannelFault, DeviceFault, GatewayFault, PictureAnswer, Running, gateway};
 use crate::{
     base::Secret,
     serve::{Body, BoxFuture, Handler, Request, Response, problem},
@@ -52,6 +58,10 @@ impl Control {
         let done = match (&request.method, parts.as_slice()) {
             (&Method::GET, []) => Ok(()),
             (&Method::POST, ["channels", number, verb]) => self.channel(number, verb, request),
+            (&Method::POST, ["gateway", verb]) => self.gateway(gateway::gateway_fault(verb, request)),
+            (&Method::POST, ["devices", device, verb @ ..]) => {
+                self.gateway(gateway::device_fault(device, verb, request))
+            }
             (&Method::POST, ["device", verb]) => device_fault(verb, request).map(|fault| self.0.device(fault)),
             _ => Err(Refusal::NotFound),
         };
@@ -65,6 +75,10 @@ impl Control {
         let mut response = Response::new(Body::bytes(format!("{:#}\n", self.0.state())));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
+    }
+
+    fn gateway(&self, fault: Option<GatewayFault>) -> Result<(), Refusal> {
+        self.0.gateway(&fault.ok_or(Refusal::NotFound)?).map_err(|_| Refusal::NotFound)
     }
 
     fn channel(&self, number: &str, verb: &str, request: &Request) -> Result<(), Refusal> {

@@ -20,6 +20,9 @@ pub enum Error {
     /// There is no such channel.
     #[error("the simulator has no channel {0}")]
     NoChannel(u32),
+    /// There is no such device behind it, or it is no gateway.
+    #[error("the simulator has no device {0} behind it")]
+    NoDevice(u32),
 }
 
 impl Error {
@@ -28,7 +31,7 @@ impl Error {
         match self {
             Self::Options(_) => Kind::Invalid,
             Self::Bind { .. } => Kind::Conflict,
-            Self::NoChannel(_) => Kind::NotFound,
+            Self::NoChannel(_) | Self::NoDevice(_) => Kind::NotFound,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A simulated Hikvision camera or NVR: ISAPI over HTTP and HTTPS with every login in the field and lockout, RTSP over TCP with a picture that shows the
+//! A simulated Hikvision camera, NVR or gateway: ISAPI over HTTP and HTTPS with every login in the field and lockout, RTSP over TCP with a picture that shows the
 //! channel's number and the running time, and faults on demand.
 //!
 //! Never does: anything that the daemon needs. It imitates the wire as devices in the field speak it, so that tests
@@ -14,6 +14,7 @@ mod clockwork;
 mod control;
 pub mod encoder;
 mod error;
+mod gateway;
 mod isapi;
 mod login;
 mod options;
@@ -30,6 +31,7 @@ mod web;
 
 pub use encoder::sei::Mark;
 pub use error::Error;
+pub use gateway::{GatewayFault, ListFault, MemberFault};
 pub use options::{Asks, DeviceKind, Options};
 pub use running::{Running, Simulator};
 pub use sound::Sound;

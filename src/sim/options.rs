@@ -13,6 +13,10 @@ use std::{
 
 /// The most channels of one simulated device; Hikvision's largest NVRs have 256.
 pub const CHANNELS_MAX: u32 = 512;
+/// The most devices behind a simulated gateway.
+pub const DEVICES_MAX: u32 = 2_000;
+/// The most channels of all devices behind a simulated gateway together.
+pub const FLAT_CHANNELS_MAX: u32 = 16_000;
 /// The most frames per second of a stream.
 pub const FPS_MAX: u32 = 120;
 /// The widest and highest picture, in pixels.
@@ -25,6 +29,8 @@ pub enum DeviceKind {
     Camera,
     /// A network video recorder: its channels are proxied cameras that can be offline or deleted.
     Nvr,
+    /// A Hik Device Gateway: devices that come and go, each with so many channels.
+    Gateway,
 }
 
 /// What a device asks for before it lets somebody in.
@@ -71,9 +77,11 @@ pub struct Options {
     pub rtsp_port: u16,
     /// The port that faults are driven by over HTTP; 0 takes a free one, `None` opens none.
     pub control_port: Option<u16>,
-    /// Camera or NVR.
+    /// Camera, NVR or gateway.
     pub kind: DeviceKind,
-    /// Channels, numbered from 1.
+    /// Devices behind a gateway.
+    pub devices: u32,
+    /// Channels, numbered from 1; of each device behind a gateway.
     pub channels: u32,
     /// The only account.
     pub user: String,
@@ -138,6 +146,7 @@ impl Default for Options {
             rtsp_port: 0,
             control_port: Some(0),
             kind: DeviceKind::Camera,
+            devices: 1,
             channels: 1,
             user: "admin".into(),
             password: Secret::new("Skyvis-2026"),
@@ -176,6 +185,11 @@ impl Options {
         let fits = |side: u16| (64..=SIDE_MAX_PIXELS).contains(&side) && side.is_multiple_of(32);
         if !(1..=CHANNELS_MAX).contains(&self.channels) {
             return Err(format!("channels must be 1 to {CHANNELS_MAX}, not {}", self.channels));
+        }
+        if !(1..=DEVICES_MAX).contains(&self.devices) || self.devices * self.channels > FLAT_CHANNELS_MAX {
+            return Err(format!(
+                "devices must be 1 to {DEVICES_MAX}, with {FLAT_CHANNELS_MAX} channels in all at most"
+            ));
         }
         if !(1..=FPS_MAX).contains(&self.fps) {
             return Err(format!("frames per second must be 1 to {FPS_MAX}, not {}", self.fps));

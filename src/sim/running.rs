@@ -1,12 +1,13 @@
 //! Starting a simulator, and the handle on a started one.
 
 use super::{
-    ChannelFault, DeviceFault, Error, Options, certificate::Certificate, control::Control, isapi::Isapi, port::Port,
-    source::Sources, state::Device, streaming, web,
+    ChannelFault, DeviceFault, DeviceKind, Error, GatewayFault, Options, certificate::Certificate, control::Control,
+    gateway, isapi::Isapi, port::Port, source::Sources, state::Device, streaming, web,
 };
 use crate::{
     base::TaskGroup,
     model::{Fingerprint, Profile},
+    serve::Handler,
 };
 use std::{
     net::SocketAddr,
@@ -61,7 +62,10 @@ impl Simulator {
             group: group.clone(),
         };
         let stop = || group.stop_token();
-        let isapi = Arc::new(Isapi::new(running.clone()));
+        let isapi: Arc<dyn Handler> = match running.device.options.kind {
+            DeviceKind::Gateway => Arc::new(gateway::Isapi::new(running.clone())),
+            DeviceKind::Camera | DeviceKind::Nvr => Arc::new(Isapi::new(running.clone())),
+        };
         group.spawn("simulated isapi server", web::serve(http, None, device.clone(), isapi.clone(), stop()));
         if let Some((port, tls)) = https.zip(tls) {
             group.spawn("simulated isapi server", web::serve(port, Some(tls), device.clone(), isapi, stop()));
@@ -89,6 +93,24 @@ impl Running {
     /// Where there is no such channel, or no picture of such a size.
     pub fn channel(&self, channel: u32, fault: ChannelFault) -> Result<(), Error> {
         self.device.fault_channel(channel, fault)
+    }
+
+    /// Sets or ends a fault of a gateway.
+    ///
+    /// # Errors
+    /// Where it is no gateway, or there is no such device or channel behind it.
+    pub fn gateway(&self, fault: &GatewayFault) -> Result<(), Error> {
+        self.device.fault_gateway(fault)
+    }
+
+    /// The `devIndex` of the device of that number behind a gateway.
+    pub fn dev_index(&self, device: u32) -> String {
+        gateway::index_of(device)
+    }
+
+    /// The channel number, in all that counts by channel here, of one channel of a device behind a gateway.
+    pub fn channel_behind(&self, device: u32, channel: u32) -> u32 {
+        self.device.estate.as_ref().map_or(channel, |estate| estate.flat(device, channel))
     }
 
     /// Sets or ends a fault of the whole device.

@@ -148,7 +148,7 @@ impl Source {
     /// encode at the same moment.
     fn micros_of(&self, counter: u64) -> u64 {
         let fps = u64::from(self.device.options.fps);
-        let spread = u64::from(self.channel - 1) * 1_000_000 / fps / u64::from(self.device.options.channels);
+        let spread = u64::from(self.channel - 1) * 1_000_000 / fps / self.device.channels.len() as u64;
         counter * 1_000_000 / fps + spread
     }
 

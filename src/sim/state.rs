@@ -1,7 +1,10 @@
 //! What a simulated device is at the moment: its channels, the faults that are on, and what has been counted.
 //! Connections watch it and behave accordingly.
 
-use super::{Asks, DeviceKind, Error, Options, certificate::Certificate, clockwork::Clockwork, login::Logins};
+use super::{
+    Asks, DeviceKind, Error, GatewayFault, Options, certificate::Certificate, clockwork::Clockwork, gateway::Estate,
+    login::Logins,
+};
 use crate::{
     base::{Secret, Wall},
     model::Profile,
@@ -198,6 +201,8 @@ pub(super) struct Device {
     pub alerts: broadcast::Sender<Alert>,
     /// What it shows over HTTPS, where it speaks it.
     pub certificate: Option<Arc<Certificate>>,
+    /// What is behind it; None where it is no gateway.
+    pub estate: Option<Estate>,
 }
 
 impl Device {
@@ -225,6 +230,8 @@ impl Device {
             teardowns: AtomicU64::new(0),
             pictures_asked: AtomicU64::new(0),
         };
+        let gateway = options.kind == DeviceKind::Gateway;
+        let channels = if gateway { Estate::flat_channels(&options) } else { options.channels };
         let state = DeviceState {
             online: true,
             answers: Answers::Sane,
@@ -237,7 +244,8 @@ impl Device {
         };
         Self {
             epoch: now,
-            channels: (1..=options.channels).map(channel).collect(),
+            channels: (1..=channels).map(channel).collect(),
+            estate: gateway.then(|| Estate::new(&options)),
             state: watch::Sender::new(state),
             logins: Mutex::new(Logins::new(options.wrong_logins_max, options.lock)),
             alerts: broadcast::Sender::new(ALERTS_BEHIND_MAX),
@@ -273,6 +281,7 @@ impl Device {
         match self.options.kind {
             DeviceKind::Camera => "DS-2CD2043G2-I",
             DeviceKind::Nvr => "DS-7732NI-M4",
+            DeviceKind::Gateway => "DS-GWAS0101",
         }
     }
 
@@ -307,6 +316,12 @@ impl Device {
             ChannelFault::Resize(width, height) => s.size = (width, height),
         });
         Ok(())
+    }
+
+    /// Sets or ends a fault of a gateway.
+    pub fn fault_gateway(&self, fault: &GatewayFault) -> Result<(), Error> {
+        let estate = self.estate.as_ref().ok_or(Error::NoDevice(0))?;
+        estate.fault(fault)?.into_iter().try_for_each(|(channel, fault)| self.fault_channel(channel, fault))
     }
 
     /// Sets or ends a fault of the device. A reboot's end is the caller's to bring about, by `Online`.
@@ -368,8 +383,10 @@ impl Device {
             })
         });
         let sum = |f: fn(&Channel) -> &AtomicU64| self.channels.iter().map(|c| count(f(c))).sum::<u64>();
+        let behind = self.estate.as_ref().map_or(serde_json::Value::Null, Estate::to_json);
         serde_json::json!({
             "model": self.model(),
+            "behind": behind,
             "online": device.online,
             "reboots": device.reboots,
             "sessions_open": sum(|c| &c.sessions_open),

@@ -6,6 +6,7 @@ mod crash;
 mod disks;
 mod fuzz;
 mod gaps;
+mod gateway;
 mod harness;
 mod image_mode;
 mod logins;

@@ -69,6 +69,6 @@ impl Default for Config {
 impl Config {
     /// What a stream becomes; None where it stays as it is.
     pub fn settings(&self, stream: &StreamKey) -> Option<&Settings> {
-        self.devices.get(&stream.device).filter(|s| s.streams.contains(&stream.profile))
+        self.devices.get(stream.device.configured_str()).filter(|s| s.streams.contains(&stream.profile))
     }
 }

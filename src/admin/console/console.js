@@ -30,7 +30,7 @@ class StreamsView {
   }
 
   update({ devices, streams }) {
-    this.devices.replaceChildren(...devices.map(deviceCard));
+    this.devices.replaceChildren(...devices.map((device) => deviceCard(device, devices)));
     const keys = new Set(streams.map((s) => s.key));
     for (const [key, row] of this.rows) if (!keys.has(key)) { row.element.remove(); this.rows.delete(key); }
     for (const stream of streams) {
@@ -44,12 +44,14 @@ class StreamsView {
   close() {}
 }
 
-function deviceCard(device) {
-  const online = device.channels.filter((c) => c.presence === "online").length;
+function deviceCard(device, all) {
+  const gateway = device.kind === "gateway";
+  const parts = gateway ? all.filter((d) => d.id.startsWith(`${device.id}:`)) : device.channels;
+  const online = parts.filter((p) => p.presence === "online").length;
   return h("section", { class: "card" },
     h("header", {}, h("strong", {}, device.id), badge(device.presence)),
-    h("p", { class: "dim" }, [device.model, device.address].filter(Boolean).join(" · ")),
-    h("p", {}, `${online} of ${device.channels.length} channels online, ${device.presence} for ${duration((Date.now() - Date.parse(device.since)) / 1000)}`),
+    h("p", { class: "dim" }, [device.name, device.model, device.address].filter(Boolean).join(" · ")),
+    h("p", {}, `${online} of ${parts.length} ${gateway ? "devices" : "channels"} online, ${device.presence} for ${duration((Date.now() - Date.parse(device.since)) / 1000)}`),
     device.error ? h("p", { class: "wrong" }, device.error) : null);
 }
 

@@ -53,6 +53,16 @@ fn there_is(key: &StreamKey, snapshot: &camera::Snapshot) -> String {
     }
 }
 
+/// The name that people gave the channel. Behind a gateway, where each device has a "Camera 01", the device's too.
+fn name(device: Option<&camera::DeviceView>, channel: Option<&camera::ChannelView>) -> Option<String> {
+    let own = channel.and_then(|c| c.name.clone());
+    let device = device.filter(|d| d.id.dev_index().is_some()).and_then(|d| d.name.clone());
+    match (device, own) {
+        (Some(device), Some(own)) => Some(format!("{device} · {own}")),
+        (device, own) => own.or(device),
+    }
+}
+
 /// Why a stream does not run comes before why it is not recorded.
 fn view(api: &Api, snapshot: &camera::Snapshot, stream: &camera::StreamView) -> StreamView {
     let key = stream.key.clone();
@@ -67,7 +77,7 @@ fn view(api: &Api, snapshot: &camera::Snapshot, stream: &camera::StreamView) -> 
         reason: stream.reason.clone().or(recording.reason).or(reason),
         recording: recording.recording,
         pause: api.deps.recorder.pauses().get(&key).cloned().map(PauseView::of),
-        name: channel.and_then(|c| c.name.clone()),
+        name: name(device, channel),
         codec: shown.map(|(codec, ..)| codec).or(stream.codec),
         width: shown.map(|(_, width, _)| width).or(stream.width),
         height: shown.map(|(.., height)| height).or(stream.height),

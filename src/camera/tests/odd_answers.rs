@@ -284,7 +284,7 @@ fn bench() -> (Stream, Publisher) {
     let hub = Hub::default();
     let publisher = hub.publisher(&key);
     let limit = Duration::from_secs(5);
-    let timings = watch::channel(Timings { poll_interval: limit, timeout: limit }).1;
+    let timings = watch::channel(Timings { poll_interval: limit, age_out: limit, timeout: limit }).1;
     let board = Arc::new(Board::new(Events::discard(), Clock::real()));
     board.add_stream(&key);
     let shared = Arc::new(Shared::new(board, hub, timings, budget()));

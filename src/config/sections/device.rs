@@ -99,10 +99,7 @@ fn one(scope: &Scope<'_>, id: Option<DeviceId>, origin: &Origin<'_>, defaults: &
 }
 
 fn kind(node: &Node) -> Result<DeviceKind, String> {
-    if as_text(node).as_deref() == Ok("gateway") {
-        return Err("\"gateway\" is not built yet in this version; write \"camera\" or \"nvr\"".into());
-    }
-    as_choice(node, &[DeviceKind::Camera, DeviceKind::Nvr].map(|k| (view::kind(k), k)))
+    as_choice(node, &[DeviceKind::Camera, DeviceKind::Nvr, DeviceKind::Gateway].map(|k| (view::kind(k), k)))
 }
 
 /// Empty is none: the host's own authorities then decide.

@@ -150,7 +150,7 @@ fn stream(device: &Device, channel: &Channel, state: ChannelState, profile: Prof
     };
     let input = match options.kind {
         DeviceKind::Camera => "videoInputChannelID",
-        DeviceKind::Nvr => "dynVideoInputChannelID",
+        DeviceKind::Nvr | DeviceKind::Gateway => "dynVideoInputChannelID",
     };
     let video = Element::new("Video")
         .with("enabled", true)

@@ -29,7 +29,7 @@ pub(super) fn local_time(device: &Device) -> String {
 pub(super) fn serial(device: &Device) -> String {
     let (region, end) = match device.options.kind {
         DeviceKind::Camera => ("AAWR", ""),
-        DeviceKind::Nvr => ("CCRR", "WCVU"),
+        DeviceKind::Nvr | DeviceKind::Gateway => ("CCRR", "WCVU"),
     };
     format!("{}0120260101{region}E{:08}{end}", device.model(), device.options.http_port)
 }
@@ -43,7 +43,7 @@ pub(super) fn mac(device: &Device) -> String {
 fn info(device: &Device) -> Element {
     let (name, kind, telecontrol) = match device.options.kind {
         DeviceKind::Camera => ("IP CAMERA", "IPCamera", 88),
-        DeviceKind::Nvr => ("Network Video Recorder", "NVR", 255),
+        DeviceKind::Nvr | DeviceKind::Gateway => ("Network Video Recorder", "NVR", 255),
     };
     Element::new("DeviceInfo")
         .with("deviceName", name)
@@ -89,7 +89,7 @@ fn time(device: &Device) -> Element {
 fn capabilities(device: &Device) -> Element {
     let (inputs, proxies) = match device.options.kind {
         DeviceKind::Camera => (device.options.channels, 0),
-        DeviceKind::Nvr => (0, device.options.channels),
+        DeviceKind::Nvr | DeviceKind::Gateway => (0, device.options.channels),
     };
     let video = Element::new("VideoCap").with("videoInputPortNums", inputs).with("videoOutputPortNums", 0);
     let system = Element::new("SysCap").with("isSupportDst", true).child(video);
@@ -136,7 +136,7 @@ pub(super) fn storage(device: &Device) -> Element {
         .with("property", "RW");
     let disks = match device.options.kind {
         DeviceKind::Camera => Element::new("hddList").attribute("size", 1),
-        DeviceKind::Nvr => Element::new("hddList").attribute("size", 1).child(disk),
+        DeviceKind::Nvr | DeviceKind::Gateway => Element::new("hddList").attribute("size", 1).child(disk),
     };
     Element::new("storage").child(disks).child(Element::new("nasList").attribute("size", 8)).with("workMode", "quota")
 }

@@ -21,7 +21,7 @@ use tokio::{
 pub(super) fn triggers(device: &Device) -> Element {
     let input = match device.options.kind {
         DeviceKind::Camera => "videoInputChannelID",
-        DeviceKind::Nvr => "dynVideoInputChannelID",
+        DeviceKind::Nvr | DeviceKind::Gateway => "dynVideoInputChannelID",
     };
     let trigger = |number: u32| {
         let how = Element::new("EventTriggerNotification")
@@ -76,7 +76,7 @@ fn part(device: &Arc<Device>, alert: Option<Alert>, count: u64) -> Bytes {
     let (kind, channel, active) = alert.map_or(("videoloss", 1, false), |a| ("VMD", a.channel, a.active));
     let number = match device.options.kind {
         DeviceKind::Camera => "channelID",
-        DeviceKind::Nvr => "dynChannelID",
+        DeviceKind::Nvr | DeviceKind::Gateway => "dynChannelID",
     };
     let body = Element::new("EventNotificationAlert")
         .attribute("version", "2.0")

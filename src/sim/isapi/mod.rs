@@ -166,7 +166,7 @@ impl Isapi {
     fn text(&self, root: Element) -> String {
         let namespace = match self.running.device.options.kind {
             DeviceKind::Camera => "http://www.hikvision.com/ver20/XMLSchema",
-            DeviceKind::Nvr => "http://www.isapi.org/ver20/XMLSchema",
+            DeviceKind::Nvr | DeviceKind::Gateway => "http://www.isapi.org/ver20/XMLSchema",
         };
         let root = root.attribute("version", "2.0").attribute("xmlns", namespace);
         format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{root}")

@@ -265,7 +265,10 @@ impl Connection {
 
     /// The stream that a URI means, if this device has it and it is online. Notes it for faults to come.
     fn find(&mut self, uri: &str) -> Option<Target> {
-        let target = Target::parse(uri)?;
+        let target = match &self.shared.device.estate {
+            None => Target::parse(uri)?,
+            Some(estate) => Target::behind(uri, |path| estate.target(path))?,
+        };
         let channel = self.shared.device.channel(target.channel)?;
         let state = *channel.state.borrow();
         if !state.reachable() {

@@ -14,6 +14,19 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// Reads a request's URI to a gateway, which says what its paths mean.
+    pub fn behind(uri: &str, find: impl FnOnce(&str) -> Option<(u32, Profile)>) -> Option<Self> {
+        let whole = path(uri);
+        let end = whole.to_ascii_lowercase().find(TRACK).unwrap_or(whole.len());
+        let (path, track) = whole.split_at(end);
+        let track = match track.get(TRACK.len()..) {
+            Some(number) => Some(number.trim_end_matches('/').parse().ok()?),
+            None => None,
+        };
+        let (channel, profile) = find(path.trim_end_matches('/'))?;
+        Some(Self { channel, profile, track })
+    }
+
     /// Reads a request's URI. A device shows its first channel where none is named.
     pub fn parse(uri: &str) -> Option<Self> {
         let path = path(uri).to_ascii_lowercase();
