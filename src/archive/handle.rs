@@ -28,7 +28,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 /// Starts that are tried, each a microsecond later, before a name is given up.
 const STARTS_TRIED_MAX: i64 = 1000;
@@ -78,6 +78,8 @@ pub(super) struct Shared {
     pub space: watch::Sender<Option<Space>>,
     pub phase: watch::Sender<Phase>,
     pub retention: Upkeep,
+    /// One permit, for the sweep that runs.
+    pub sweeping: Semaphore,
     pub repair: Upkeep,
     pub free: Gauge,
     pub free_inodes: Gauge,
@@ -232,6 +234,19 @@ impl Archive {
         self.0.tables.put(&stream, start, table);
         self.growing().forget(&stream, start);
         Ok(())
+    }
+
+    /// A last try to commit what the index could not take, at a stop. The files say it all to the next start, too.
+    pub(super) async fn save_held(&self) {
+        let put = |(segment, table): (Segment, Arc<SampleTable>)| {
+            let mark = segment.sha256.is_none().then_some(Mark::Unhashed);
+            Change::Put { segment, table: Some(table), mark }
+        };
+        let held: Vec<Change> = self.growing().unsaved().into_iter().map(put).collect();
+        let segments = held.len();
+        if let Err(error) = self.commit_now(held).await {
+            tracing::warn!(%error, segments, "the index did not take all segments; the next start finds their files");
+        }
     }
 
     /// The segments that have a moment in common with the range, growing ones among them, by start; the first `limit`.

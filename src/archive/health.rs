@@ -172,6 +172,12 @@ impl Archive {
         }
     }
 
+    /// Whether the disk was well at the last look, with room for more.
+    pub(super) fn has_room(&self) -> bool {
+        let room = self.space().is_none_or(|space| space.free_bytes >= ROOM_BYTES_MIN);
+        room && self.0.health.now().trouble.is_none()
+    }
+
     /// Looks at the disk, and tells what it found; the task does so each second.
     pub async fn look_at_health(&self) {
         let health = &self.0.health;

@@ -42,6 +42,8 @@ pub struct Swept {
 
 /// Removes what the limits say.
 pub(super) async fn sweep(archive: &Archive) -> Result<Swept, Error> {
+    // Two at once would each see what the other has not yet taken off, and delete too much.
+    let _alone = archive.0.sweeping.acquire().await.map_err(|_| Error::Stopped)?;
     let mut swept = Swept::default();
     let mut streams = BTreeSet::new();
     for round in 0..ROUNDS_MAX {

@@ -19,7 +19,7 @@ use crate::{
     upkeep::{self, UpkeepTask},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Commands that wait or are committed together: two for each of a few hundred streams.
@@ -88,6 +88,7 @@ pub fn build(config: Config, deps: Deps) -> Result<(Archive, ArchiveTask), Error
         space: watch::Sender::new(None),
         phase: watch::Sender::new(Phase::Closed),
         retention,
+        sweeping: Semaphore::new(1),
         repair,
         free: gauge("disk_free_bytes", "Free bytes of the recordings' file system"),
         free_inodes: gauge("disk_free_inodes", "Files that the recordings' file system can still take"),
@@ -146,6 +147,7 @@ impl ArchiveTask {
                 taken = commands.recv_many(&mut batch, COMMANDS_MAX) => taken,
             };
             if taken == 0 {
+                writer.archive.save_held().await;
                 return;
             }
             writer.write(std::mem::take(&mut batch)).await;
@@ -155,6 +157,7 @@ impl ArchiveTask {
 
 /// Tells how the disk is, and has retention run as soon as less is free than is wanted.
 async fn watch_disk(archive: Archive, stop: CancellationToken) {
+    let mut had_room = true;
     while stop.run_until_cancelled(archive.clock().sleep(LOOK_EVERY)).await.is_some() {
         if archive.phase() == Phase::Closed {
             continue;
@@ -163,6 +166,12 @@ async fn watch_disk(archive: Archive, stop: CancellationToken) {
         if archive.is_short_of_space() {
             archive.poke_retention();
         }
+        let has_room = archive.has_room();
+        if has_room && !had_room {
+            // What the index could not take, it may take now.
+            archive.0.repair.poke();
+        }
+        had_room = has_room;
     }
 }
 

@@ -287,7 +287,7 @@ async fn a_disk_that_is_not_mounted_is_not_taken_for_footage_that_is_gone() {
 #[tokio::test]
 async fn retention_removes_the_oldest_files_their_empty_directories_and_their_rows() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = Clock::simulated(noon().plus(Duration::from_secs(86_400)).plus_micros(4_500_000));
+    let clock = Clock::simulated(noon().plus(Duration::from_secs(86_400)).plus_micros(4_050_000));
     let bench = Bench::start(dir.path(), Faults::new(), clock);
     bench.archive.recover().await.unwrap();
     let rows = lay_all(&bench).await;
@@ -365,6 +365,19 @@ async fn a_start_that_fails_at_any_operation_loses_nothing_for_the_next() {
         nth += 1;
     }
     assert!(nth > 8, "{nth}");
+}
+
+#[tokio::test]
+async fn what_the_index_could_not_take_is_tried_once_more_at_a_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path()).await;
+    let open = bench.lay_open(&cam(), &seconds()[0], 0, 25).await;
+    // As if the commit at its close had failed.
+    bench.archive.growing().close(Segment { closed: true, ..open });
+    bench.end().await;
+    let bench = Bench::start(dir.path(), Faults::new(), Clock::real());
+    assert!(bench.all(&cam()).await[0].closed, "before anything is recovered");
+    bench.end().await;
 }
 
 #[tokio::test]

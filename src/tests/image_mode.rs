@@ -78,6 +78,11 @@ async fn a_picture_a_period_is_recorded_listed_played_and_indexed_again_without_
     let rows = |v: serde_json::Value| v["segments"].as_array().unwrap().iter().take(4).cloned().collect::<Vec<_>>();
     let list = format!("/api/v1/segments?stream={key}&from={from}&to={to}");
     let before = rows(api.json(&list).await);
+    for deep in [false, true] {
+        let (status, report) = api.send("POST", &format!("/api/v1/verify?deep={deep}"), &[]).await.unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        assert!(status == 200 && report["sound"] == true && report["rows"].as_u64() > Some(1), "{report}");
+    }
     daemon.stop().await;
     fs::remove_dir_all(site.dir.path().join("data/store")).unwrap();
     let daemon = site.daemon("mode = 'image'\nenabled = false").await;
