@@ -6,12 +6,9 @@ use super::{
 };
 use crate::{
     base::Wall,
-    model::{Gap, Range, Segment, StreamKey, span::joins},
+    model::{Gap, Range, Segment, StreamKey},
 };
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Segments that are read at once.
-const BATCH_SEGMENTS: usize = 2048;
 
 /// What is said of one stream or of many.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,32 +66,10 @@ impl Archive {
         else {
             return Ok(Told::default());
         };
-        let spans = self.spans(stream, range).await?;
+        let mut spans = Spans::default();
+        self.spans(stream, range).await?.iter().for_each(|span| spans.push(span.start, span.end, false));
         let gaps: Vec<Gap> = gaps.into_values().collect();
         Ok(ledger::tell(range, known, &spans, &gaps))
-    }
-
-    async fn spans(&self, stream: &StreamKey, range: Range) -> Result<Spans, Error> {
-        let mut spans = Spans::default();
-        let mut last: Option<Segment> = None;
-        loop {
-            let from = last.as_ref().map_or(range.from, |last| range.from.max(last.start.plus_micros(1)));
-            if from >= range.to {
-                return Ok(spans);
-            }
-            // The last one reaches into the rest and comes again.
-            let found = self.segments(stream, Range { from, to: range.to }, BATCH_SEGMENTS).await?;
-            let full = found.len() >= BATCH_SEGMENTS;
-            let seen = last.as_ref().map(|last| last.start);
-            for segment in found.into_iter().filter(|s| seen.is_none_or(|seen| s.start > seen)) {
-                let continues = last.as_ref().is_some_and(|last| joins(last, &segment));
-                spans.push(segment.start, segment.end(), continues);
-                last = Some(segment);
-            }
-            if !full {
-                return Ok(spans);
-            }
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     ageing::Ageing,
     growing::Growing,
     health,
+    hours::Hours,
     identity::{self, Doubt},
     index::{Change, Index, Mark, Usage},
     layout::{self, Name},
@@ -19,7 +20,7 @@ use crate::{
     base::{Clock, Kind, Wall, metrics::Gauge},
     disk::{Disk, Space},
     events::Events,
-    model::{Range, SampleTable, Segment, StreamKey, TrackSamples},
+    model::{Range, SampleTable, Segment, Span, StreamKey, TrackSamples},
     store,
     upkeep::Upkeep,
 };
@@ -65,6 +66,7 @@ pub(super) struct Shared {
     pub index: Index,
     pub growing: Growing,
     pub ledger: Ledger,
+    pub hours: Hours,
     pub ageing: Ageing,
     pub tables: Tables,
     pub disk: Disk,
@@ -173,6 +175,13 @@ impl Archive {
         self.reading().run_within(READ_MAX, move |_| find()).await?
     }
 
+    /// Lists closed segments that somebody laid into the directory, as they are given: nothing is looked at. For who
+    /// makes archives, not for who records.
+    pub async fn insert(&self, segments: Vec<(Segment, Option<Arc<SampleTable>>)>) -> Result<(), Error> {
+        let put = |(segment, table)| Change::Put { segment, table, mark: None };
+        self.apply_changes(segments.into_iter().map(put).collect()).await
+    }
+
     /// A file has its first fragment, and both are durable: it is listed from now on, and has a row once this answers.
     pub async fn opened(&self, segment: Segment, table: SampleTable) -> Result<(), Error> {
         let mut changes = vec![Change::Put { segment: segment.clone(), table: None, mark: Some(Mark::Growing) }];
@@ -260,6 +269,16 @@ impl Archive {
         rows.sort_by_key(|s| s.start);
         rows.truncate(limit);
         Ok(rows)
+    }
+
+    /// The segments that have a moment in common with the range, growing ones among them, joined where they follow one
+    /// another. Long ranges are put together from what is remembered of whole hours.
+    pub async fn spans(&self, stream: &StreamKey, range: Range) -> Result<Vec<Span>, Error> {
+        // Memory first, as for `segments`.
+        let growing = self.growing().of(stream);
+        let (archive, of) = (self.clone(), stream.clone());
+        let read = move || archive.0.hours.runs(archive.index(), &of, range, &growing);
+        Ok(self.reading().run(move |_| read()).await??.into_iter().map(Span::from).collect())
     }
 
     /// One segment by its start, growing or not.
@@ -366,8 +385,12 @@ impl Archive {
             return Ok(());
         }
         let (index, before) = (self.index().clone(), self.usage());
+        let rows: Vec<_> = changes.iter().filter_map(Change::row).map(|(s, start)| (s.clone(), start)).collect();
         let (batch, usage) = self.reading().run(move |_| index.stage(before, &changes)).await??;
-        self.index().commit(batch).await?;
+        let committed = self.index().commit(batch).await;
+        // Also after a failure, which does not say that nothing was written.
+        rows.iter().for_each(|(stream, start)| self.0.hours.changed(stream, *start));
+        committed?;
         self.0.usage.send_replace(Arc::new(usage));
         Ok(())
     }

@@ -31,7 +31,7 @@ const TAKEN: Keyspace<i64> = Keyspace::new(0x26, "times of footage", Codec::Post
 
 /// No segment lasts longer, so one that overlaps a moment began at most so long before it. The recorder ends a file
 /// that found no place to be cut after an hour.
-const SEGMENT_MICROS_MAX: i64 = 2 * 3_600_000_000;
+pub const SEGMENT_MICROS_MAX: i64 = 2 * 3_600_000_000;
 
 /// What is still to be done for a row. Rows without a mark are complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,17 @@ pub enum Change {
     Recount(StreamKey),
 }
 
+impl Change {
+    /// The row that it is about; None where it changes none.
+    pub fn row(&self) -> Option<(&StreamKey, Wall)> {
+        match self {
+            Self::Put { segment, .. } | Self::Hashed { segment, .. } => Some((&segment.stream, segment.start)),
+            Self::Drop { stream, start } => Some((stream, *start)),
+            Self::Taken { .. } | Self::Unmark { .. } | Self::Recount(_) => None,
+        }
+    }
+}
+
 /// The index, for reading and for staging what is to be committed.
 #[derive(Clone)]
 pub struct Index {
@@ -151,6 +162,15 @@ impl Index {
             }
         }
         Ok(found)
+    }
+
+    /// Rows that start in `[from, to)`.
+    pub fn starting(&self, stream: &StreamKey, from: Wall, to: Wall) -> Result<Vec<Segment>, Error> {
+        let (first, end) = (key(stream, from), key(stream, to));
+        if first >= end {
+            return Ok(Vec::new());
+        }
+        self.store.range(&SEGMENTS, first..end).map(|row| Ok(row?.1)).collect()
     }
 
     /// The oldest segments of a stream, each with the time that it was taken at, by that time; and whether these are

@@ -19,6 +19,7 @@ mod gaps;
 mod growing;
 mod handle;
 mod health;
+mod hours;
 mod identity;
 mod index;
 pub mod layout;

@@ -8,7 +8,12 @@ use super::{
     layout::{self, Name},
     scan::{self, Read, Torn},
 };
-use crate::{base::Kind, disk::Files, media::fmp4::read::Tail, model::Segment};
+use crate::{
+    base::Kind,
+    disk::Files,
+    media::fmp4::read::Tail,
+    model::{Range, Segment},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Checksums that are taken up at once; each reads a whole file.
@@ -29,7 +34,21 @@ pub(super) async fn repair(archive: &Archive, stop: &CancellationToken) -> Resul
         }
         archive.0.phase.send_replace(Phase::Open { wants_reindex: false });
     }
+    read_ahead(archive, stop).await?;
     hash_pending(archive, || stop.is_cancelled()).await.map(|_| ())
+}
+
+/// Sums up the hours of streams that nobody has listed yet, so that the first to ask does not wait for it.
+async fn read_ahead(archive: &Archive, stop: &CancellationToken) -> Result<(), Error> {
+    for stream in archive.streams() {
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        if archive.0.hours.is_unread(&stream) {
+            archive.spans(&stream, Range::ALL).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Computes missing checksums, one file after the other, until none is missing.

@@ -15,5 +15,5 @@ pub use gap::{Gap, GapCause};
 pub use key::{DeviceId, Profile, StreamKey};
 pub use presence::{Presence, StreamState};
 pub use segment::{SampleTable, Segment, TrackSamples};
-pub use span::{Range, Span};
+pub use span::{Range, Run, Span};
 pub use trust::{Fingerprint, Trust};

@@ -1,6 +1,6 @@
 //! Intervals of time, and runs of footage without a gap.
 
-use super::Segment;
+use super::{Segment, SessionId};
 use crate::base::Wall;
 use serde::{Deserialize, Serialize};
 
@@ -44,34 +44,76 @@ pub struct Span {
 /// that lost nothing a person would see.
 pub const JOIN_MICROS_MAX: i64 = 250_000;
 
-/// Joins segments, which must be sorted by start, into spans.
-pub fn spans_of<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> Vec<Span> {
-    let mut spans: Vec<Span> = Vec::new();
-    let mut last: Option<&Segment> = None;
-    for segment in segments {
-        let joined = last.is_some_and(|l| joins(l, segment));
-        match spans.last_mut().filter(|_| joined) {
-            Some(span) => {
-                span.end = span.end.max(segment.end());
-                span.bytes += segment.bytes;
-                span.segments += 1;
-            }
-            None => spans.push(Span {
-                start: segment.start,
-                end: segment.end(),
-                bytes: segment.bytes,
-                segments: 1,
-                tier: "local".into(),
-                kind: if segment.is_picture() { "image" } else { "video" }.into(),
-            }),
-        }
-        last = Some(segment);
-    }
-    spans
+/// A piece of a span: segments that follow one another, summed up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    first: Edge,
+    last: Edge,
+    end: Wall,
+    bytes: u64,
+    segments: u32,
 }
 
-/// Whether `next` plays on from `last` with nothing missing between.
-pub fn joins(last: &Segment, next: &Segment) -> bool {
-    next.continues(last)
-        || next.is_picture() == last.is_picture() && next.start.micros_since(last.end()).abs() <= JOIN_MICROS_MAX
+/// What says whether a segment joins another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Edge {
+    start: Wall,
+    end: Wall,
+    session: SessionId,
+    index: u32,
+    picture: bool,
+}
+
+impl Run {
+    /// Of one segment.
+    pub fn of(segment: &Segment) -> Self {
+        let Segment { start, session, index, bytes, .. } = *segment;
+        let edge = Edge { start, end: segment.end(), session, index, picture: segment.is_picture() };
+        Self { first: edge, last: edge, end: edge.end, bytes, segments: 1 }
+    }
+
+    /// Start of its first segment.
+    pub fn start(&self) -> Wall {
+        self.first.start
+    }
+
+    /// The latest end of its segments.
+    pub fn end(&self) -> Wall {
+        self.end
+    }
+
+    /// Whether `next` plays on with nothing missing between.
+    fn joins(&self, next: &Self) -> bool {
+        let (last, next) = (&self.last, &next.first);
+        let follows = next.session == last.session && next.index == last.index.wrapping_add(1);
+        follows || next.picture == last.picture && next.start.micros_since(last.end).abs() <= JOIN_MICROS_MAX
+    }
+
+    /// Puts `next` behind the runs before it, joined to the last of them where it plays on from that.
+    pub fn push(runs: &mut Vec<Self>, next: Self) {
+        match runs.last_mut().filter(|last| last.joins(&next)) {
+            Some(run) => {
+                run.last = next.last;
+                run.end = run.end.max(next.end);
+                run.bytes += next.bytes;
+                run.segments += next.segments;
+            }
+            None => runs.push(next),
+        }
+    }
+}
+
+impl From<Run> for Span {
+    fn from(run: Run) -> Self {
+        let Run { first, end, bytes, segments, .. } = run;
+        let kind = if first.picture { "image" } else { "video" };
+        Self { start: first.start, end, bytes, segments, tier: "local".into(), kind: kind.into() }
+    }
+}
+
+/// Joins segments, which must be sorted by start, into spans.
+pub fn spans_of<'a>(segments: impl IntoIterator<Item = &'a Segment>) -> Vec<Span> {
+    let mut runs = Vec::new();
+    segments.into_iter().for_each(|segment| Run::push(&mut runs, Run::of(segment)));
+    runs.into_iter().map(Span::from).collect()
 }

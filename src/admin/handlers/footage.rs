@@ -9,16 +9,10 @@ use crate::{
     },
     archive::Thorough,
     base::{Kind, Wall},
-    model::{
-        Range, Segment, Span, StreamKey,
-        span::{joins, spans_of},
-    },
+    model::{Range, Segment, Span, StreamKey},
     serve::Response,
 };
 use std::sync::Arc;
-
-/// Segments asked of the archive at once while spans are put together.
-const BATCH_SEGMENTS: usize = 2048;
 
 pub(in crate::admin) async fn recordings(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
     let (only, range, limit) = (call.parsed::<StreamKey>("stream")?, call.range()?, call.limit()?);
@@ -49,22 +43,8 @@ async fn spans_from(
     behind: Option<i64>,
     limit: usize,
 ) -> Result<(Vec<Span>, Option<i64>), Failure> {
-    let mut reader = Reader::new(api, stream.clone(), range, behind);
-    let mut spans: Vec<Span> = Vec::new();
-    let mut last: Option<Segment> = None;
-    while spans.len() <= limit {
-        let batch = reader.next(BATCH_SEGMENTS).await?;
-        let (Some(first), Some(end)) = (batch.first(), batch.last()) else { break };
-        let mut more = spans_of(&batch);
-        if let Some(span) = spans.last_mut().filter(|_| last.as_ref().is_some_and(|l| joins(l, first))) {
-            let first = more.remove(0);
-            span.end = span.end.max(first.end);
-            span.bytes += first.bytes;
-            span.segments += first.segments;
-        }
-        spans.extend(more);
-        last = Some(end.clone());
-    }
+    let mut spans = api.deps.archive.spans(stream, range).await?;
+    spans.retain(|span| behind.is_none_or(|behind| span.start.micros() > behind));
     let next = spans.get(limit).map(|s| s.start.micros());
     spans.truncate(limit);
     Ok((spans, next))
