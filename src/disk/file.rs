@@ -134,6 +134,14 @@ impl File {
         }
     }
 
+    /// Reads what is in memory already: how much of the buffer, from its begin. Does not block; what is missing, and
+    /// every error, is left to a read that may wait.
+    pub fn read_cached_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.faults.pass(Op::Read, &self.path)?;
+        let flags = rustix::io::ReadWriteFlags::NOWAIT;
+        Ok(rustix::io::preadv2(&self.inner, &mut [io::IoSliceMut::new(buffer)], offset, flags).unwrap_or(0))
+    }
+
     /// Overwrites `bytes` at `offset`, not durable until synced. Blocks.
     pub fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         self.faults.pass(Op::Append, &self.path)?;
