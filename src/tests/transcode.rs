@@ -88,7 +88,7 @@ fn lives(pid: Pid) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_ffmpeg_outlives_a_daemon_that_is_killed_not_even_one_that_hangs() {
+async fn no_ffmpeg_outlives_a_daemon_that_is_killed_not_even_one_that_is_stopped() {
     let site = Site::new(nvr(2)).await;
     fs::write(site.config_file(), config(&site, TRANSCODE)).unwrap();
     let mut process = Process::start(&site.config_file(), &site.dir.path().join("log"), &[]);
@@ -106,5 +106,23 @@ async fn no_ffmpeg_outlives_a_daemon_that_is_killed_not_even_one_that_hangs() {
     process.signal(Signal::KILL);
     process.ended().await;
     until("the end of both", || async { (!found.iter().any(|pid| lives(*pid))).then_some(()) }).await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hears_neither_the_end_of_its_input_nor_a_hangup_dies_with_the_daemon_too() {
+    let site = Site::new(nvr(1)).await;
+    let program = site.dir.path().join("deaf");
+    let deaf =
+        "[ \"$1\" = -version ] && { echo ffmpeg version 5.1; exit; }\ntrap '' HUP PIPE\nwhile :; do sleep 1; done";
+    fs::write(&program, format!("#!/bin/sh\n{deaf}\n")).unwrap();
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let text = format!("{}\n[transcode]\nffmpeg = '{}'\n", config(&site, TRANSCODE), program.display());
+    fs::write(site.config_file(), text).unwrap();
+    let mut process = Process::start(&site.config_file(), &site.dir.path().join("log"), &[]);
+    let found = until("its process", || async { ffmpegs(process.id()).first().copied() }).await;
+    process.signal(Signal::KILL);
+    process.ended().await;
+    until("its end", || async { (!lives(found)).then_some(()) }).await;
     site.stop().await;
 }
