@@ -90,7 +90,7 @@ export class Player {
       if (this.live) at = Date.now() - PICTURE_BACK_MS;
       const url = `media/${this.stream}/snapshot.jpg?at=${iso(at)}`;
       try {
-        await ask(url, { method: "HEAD", signal: this.signal });
+        await (await ask(url, { signal: this.signal })).arrayBuffer();
         this.video.poster = withToken(url);
         this.onStatus("", false);
         this.onTime(at);
