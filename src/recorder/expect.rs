@@ -36,9 +36,15 @@ impl Known<'_> {
         all.filter(|stream| self.config.expects(stream) && self.has(stream, before)).cloned().collect()
     }
 
+    /// What the device is known to have. A gateway speaks for the devices behind it that it does not list: before it has
+    /// listed any, nothing is known of them, and from then on they are gone.
+    fn roster(&self, stream: &StreamKey) -> Option<&Roster> {
+        self.rosters.get(&stream.device).or_else(|| self.rosters.get(stream.device.configured_str()))
+    }
+
     /// Whether the device is known to have it, or not known not to.
     fn has(&self, stream: &StreamKey, before: &BTreeSet<StreamKey>) -> bool {
-        match self.rosters.get(&stream.device).and_then(|r| r.streams.as_deref()) {
+        match self.roster(stream).and_then(|r| r.streams.as_deref()) {
             Some(streams) => streams.contains(stream),
             None => self.live.contains(stream) || before.contains(stream),
         }
@@ -89,7 +95,7 @@ impl Known<'_> {
             // Before its camera begins, so that no session is set up for nothing.
             let hold = unwanted.map(|cause| Hold { reason: plan.reason(cause).into() });
             shared.hub.hold(stream, hold);
-            let absence = self.rosters.get(&stream.device).and_then(|r| r.absence).map(|a| a.cause);
+            let absence = self.roster(stream).and_then(|r| r.absence).map(|a| a.cause);
             match unwanted.or(absence) {
                 Some(cause) => ledger.absent(stream, cause, now),
                 // Nothing is known yet. What was not wanted before is from now on.
@@ -152,5 +158,12 @@ mod tests {
         assert_eq!(expected(&[], &listed, &config(&[], false, true), &["nvr/1/main"]), "");
         assert_eq!(expected(&[], &listed, &config(&[], true, false), &["nvr/1/main"]), "");
         assert_eq!(expected(&["other/1/main"], &none, &all, &["other/2/main"]), "");
+        // Behind a gateway that has not listed its devices yet, and after it has: one of them is no longer there.
+        let gone = "nvr:A/1/main";
+        assert_eq!(expected(&[], &roster(None), &all, &[gone]), gone);
+        let mut listed = roster(Some(&[]));
+        assert_eq!(expected(&[], &listed, &all, &[gone]), "");
+        listed.insert("nvr:A".parse().unwrap(), Roster::default());
+        assert_eq!(expected(&[], &listed, &all, &[gone]), gone, "listed, and not asked for its channels yet");
     }
 }

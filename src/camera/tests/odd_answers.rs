@@ -413,7 +413,7 @@ async fn refusals_say_what_they_mean() {
         (&[("SETUP", "503 Service Unavailable")], "too busy", FailureKind::Other),
         (&[("SETUP", "461 Unsupported Transport")], "refuses this transport", FailureKind::Other),
         (&[("PLAY", "454 Session Not Found")], "forgotten the session", FailureKind::Lost),
-        (&[("DESCRIBE", "404 Not Found")], "no such stream", FailureKind::Other),
+        (&[("DESCRIBE", "404 Not Found")], "no such stream", FailureKind::NoSuchStream),
     ];
     for (statuses, said, kind) in refusals {
         let seen = watch(Device { name: said, statuses, ..PLAIN }, 1).await;
