@@ -228,7 +228,7 @@ impl Stamps {
 /// How much of a distance is made up while so much time passes.
 fn slewed(apart: i64, passed: i64) -> i64 {
     // Rounded up, so that the last of it is not left.
-    let calm = (passed.saturating_mul(SLEW_PPM_MAX) + 999_999) / 1_000_000;
+    let calm = passed.saturating_mul(SLEW_PPM_MAX).saturating_add(999_999) / 1_000_000;
     let beyond = apart.saturating_abs().saturating_sub(SLEW_CALM_MICROS * 1000).max(0);
     let haste = i128::from(passed) * i128::from(beyond) / i128::from(SLEW_HASTE_MICROS * 1000);
     let haste = i64::try_from(haste).unwrap_or(i64::MAX);

@@ -126,6 +126,10 @@ async fn a_clock_that_is_set_again_and_again_loses_overwrites_and_deletes_nothin
             .await;
     }
     play_all(&site, &offs).await;
+    // From 1970 on there is a hole, and it has its cause.
+    let gaps = api.json("/api/v1/gaps?stream=nvr/1/main").await;
+    let of_step = |gap: &serde_json::Value| gap["cause"] == "clock_step";
+    assert!(gaps["gaps"].as_array().unwrap().iter().any(of_step), "{gaps}");
     let told = api.json("/api/v1/segments?stream=nvr/1/main").await;
     let metrics = String::from_utf8(api.get("/metrics").await.to_vec()).unwrap();
     let seen = offs.windows(2).filter(|o| (o[1] - o[0]).abs() >= 100).count();
