@@ -8,6 +8,8 @@ use crate::{
 };
 use std::fs;
 
+/// Nothing waits it out.
+const PATIENCE: Duration = Duration::from_secs(60);
 const ROOM: Space =
     Space { total_bytes: 1 << 40, free_bytes: 1 << 30, total_inodes: 10, free_inodes: 5, read_only: false };
 
@@ -35,13 +37,15 @@ async fn told(bench: &Bench, events: usize) -> Vec<String> {
     let told = || bench.events.after(0, 100).unwrap().into_iter().map(|e| e.kind.0).filter(|k| k.starts_with("disk."));
     let mut last = bench.events.watch();
     while told().count() < events {
-        last.changed().await.unwrap();
+        tokio::time::timeout(PATIENCE, last.changed()).await.expect("in time").unwrap();
     }
     told().collect()
 }
 
 async fn until(bench: &Bench, trouble: Option<Trouble>) {
-    bench.archive.health().wait_for(|h| h.trouble == trouble).await.unwrap();
+    let mut health = bench.archive.health();
+    let waited = tokio::time::timeout(PATIENCE, health.wait_for(|h| h.trouble == trouble)).await;
+    drop(waited.unwrap_or_else(|_| panic!("never seen: {trouble:?}")).unwrap());
 }
 
 #[tokio::test]
