@@ -3,16 +3,19 @@
 use super::site::Mount;
 use crate::{
     base::Wall,
+    model::span::JOIN_MICROS_MAX,
     sim::Mark,
-    tests::harness::{Site, files, marks_of_file},
+    tests::harness::{Api, Site, files, marks_of_file},
 };
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// The streams of an evening that is over.
 pub(super) struct Streams {
     pub recordings: PathBuf,
     /// Key, number of the NVR, channel.
     pub streams: Vec<(String, usize, u32)>,
+    /// What the ledger says, by key.
+    pub rows: BTreeMap<String, Vec<Row>>,
     pub _disk: Option<Mount>,
     pub _site: Site,
 }
@@ -56,4 +59,52 @@ pub(super) fn losses(ended: &Streams, (key, nvr, channel): &(String, usize, u32)
         }
     }
     Found { recorded: marks.len() as u64, losses }
+}
+
+/// A row of the ledger: from when to when, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub start: Wall,
+    pub end: Wall,
+    pub cause: String,
+}
+
+/// All rows of a stream.
+pub(super) async fn rows(api: &Api, key: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = api.json(&format!("/api/v1/gaps?stream={key}&limit=1000{cursor}")).await;
+        for gap in page["gaps"].as_array().unwrap() {
+            let at = |name: &str| serde_json::from_value::<Wall>(gap[name].clone());
+            // A gap that lasts has no end; none does once every stream records.
+            let end = at("end").unwrap_or_else(|_| panic!("{key} records, and has the open gap {gap}"));
+            rows.push(Row { start: at("start").unwrap(), end, cause: gap["cause"].as_str().unwrap().to_owned() });
+        }
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return rows,
+        }
+    }
+}
+
+/// The ledger knows a moment from the frames' own times, which follow the host's clock to within this much.
+const TIMES_AGREE: Duration = Duration::from_millis(400);
+
+impl Row {
+    /// Whether it tells of this loss.
+    pub(super) fn tells_of(&self, loss: &Loss) -> bool {
+        self.start >= loss.last_before.minus(TIMES_AGREE) && self.end <= loss.first_after.plus(TIMES_AGREE)
+    }
+}
+
+impl Loss {
+    /// Whether these rows, which tell of it, leave nothing of it out. What is shorter than a quarter of a second is no
+    /// gap.
+    pub(super) fn is_told_by(&self, rows: &[&Row]) -> bool {
+        let told: i64 = rows.iter().map(|r| r.end.micros_since(r.start)).sum();
+        let missing = self.first_after.micros_since(self.last_before);
+        missing <= JOIN_MICROS_MAX + TIMES_AGREE.as_micros() as i64
+            || (told - missing).abs() <= 2 * TIMES_AGREE.as_micros() as i64
+    }
 }

@@ -204,13 +204,37 @@ impl Record {
         let began = self.fault.costs()
             && touches(self.fault.what, loss.nvr, loss.channel)
             && (self.from.minus(ON_ITS_WAY)..self.ended()).contains(&loss.last_before);
-        let struck = |record: &&Record| {
-            touches(record.fault.what, loss.nvr, loss.channel)
-                && record.from < loss.first_after
-                && record.from >= self.from
-        };
-        let over = all.iter().filter(struck).map(Record::ended).max();
+        let over = all.iter().filter(|r| r.struck(loss) && r.from >= self.from).map(Record::ended).max();
         began && over.is_some_and(|over| loss.first_after <= over.plus(RECOVERY))
+    }
+
+    /// Whether it was on, or not yet recovered from, while the loss went on.
+    pub(super) fn struck(&self, loss: &Loss) -> bool {
+        touches(self.fault.what, loss.nvr, loss.channel)
+            && self.from < loss.first_after
+            && self.ended().plus(RECOVERY) > loss.last_before
+    }
+
+    /// Whether the stream was not wanted meanwhile: a channel that its recorder does not have any more.
+    pub(super) fn unwanted(&self, loss: &Loss) -> bool {
+        self.fault.kind == Kind::Deleted && self.struck(loss)
+    }
+
+    /// Whether the ledger may give this as the cause of what the fault cost.
+    pub(super) fn may_cause(&self, cause: &str) -> bool {
+        // Whatever ended a session, it is set up again, and that may fail once more while a device comes to.
+        let also: &[&str] = match self.fault.kind {
+            Kind::ChannelOffline | Kind::Deleted => &["offline"],
+            Kind::DeviceOffline | Kind::Reboot | Kind::RebootWithNewParameterSets => &["unreachable", "offline"],
+            Kind::WrongPassword => &["auth", "locked"],
+            Kind::LockedOut => &["locked", "auth"],
+            Kind::Stall => &["unreachable", "offline"],
+            Kind::Garbage | Kind::Huge => &["unreachable", "offline"],
+            Kind::DiskFull => &["disk_full"],
+            Kind::Drop | Kind::Silence | Kind::NoVideo | Kind::Jump | Kind::Resize => &[],
+        };
+        let session_lost = self.fault.kind != Kind::DiskFull && matches!(cause, "stream_error" | "connecting");
+        session_lost || also.contains(&cause)
     }
 
     fn ended(&self) -> Wall {

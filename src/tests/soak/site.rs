@@ -1,7 +1,7 @@
 //! The site of a soak: two NVRs, a daemon in a process of its own, and a small disk where that can be had.
 
 use super::{
-    account::Streams,
+    account::{self, Streams},
     faults::{Fault, Record, What},
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     tests::harness::{Api, Process, Site, nvr, until},
 };
 use rand::Rng;
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, time::Duration};
 
 /// Channels of each NVR.
 pub(super) const CHANNELS: u32 = 3;
@@ -145,10 +145,14 @@ impl Evening {
 
     /// Stops the daemon in order; the footage stays while the result is held.
     pub(super) async fn end(mut self) -> Streams {
+        let streams: Vec<_> = self.keys().collect();
+        let mut rows = BTreeMap::new();
+        for (key, ..) in &streams {
+            rows.insert(key.clone(), account::rows(&self.api(), key).await);
+        }
         assert!(self.process.terminate().await, "it did not end well: {}", self.process.log_text());
-        let streams = self.keys().collect();
         self.group.stop(Duration::from_secs(5)).await;
-        Streams { recordings: self.site.dir.path().join("footage"), streams, _disk: self.disk, _site: self.site }
+        Streams { recordings: self.site.dir.path().join("footage"), streams, rows, _disk: self.disk, _site: self.site }
     }
 }
 
