@@ -13,6 +13,8 @@ const NO_STREAMS: &str = "No parseable streams";
 pub(super) enum FailureKind {
     /// The connection was not had, or was lost. A try costs nothing: again in about a second, for as long as it takes.
     Lost,
+    /// The device took the connection and the login, and sends nothing. Tried again as a lost connection is.
+    Silent,
     /// The login was refused.
     Refused,
     /// No login may be tried.
@@ -36,6 +38,10 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn lost(text: impl Into<String>) -> Self {
         Self { kind: FailureKind::Lost, text: bounded(&text.into()) }
+    }
+
+    pub(super) fn silent(text: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Silent, text: bounded(&text.into()) }
     }
 
     pub(super) fn other(text: impl Into<String>) -> Self {

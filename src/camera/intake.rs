@@ -145,10 +145,10 @@ impl<'a> Intake<'a> {
             self.settle();
         }
         if self.first.is_none() && self.began + self.first_frame_wait <= now {
-            return Err(Failure::lost(format!("no frame came within {:?}", self.first_frame_wait)));
+            return Err(Failure::silent(format!("no frame came within {:?}", self.first_frame_wait)));
         }
         if self.first.is_some() && self.last + self.silence <= now {
-            return Err(Failure::lost(format!("no frame came for {:?}", self.silence)));
+            return Err(Failure::silent(format!("no frame came for {:?}", self.silence)));
         }
         let wait = self.key_frame_wait();
         if self.awaits_key.is_some_and(|since| since + wait <= now) {

@@ -308,7 +308,9 @@ impl Stream {
             self.shared.wake.notify_one();
         }
         match kind {
-            FailureKind::Lost | FailureKind::Locked => LOST_RETRY.mul_f64(rand::random_range(0.6..1.0)),
+            FailureKind::Lost | FailureKind::Silent | FailureKind::Locked => {
+                LOST_RETRY.mul_f64(rand::random_range(0.6..1.0))
+            }
             FailureKind::Refused | FailureKind::NoSuchStream | FailureKind::Other => backoff.next(rand::random()),
         }
     }
@@ -324,7 +326,9 @@ impl Stream {
     fn cause(&self, failure: &Failure, ran: bool) -> GapCause {
         match failure.kind {
             FailureKind::Lost if !ran => GapCause::Unreachable,
-            FailureKind::Lost | FailureKind::NoSuchStream | FailureKind::Other => GapCause::StreamError,
+            FailureKind::Lost | FailureKind::Silent | FailureKind::NoSuchStream | FailureKind::Other => {
+                GapCause::StreamError
+            }
             FailureKind::Refused => GapCause::Auth,
             FailureKind::Locked => self.shared.budget.cause(Instant::now()),
         }

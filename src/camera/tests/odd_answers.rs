@@ -346,8 +346,8 @@ async fn pictures_come_whatever_a_device_says() {
         // The description's profile is a constant; the parameter set's counts.
         assert_ne!(format.rfc6381, "avc1.420029", "{name}");
         let steps: Vec<i64> = seen.pictures.windows(2).map(|w| w[1].ticks - w[0].ticks).collect();
-        // None is missing; they come faster than they say, which is followed slowly.
-        assert!(steps.iter().all(|s| (3_500..=3_600).contains(s)), "{name}: {steps:?}");
+        // None is missing. When they come, on a busy host, is not when they say, which is followed slowly.
+        assert!(steps.iter().all(|s| (3_400..=3_800).contains(s)), "{name}: {steps:?}");
     }
 }
 

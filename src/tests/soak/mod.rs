@@ -102,8 +102,10 @@ fn untold_of<'a>(made: &'a [Record], losses: &'a [Loss], rows: &'a [Row]) -> imp
         }
         strange.map(|row| format!("no fault that struck in {loss:?} is a cause of {row:?}"))
     });
-    let of_rows = rows.iter().skip_while(|row| row.cause == "connecting").filter_map(|row| {
-        (!losses.iter().any(|loss| row.tells_of(loss))).then(|| format!("nothing is missing in {row:?}"))
-    });
+    let of_rows = rows
+        .iter()
+        .skip_while(|row| row.cause == "connecting")
+        .filter(|row| !losses.iter().any(|loss| row.tells_of(loss)))
+        .map(|row| format!("nothing is missing in {row:?}"));
     of_losses.chain(of_rows)
 }
