@@ -3,7 +3,7 @@
 import { ask, events, json, list, pause, pauseStream, setToken } from "./api.js";
 import { LiveView } from "./live.js";
 import { RecordingsView } from "./recordings.js";
-import { age, badge, bitrate, bytes, clock, duration, h, reason, setBadge, setText } from "./text.js";
+import { age, badge, bitrate, bytes, clock, duration, h, reason, setBadge, setText, shortKey } from "./text.js";
 
 const REFRESH_MS = 1_000;
 /** How many past events the list of events begins with, and how many lines it keeps. */
@@ -49,7 +49,7 @@ function deviceCard(device, all) {
   const parts = gateway ? all.filter((d) => d.id.startsWith(`${device.id}:`)) : device.channels;
   const online = parts.filter((p) => p.presence === "online").length;
   return h("section", { class: "card" },
-    h("header", {}, h("strong", {}, device.id), badge(device.presence)),
+    h("header", {}, h("strong", { title: device.id }, shortKey(device.id)), badge(device.presence)),
     h("p", { class: "dim" }, [device.name, device.model, device.address].filter(Boolean).join(" · ")),
     h("p", {}, `${online} of ${parts.length} ${gateway ? "devices" : "channels"} online, ${device.presence} for ${duration((Date.now() - Date.parse(device.since)) / 1000)}`),
     device.error ? h("p", { class: "wrong" }, device.error) : null);
@@ -66,7 +66,7 @@ class StreamRow {
     this.hold = h("button", { type: "button", class: "small", "data-pause": true, onclick: () => this.toggle() }, "Pause");
     this.cells.watch.append(" ", this.hold);
     this.element = h("tr", { "data-stream": key },
-      h("th", { scope: "row" }, h("a", { href: `#recordings/${key}` }, key), " ", this.name),
+      h("th", { scope: "row" }, h("a", { href: `#recordings/${key}`, title: key }, shortKey(key)), " ", this.name),
       h("td", {}, this.badge), ...Object.values(this.cells));
     body.append(this.element);
   }

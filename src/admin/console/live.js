@@ -1,7 +1,7 @@
 // The live grid: a muted tile per channel, playing while it can be seen.
 
 import { Player } from "./player.js";
-import { age, badge, bitrate, clock, h, reason, sentence, setBadge, setText } from "./text.js";
+import { age, badge, bitrate, clock, h, reason, sentence, setBadge, setText, shortKey } from "./text.js";
 
 /** Browsers decode only so many videos at once. */
 const PLAYING_MAX = 9;
@@ -102,7 +102,8 @@ class Tile {
     this.running = stream.state === "running";
     // A player outlasts a short break: the playlist goes on behind it.
     this.retrying = stream.state === "connecting" || stream.state === "backoff";
-    setText(this.name, stream.name ? `${stream.name} · ${this.key}` : this.key);
+    setText(this.name, stream.name ? `${stream.name} · ${shortKey(this.key)}` : shortKey(this.key));
+    this.name.title = this.key;
     setBadge(this.badge, stream.state);
     setText(this.facts, this.running ? `${stream.fps.toFixed(0)} fps · ${bitrate(stream.bitrate)}` : "");
     this.element.setAttribute("aria-label", `${stream.name ?? this.key}, ${stream.state}, open recordings`);

@@ -2,7 +2,7 @@
 
 import { gaps, recordings, withToken } from "./api.js";
 import { Player, mp4Url } from "./player.js";
-import { bytes, cause, clock, day, dayStart, duration, h, iso, setText } from "./text.js";
+import { bytes, cause, clock, day, dayStart, duration, h, iso, setText, shortKey } from "./text.js";
 
 const DAY_MS = 86_400_000;
 /** The closest zoom. */
@@ -126,7 +126,10 @@ export class RecordingsView {
     for (const key of keys) {
       const stream = streams.find((s) => s.key === key);
       if (!this.rows.has(key)) { this.addRow(key); added = true; }
-      setText(this.rows.get(key).name, stream?.name ? `${key} · ${stream.name}` : key);
+      // Behind a gateway the keys differ where a narrow column no longer shows them.
+      const [first, second] = key.includes(":") ? [stream?.name, shortKey(key)] : [key, stream?.name];
+      setText(this.rows.get(key).name, [first, second].filter(Boolean).join(" · "));
+      this.rows.get(key).name.title = key;
     }
     this.select(this.selected ?? streams[0]?.key ?? null);
     if (!added) return;

@@ -144,5 +144,8 @@ export const cause = (word) => CAUSES[word] ?? word;
 
 export const reason = (text) => (text ? REASONS[text] ?? text : "");
 
+/** A key as far as a person tells it from others: of the long name of a device behind a gateway, its end. */
+export const shortKey = (key) => key.replace(/:[^/]{8,}(?=[^/]{4}(\/|$))/, ":…");
+
 /** Begins with a capital and ends with a full stop. */
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
