@@ -135,9 +135,9 @@ impl Fault {
 
     /// How long it is held.
     pub(super) fn hold(self, die: &mut impl Rng) -> Duration {
-        // A connection that says nothing is given up after 5 s; before that nothing is lost, which is tried too.
-        let most = if matches!(self.kind, Kind::Stall | Kind::Silence) { 9_000 } else { 3_000 };
-        Duration::from_millis(die.random_range(300..most))
+        // A connection that says nothing is given up after 5 s.
+        let held = if matches!(self.kind, Kind::Stall | Kind::Silence) { 6_000..9_000 } else { 300..3_000 };
+        Duration::from_millis(die.random_range(held))
     }
 
     /// Whether a picture may be lost by it at all.
