@@ -39,6 +39,9 @@ pub enum GapCause {
     Removed,
     /// Nothing is known of it: the ledger of that time is lost, or footage was removed by hand.
     Unknown,
+    /// The session lived, and the camera sent no picture. The one cause that may lie within a file: what follows needs
+    /// the pictures before it.
+    Silence,
 }
 
 /// One interval of one stream without footage.
@@ -54,7 +57,7 @@ pub struct Gap {
 
 impl GapCause {
     /// Every cause.
-    pub const ALL: [GapCause; 16] = [
+    pub const ALL: [GapCause; 17] = [
         Self::Offline,
         Self::Unreachable,
         Self::Auth,
@@ -71,6 +74,7 @@ impl GapCause {
         Self::Connecting,
         Self::Removed,
         Self::Unknown,
+        Self::Silence,
     ];
 
     /// The word that the API uses.
@@ -92,6 +96,7 @@ impl GapCause {
             Self::Connecting => "connecting",
             Self::Removed => "removed",
             Self::Unknown => "unknown",
+            Self::Silence => "silence",
         }
     }
 

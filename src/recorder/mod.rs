@@ -8,6 +8,7 @@
 //! ```
 
 mod assembler;
+mod cadence;
 mod config;
 mod cut;
 mod error;

@@ -4,6 +4,7 @@
 use super::{
     Error, LEAD, Pause, Plan, Settings,
     assembler::{Action, Assembler},
+    cadence::Cadence,
     cut::Rules,
     metrics::StreamCounts,
     plan::Stretch,
@@ -17,7 +18,7 @@ use crate::{
     base::{Backoff, Clock, Kind, Wall},
     events::Events,
     live::{Absence, Delivery, Hold, Hub, Reader},
-    model::{Frame, GapCause, SessionId, StreamKey, TrackKind, frame::VIDEO_TIMESCALE, span::JOIN_MICROS_MAX},
+    model::{Frame, GapCause, StreamKey, TrackKind, frame::VIDEO_TIMESCALE, span::JOIN_MICROS_MAX},
 };
 use serde_json::json;
 use std::time::Duration;
@@ -71,6 +72,12 @@ enum Ended {
     Unwanted,
 }
 
+/// Pictures that are missing before one.
+struct Hole {
+    cause: GapCause,
+    ends_file: bool,
+}
+
 /// What a stream is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orders {
@@ -102,8 +109,8 @@ pub struct Recording {
     missing: Option<GapCause>,
     /// The last picture is the first that is not wanted.
     flipped: bool,
-    /// The last picture's session, its time and how long the one before it lasted.
-    last: Option<(SessionId, i64, i64)>,
+    /// How often pictures come.
+    cadence: Cadence,
     counts: StreamCounts,
     assembler: Assembler,
     writer: Writer,
@@ -139,7 +146,7 @@ impl Recording {
             broken: true,
             missing: None,
             flipped: false,
-            last: None,
+            cadence: Cadence::default(),
             counts,
         }
     }
@@ -186,8 +193,7 @@ impl Recording {
         let mut idle = tokio::time::interval(IDLE_EVERY);
         idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut absence = reader.absence();
-        (self.broken, self.missing, self.last) = (true, None, None);
-        self.prelude.clear();
+        self.nothing_before();
         self.tell_absence(*absence.borrow_and_update());
         loop {
             tokio::select! {
@@ -242,6 +248,7 @@ impl Recording {
             Delivery::Skipped { frames } => {
                 self.skipped(frames);
                 self.prelude.clear();
+                self.cadence.clear();
                 self.assembler.finish()
             }
             Delivery::Missing(cause) => {
@@ -251,8 +258,7 @@ impl Recording {
             }
             Delivery::Break(reason) => {
                 tracing::debug!(stream = %self.stream, %reason, "session ended");
-                self.prelude.clear();
-                (self.broken, self.missing, self.last) = (true, None, None);
+                self.nothing_before();
                 self.assembler.finish()
             }
         };
@@ -291,8 +297,12 @@ impl Recording {
             self.prelude.push(frame);
             return Ok(());
         }
-        if picture && self.is_behind_a_hole(&frame) {
-            self.finish().await?;
+        if picture && let Some(hole) = self.hole_before(&frame) {
+            if hole.ends_file {
+                self.finish().await?;
+            }
+            // Behind what was held: a file that began with some of that would take the cause for its own.
+            self.shared.archive.ledger().missing(&self.stream, hole.cause);
         }
         let mut actions = Vec::new();
         for earlier in self.prelude.take() {
@@ -302,20 +312,31 @@ impl Recording {
         self.carry_out(actions).await
     }
 
-    /// Whether frames are missing before a picture that a person would miss. Then the file ends before it: one that
-    /// went on would show the last picture all the while, and call it footage.
-    fn is_behind_a_hole(&mut self, frame: &Frame) -> bool {
-        let last = self.last;
-        let step = last.filter(|l| l.0 == frame.session).map(|l| frame.ticks.saturating_sub(l.1));
-        self.last = Some((frame.session, frame.ticks, step.unwrap_or(0)));
-        let Some(cause) = self.missing.take() else { return false };
-        let usual = last.map_or(0, |l| l.2);
-        let hole = step.map(|step| (step - usual).saturating_mul(1_000_000) / i64::from(VIDEO_TIMESCALE));
-        let is_hole = hole.is_none_or(|micros| micros > JOIN_MICROS_MAX);
-        if is_hole {
-            self.shared.archive.ledger().missing(&self.stream, cause);
+    /// What comes next follows nothing.
+    fn nothing_before(&mut self) {
+        (self.broken, self.missing) = (true, None);
+        self.cadence.clear();
+        self.prelude.clear();
+    }
+
+    /// What is missing before a picture that a person would miss, where the picture needs none of it. Then the file ends
+    /// before it: one that went on would show the last picture all the while, and call it footage. Where it needs those
+    /// before, a file that began with it could not be played: then only the ledger tells.
+    fn hole_before(&mut self, frame: &Frame) -> Option<Hole> {
+        let told = self.missing.take();
+        let Some(step) = self.cadence.step(frame.session, frame.ticks) else {
+            return told.map(|cause| Hole { cause, ends_file: false });
+        };
+        let micros = step.hole.saturating_mul(1_000_000) / i64::from(VIDEO_TIMESCALE);
+        if micros <= JOIN_MICROS_MAX || !(told.is_some() || step.is_long) {
+            return None;
         }
-        is_hole && hole.is_some()
+        if told.is_none() && !frame.key {
+            let (from, to) = (frame.wall.plus_micros(-micros), frame.wall);
+            self.shared.archive.ledger().silent(&self.stream, from, to);
+            return None;
+        }
+        Some(Hole { cause: told.unwrap_or(GapCause::Silence), ends_file: true })
     }
 
     /// Says that frames are not wanted, or are again.

@@ -137,6 +137,7 @@ const CAUSES = {
   overload: "the disk or this host was too slow",
   clock_step: "the clock of this host was set",
   connecting: "a session was being set up",
+  silence: "the camera sent no picture",
   unknown: "the cause is not known",
 };
 

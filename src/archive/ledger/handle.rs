@@ -113,6 +113,15 @@ impl Ledger {
         self.with(stream, |of_stream, _, _| of_stream.line.missing(cause));
     }
 
+    /// The camera sent no picture in `[start, end)`, and the file that is open goes on.
+    pub fn silent(&self, stream: &StreamKey, start: Wall, end: Wall) {
+        self.with(stream, |of_stream, _, out| {
+            if of_stream.expected {
+                of_stream.line.silent(start, end, out);
+            }
+        });
+    }
+
     /// The stream is not to be recorded any more: nothing is missing from `at` on.
     pub fn retire(&self, stream: &StreamKey, at: Wall) {
         self.with(stream, |of_stream, unsaved, out| {

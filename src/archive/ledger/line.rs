@@ -111,6 +111,12 @@ impl Line {
         self.missing = Some(cause);
     }
 
+    /// Within the file that is open no picture was sent in `[start, end)`.
+    pub fn silent(&mut self, start: Wall, end: Wall, out: &mut Vec<Out>) {
+        let now = Piece { start, cause: GapCause::Silence, counted_to: start };
+        Open { start, before: Vec::new(), now, announced: false }.close(end, out);
+    }
+
     /// A file has its first frames, `[start, end)`. `continues`: nothing is missing before it, whatever its clock says.
     pub fn begun(&mut self, start: Wall, end: Wall, continues: bool, out: &mut Vec<Out>) {
         let missing = self.missing.take();

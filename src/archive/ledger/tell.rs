@@ -1,7 +1,8 @@
 //! What the ledger says of an interval: gaps between footage, and how much of what was wanted is there. Pure.
 //!
 //! Footage itself says where something is missing, to the frame; rows only say why. So the answer is exact even where a
-//! crash left a row unwritten or the store was lost: what no row explains is `unknown`.
+//! crash left a row unwritten or the store was lost: what no row explains is `unknown`. A silence alone may lie within
+//! footage.
 
 use crate::{
     base::Wall,
@@ -47,6 +48,24 @@ impl Spans {
             _ => self.0.push((start, end)),
         }
     }
+
+    /// The same, but for time within them in which the camera was silent.
+    fn without_silences(&self, rows: &[Gap]) -> Vec<(Wall, Wall)> {
+        let mut rest = Vec::with_capacity(self.0.len());
+        let silent = |row: &&Gap| row.cause == GapCause::Silence;
+        let mut silences = rows.iter().filter(silent).filter_map(|row| Some((row.start, row.end?))).peekable();
+        for &(start, end) in &self.0 {
+            let mut at = start;
+            while let Some((from, to)) = silences.next_if(|silence| silence.1 <= end) {
+                if from > at {
+                    rest.push((at, from));
+                    at = to;
+                }
+            }
+            rest.push((at, end));
+        }
+        rest
+    }
 }
 
 /// `known`: from when to when the stream is known at all. `rows`: by start, each that has any moment in common with the
@@ -59,7 +78,7 @@ pub fn tell(range: Range, known: Range, spans: &Spans, rows: &[Gap]) -> Told {
     }
     let mut pieces = Vec::new();
     let mut at = from;
-    for (start, end) in spans.0.iter().copied().chain([(to, to)]) {
+    for (start, end) in spans.without_silences(rows).into_iter().chain([(to, to)]) {
         let until = start.min(to);
         // At an edge of the interval a short piece may be the end of a long gap.
         if until.micros_since(at) > JOIN_MICROS_MAX || (until > at && (at == from || until == to)) {

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 mod durable;
+mod silence;
 
 const SECOND: i64 = 1_000_000;
 

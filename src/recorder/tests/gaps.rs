@@ -6,7 +6,7 @@ use crate::{
     live::{Absence, Publisher},
     model::{Gap, GapCause, Profile, Range},
 };
-use GapCause::{Connecting, DiskFull, Offline, Overload, Paused, Restart, StreamError};
+use GapCause::{Connecting, DiskFull, Offline, Overload, Paused, Restart, Silence, StreamError};
 use jiff::tz::TimeZone;
 
 /// A recorder of one stream, and what its gaps come to.
@@ -141,6 +141,25 @@ async fn frames_that_are_lost_on_the_way_are_a_gap_where_a_person_would_miss_the
     site.until_recorded(170).await;
     let (start, end) = (all[30].wall, all[50].wall);
     assert_eq!(site.gaps().await, [Gap { start, end: Some(end), cause: StreamError }], "and none for 80 ms");
+    drop(publisher);
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_camera_that_is_silent_within_a_session_leaves_a_gap_and_loses_no_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::simulated(noon().plus_micros(8_000_000));
+    let site = Site::start(dir.path(), Faults::new(), settings(), clock).await;
+    let publisher = site.publisher().await;
+    let all = pictures(1, noon());
+    // A key frame each 25: what comes after the first silence needs what was before it, after the second it does not.
+    let sent = |n: &usize| !(60..110).contains(n) && !(130..150).contains(n) && !(180..182).contains(n);
+    (0..all.len()).filter(sent).for_each(|n| publisher.publish(all[n].clone()));
+    site.until_recorded(120).await;
+    let gap = |from: usize, to: usize| Gap { start: all[from].wall, end: Some(all[to].wall), cause: Silence };
+    assert_eq!(site.gaps().await, [gap(60, 110), gap(130, 150)], "and none for 80 ms");
+    let told = site.bench.archive.gaps(&cam(), Range::ALL).await.unwrap();
+    assert_eq!(told.missing_micros, 2_800_000);
     drop(publisher);
     site.end().await;
 }

@@ -135,8 +135,8 @@ impl Fault {
 
     /// How long it is held.
     pub(super) fn hold(self, die: &mut impl Rng) -> Duration {
-        // A connection that says nothing is given up after 5 s.
-        let held = if matches!(self.kind, Kind::Stall | Kind::Silence) { 6_000..9_000 } else { 300..3_000 };
+        // A connection that says nothing is given up after 5 s: both sides of it.
+        let held = if matches!(self.kind, Kind::Stall | Kind::Silence) { 300..9_000 } else { 300..3_000 };
         Duration::from_millis(die.random_range(held))
     }
 
@@ -228,10 +228,11 @@ impl Record {
             Kind::DeviceOffline | Kind::Reboot | Kind::RebootWithNewParameterSets => &["unreachable", "offline"],
             Kind::WrongPassword => &["auth", "locked"],
             Kind::LockedOut => &["locked", "auth"],
-            Kind::Stall => &["unreachable", "offline"],
+            Kind::Stall => &["unreachable", "offline", "silence"],
             Kind::Garbage | Kind::Huge => &["unreachable", "offline"],
             Kind::DiskFull => &["disk_full"],
-            Kind::Drop | Kind::Silence | Kind::NoVideo | Kind::Jump | Kind::Resize => &[],
+            Kind::Silence | Kind::NoVideo => &["silence"],
+            Kind::Drop | Kind::Jump | Kind::Resize => &[],
         };
         let session_lost = self.fault.kind != Kind::DiskFull && matches!(cause, "stream_error" | "connecting");
         session_lost || also.contains(&cause)
