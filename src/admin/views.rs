@@ -333,6 +333,8 @@ pub(super) struct ReindexView {
     pub mended: u64,
     /// Rows that went, because their file is not there or holds nothing that plays.
     pub dropped: u64,
+    /// Rows of gaps that were put right.
+    pub gaps_mended: u64,
     /// Files that could not be understood.
     pub damaged: u64,
     /// Their names, as many as are worth naming.
@@ -347,6 +349,7 @@ impl ReindexView {
             segments: summary.segments,
             mended: summary.mended,
             dropped: summary.dropped,
+            gaps_mended: summary.gaps_mended,
             damaged: summary.damaged,
             damaged_files: summary.damaged_files.iter().map(|f| f.display().to_string()).collect(),
             foreign: summary.foreign,

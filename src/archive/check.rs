@@ -40,6 +40,12 @@ pub enum Fault {
     Checksum,
     /// The file, or its row, cannot be read.
     Unreadable,
+    /// A row of a gap cannot be read.
+    GapUnreadable,
+    /// A row of a gap lies over another one, or ends before it begins.
+    GapOverlap,
+    /// The last gap of a stream ends where no footage is.
+    GapBeyond,
 }
 
 impl Fault {
@@ -55,6 +61,9 @@ impl Fault {
             Self::Damaged => "damaged",
             Self::Checksum => "checksum",
             Self::Unreadable => "unreadable",
+            Self::GapUnreadable => "gap_unreadable",
+            Self::GapOverlap => "gap_overlap",
+            Self::GapBeyond => "gap_beyond",
         }
     }
 }

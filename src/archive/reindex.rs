@@ -50,6 +50,8 @@ pub struct Summary {
     pub mended: u64,
     /// Rows that went, because their file is not there or holds nothing that plays.
     pub dropped: u64,
+    /// Rows of gaps that were put right.
+    pub gaps_mended: u64,
     /// Files that could not be understood.
     pub damaged: u64,
     /// Their names, as many as are worth naming.
@@ -73,7 +75,7 @@ enum Outcome {
 /// Rebuilds all rows.
 pub(super) async fn reindex(archive: &Archive, mut progress: impl FnMut(Progress)) -> Result<Summary, Error> {
     let (dir, index) = (archive.dir().to_owned(), archive.index().clone());
-    let (streams, foreign) = archive
+    let (mut streams, foreign) = archive
         .disk()
         .run(move |files| -> Result<_, Error> {
             let (found, foreign) = walk::streams(files, &dir)?;
@@ -82,11 +84,14 @@ pub(super) async fn reindex(archive: &Archive, mut progress: impl FnMut(Progress
             Ok((streams, foreign))
         })
         .await??;
+    streams.extend(archive.ledger_streams().await?);
     let mut summary = Summary { foreign, ..Summary::default() };
     let mut at = Progress { streams: streams.len() as u64, ..Progress::default() };
     for stream in streams {
         progress(at);
         of_stream(archive, &stream, &mut summary, &mut at, &mut progress).await?;
+        let flaws = archive.ledger().flaws(&stream, archive.index(), archive.growing().of(&stream), archive.disk());
+        summary.gaps_mended += archive.ledger().mend(&stream, &flaws.await?);
         at.streams_done += 1;
     }
     progress(at);

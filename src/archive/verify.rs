@@ -1,4 +1,4 @@
-//! Rows and files compared both ways, and nothing changed. It may run beside recording: what grows, and what was opened,
+//! Rows and files compared both ways, rows of gaps with each other and with footage, and nothing changed. It may run beside recording: what grows, and what was opened,
 //! closed or deleted while it was looked at, is looked at again before it is told.
 
 use super::{
@@ -7,6 +7,7 @@ use super::{
     health,
     index::Mark,
     layout::Name,
+    ledger::Flaw,
     scan,
     walk::{self, Found},
 };
@@ -47,7 +48,7 @@ pub struct Finding {
     pub fault: Fault,
     /// Whose footage.
     pub stream: StreamKey,
-    /// The file, whether or not it is there.
+    /// The file, whether or not it is there; of a gap, the stream's directory.
     pub path: PathBuf,
     /// What was found.
     pub what: String,
@@ -139,10 +140,11 @@ pub(super) async fn verify(
         let unhashed = index.marked(Mark::Unhashed, UNHASHED_COUNTED_MAX)?.len() as u64;
         Ok((streams, foreign, unhashed))
     };
-    let (streams, foreign, without_checksum) = archive.disk().run(survey).await??;
+    let (mut streams, foreign, without_checksum) = archive.disk().run(survey).await??;
+    streams.extend(archive.ledger_streams().await?);
     let mut report = Report { streams: streams.len() as u64, foreign, without_checksum, ..Report::default() };
     let mut at = VerifyProgress { streams: streams.len() as u64, ..VerifyProgress::default() };
-    let mut suspects = Vec::new();
+    let (mut suspects, mut in_gaps) = (Vec::new(), Vec::new());
     for stream in streams {
         progress(at);
         let items = list(archive, &stream, &mut report).await?;
@@ -152,10 +154,13 @@ pub(super) async fn verify(
             at.items_done += 1;
             progress(at);
         }
+        if !gaps(archive, &stream).await?.is_empty() {
+            in_gaps.push(stream);
+        }
         at.streams_done += 1;
     }
     progress(at);
-    if !suspects.is_empty() {
+    if !suspects.is_empty() || !in_gaps.is_empty() {
         archive.clock().sleep(AGAIN_AFTER).await;
     }
     for item in suspects {
@@ -165,8 +170,20 @@ pub(super) async fn verify(
             report.tell(finding);
         }
     }
+    for stream in in_gaps {
+        gaps(archive, &stream).await?.into_iter().for_each(|finding| report.tell(finding));
+    }
     archive.disk().run(present).await??;
     Ok(report)
+}
+
+/// What is wrong with the rows of a stream's gaps.
+async fn gaps(archive: &Archive, stream: &StreamKey) -> Result<Vec<Finding>, Error> {
+    let flaws = archive.ledger().flaws(stream, archive.index(), archive.growing().of(stream), archive.disk()).await?;
+    let path = archive.dir().join(stream.to_string());
+    let finding =
+        |flaw: Flaw| Finding { fault: flaw.fault, stream: stream.clone(), path: path.clone(), what: flaw.what };
+    Ok(flaws.into_iter().map(finding).collect())
 }
 
 /// The names of all files of a stream and of all its rows.

@@ -6,162 +6,44 @@
 use super::{
     DeviceConfig,
     budget::{Account, Budget},
-    lockout::{History, Tag, Tried},
+    lockout::History,
+    records::{Key, Records, hex},
 };
 use crate::{
-    base::{Clock, Wall},
-    store::{self, Batch, Codec, Keyspace, Store},
+    base::Clock,
+    store::{self, Store},
 };
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 use tokio::time::Instant;
 
-/// By account: what of it is not simply well.
-const LOGINS: Keyspace<Row> = Keyspace::new(0x40, "logins", Codec::Json);
-/// What passwords are hashed with.
-const KEY: Keyspace<String> = Keyspace::new(0x41, "login key", Codec::Json);
-/// The one row of `KEY`.
-const KEY_ROW: &[u8] = b"key";
 /// Accounts of devices that left the configuration, kept so that removing and adding one gives no further tries.
 const LEFT_MAX: usize = 64;
-/// No lock and no rest is believed to last longer, whatever a row says.
-const AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of a tag: enough that no two passwords share one.
 const TAG_BYTES: usize = 16;
-
-/// An account as it is kept. Times are the host's; one that was set back, or a year ahead, is told by `at`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Row {
-    /// When it was written.
-    at: Wall,
-    lock: Option<Wall>,
-    tried: Vec<RowTried>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct RowTried {
-    tag: Tag,
-    isapi: u32,
-    rtsp: u32,
-    unheard: u32,
-    forgiven: u32,
-    extra: u32,
-    locked_since: bool,
-    rest: Wall,
-}
-
-impl Row {
-    pub(super) fn of(history: &History, now: Instant, at: Wall) -> Self {
-        let wall = |then: Instant| at.plus(then.saturating_duration_since(now).min(AHEAD_MAX));
-        let tried = |t: &Tried| RowTried {
-            tag: t.tag.clone(),
-            isapi: t.isapi,
-            rtsp: t.rtsp,
-            unheard: t.unheard,
-            forgiven: t.forgiven,
-            extra: t.extra,
-            locked_since: t.locked_since,
-            rest: wall(t.rest),
-        };
-        Self { at, lock: history.lock.map(wall), tried: history.tried.iter().map(tried).collect() }
-    }
-
-    /// What is left of it `now`. A clock that was set back makes nothing last longer than it did when it was written.
-    pub(super) fn history(&self, now: Instant, wall: Wall) -> History {
-        let instant = |then: Wall| {
-            let left = then.micros_since(wall).min(then.micros_since(self.at)).max(0);
-            now + Duration::from_micros(left.unsigned_abs()).min(AHEAD_MAX)
-        };
-        let tried = |t: &RowTried| Tried {
-            tag: t.tag.clone(),
-            isapi: t.isapi,
-            rtsp: t.rtsp,
-            unheard: t.unheard,
-            forgiven: t.forgiven,
-            extra: t.extra,
-            locked_since: t.locked_since,
-            rest: instant(t.rest),
-        };
-        History { lock: self.lock.map(instant), tried: self.tried.iter().map(tried).collect() }
-    }
-
-    fn same_as(&self, other: &Self) -> bool {
-        self.tried == other.tried && self.lock == other.lock
-    }
-}
-
-/// Where rows go. Without a store nothing outlives the process.
-#[derive(Clone)]
-pub(super) struct Records {
-    store: Option<Store>,
-    pub clock: Clock,
-}
-
-impl Records {
-    /// Makes durable what is spent of an account; `before`: what was written last, so that nothing is written twice.
-    pub(super) async fn write(
-        &self,
-        name: &str,
-        history: &History,
-        before: &mut Option<Row>,
-    ) -> Result<(), store::Error> {
-        let row = Row::of(history, Instant::now(), self.clock.wall());
-        let row = Some(row).filter(|_| *history != History::default());
-        let same = match (&row, &*before) {
-            (None, None) => true,
-            (Some(row), Some(before)) => row.same_as(before),
-            _ => false,
-        };
-        if !same {
-            if let Some(store) = &self.store {
-                let batch = match &row {
-                    Some(row) => Batch::new().put(&LOGINS, name.as_bytes(), row)?,
-                    None => Batch::new().delete(&LOGINS, name.as_bytes()),
-                };
-                store.commit(batch).await?;
-            }
-            *before = row;
-        }
-        Ok(())
-    }
-}
 
 /// All accounts.
 pub(super) struct Accounts {
     records: Records,
-    key: [u8; 32],
+    key: Key,
     open: BTreeMap<String, Arc<Account>>,
 }
 
 impl Accounts {
     /// None yet.
     pub(super) fn new(store: Option<Store>, clock: Clock) -> Self {
-        Self { records: Records { store, clock }, key: rand::random(), open: BTreeMap::new() }
+        Self { records: Records::new(store, clock), key: rand::random(), open: BTreeMap::new() }
     }
 
     /// Takes in what earlier runs left.
     pub(super) async fn load(&mut self) -> Result<(), store::Error> {
-        let Some(store) = self.records.store.clone() else { return Ok(()) };
-        let reader = store.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let rows = reader.range(&LOGINS, ..).collect::<Result<Vec<_>, _>>()?;
-            Ok::<_, store::Error>((reader.get(&KEY, KEY_ROW)?, rows))
-        });
-        let (key, rows) = read.await.map_err(|e| store::Error::Storage(e.to_string()))??;
-        match key.as_deref().and_then(from_hex) {
-            Some(key) => self.key = key,
-            None => {
-                store.commit(Batch::new().put(&KEY, KEY_ROW, &hex(&self.key))?).await?;
-            }
-        }
+        let Some((key, rows)) = self.records.load(self.key).await? else { return Ok(()) };
+        self.key = key;
         let (now, wall) = (Instant::now(), self.records.clock.wall());
         for (name, row) in rows {
-            let name = String::from_utf8_lossy(&name).into_owned();
             let account = Account::new(name.clone(), row.history(now, wall), Some(row), self.records.clone());
             self.open.insert(name, Arc::new(account));
         }
@@ -217,20 +99,18 @@ fn name(config: &DeviceConfig) -> String {
     format!("{}@{at}", config.user)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let bytes = text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?));
-    bytes.collect::<Option<Vec<u8>>>()?.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::budget::Door;
+    use crate::{
+        base::Wall,
+        camera::{
+            budget::Door,
+            records::{LOGINS, Row},
+        },
+        disk::{Faults, Files, Space},
+    };
+    use std::time::Duration;
 
     #[tokio::test]
     async fn a_clock_that_steps_makes_no_lock_longer_and_none_endless() {
@@ -251,7 +131,7 @@ mod tests {
     async fn what_was_spent_outlives_the_process_and_passwords_are_not_in_the_store() {
         let dir = tempfile::tempdir().unwrap();
         let store = || {
-            let files = crate::disk::Files::real();
+            let files = Files::real();
             Store::open(&dir.path().join("s"), store::Options::default(), &files, &crate::base::Metrics::default())
         };
         let config = |password: &str| DeviceConfig {
@@ -284,6 +164,75 @@ mod tests {
             let bytes = std::fs::read(entry.path()).unwrap();
             assert!(!bytes.windows(7).any(|w| w == b"hunter2"), "{:?}", entry.path());
         }
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_a_login_is_sent_and_counted_over_restarts_and_carried_over_once_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::new();
+        let open = || {
+            let (path, files) = (dir.path().join("s"), Files::faulty(faults.clone()));
+            Store::open(&path, store::Options::default(), &files, &crate::base::Metrics::default()).unwrap()
+        };
+        let full = |free_bytes| {
+            let space = Space { total_bytes: 1 << 40, free_bytes, ..Space::default() };
+            faults.pretend_space(Some(space));
+        };
+        let config = |host: &str, password: &str| DeviceConfig {
+            password: crate::base::Secret::new(password),
+            host: host.into(),
+            ..crate::camera::tests::a_device()
+        };
+        let begin = async |store: &Store| {
+            let mut accounts = Accounts::new(Some(store.clone()), Clock::real());
+            accounts.load().await.map(|()| accounts)
+        };
+        // Full before there was ever a key; then really full, where not even rows can be deleted.
+        let store = open();
+        full(2 << 20);
+        let other = config("192.0.2.9", "right");
+        let mut accounts = begin(&store).await.unwrap();
+        accounts.budget(&other).begin(Door::Isapi, 2).await.unwrap().accepted().await;
+        store.close().await;
+        drop((accounts, store));
+        full(0);
+        for expected in [true, true, false, false] {
+            let store = open();
+            let mut accounts = begin(&store).await.unwrap();
+            let budget = accounts.budget(&config("192.0.2.1", "wrong"));
+            let began = budget.begin(Door::Isapi, 2).await;
+            assert_eq!(began.is_ok(), expected, "{began:?}");
+            // Killed before the device answered; the neighbour is well meanwhile.
+            std::mem::forget(began);
+            accounts.budget(&other).begin(Door::Isapi, 2).await.unwrap().accepted().await;
+            store.close().await;
+            assert_eq!(store.count(&LOGINS), 0);
+        }
+        // Room again: all of it becomes rows with the next that is written, and the file counts no more.
+        faults.pretend_space(None);
+        let store = open();
+        let mut accounts = begin(&store).await.unwrap();
+        let budget = accounts.budget(&config("192.0.2.1", "wrong"));
+        assert!(budget.locked(Instant::now()).is_some());
+        let third = config("192.0.2.3", "late");
+        std::mem::forget(accounts.budget(&third).begin(Door::Isapi, 2).await.unwrap());
+        assert_eq!(store.count(&LOGINS), 2);
+        budget.forgive().await;
+        assert_eq!(store.count(&LOGINS), 2, "that it is forgiven is a part of it");
+        budget.begin(Door::Isapi, 2).await.unwrap().accepted().await;
+        assert_eq!(store.count(&LOGINS), 1);
+        store.close().await;
+        drop((budget, accounts, store));
+        let store = open();
+        let mut accounts = begin(&store).await.unwrap();
+        assert!(accounts.budget(&config("192.0.2.1", "wrong")).locked(Instant::now()).is_none(), "what is old is gone");
+        // Where nothing can be written down at all, nothing is sent.
+        full(0);
+        std::fs::remove_file(dir.path().join("s/spare")).unwrap();
+        faults.inject(crate::disk::Rule::any(crate::disk::Failure::NoSpace).on("spare").persistent());
+        let budget = accounts.budget(&config("192.0.2.1", "another"));
+        assert!(budget.begin(Door::Isapi, 2).await.is_err());
+        store.close().await;
     }
 
     #[tokio::test]

@@ -6,8 +6,8 @@
 //! an attempt's part is made durable before the login is sent.
 
 use super::{
-    accounts::{Records, Row},
     lockout::{History, Hold, LOCK_USUAL, Tag, Verdict},
+    records::{Records, Row},
 };
 use crate::{base::Wall, model::GapCause, store};
 use std::{

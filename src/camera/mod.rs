@@ -24,6 +24,7 @@ mod meters;
 mod pictures;
 mod poll;
 mod presence;
+mod records;
 mod relay;
 mod reorder;
 mod session;

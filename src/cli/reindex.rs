@@ -98,6 +98,7 @@ fn as_json(summary: &Summary) -> Value {
         "segments": summary.segments,
         "mended": summary.mended,
         "dropped": summary.dropped,
+        "gaps_mended": summary.gaps_mended,
         "damaged": summary.damaged,
         "damaged_files": summary.damaged_files,
         "foreign": summary.foreign,
@@ -112,6 +113,7 @@ fn show(summary: &Value, json: bool, out: &mut Out) {
         ("segments", "files in the index"),
         ("mended", "had no row, or a wrong one"),
         ("dropped", "rows without a file, which went"),
+        ("gaps_mended", "rows of gaps that were put right"),
         ("damaged", "files that cannot be understood, left where they are"),
         ("foreign", "entries that are not footage, left alone"),
     ] {

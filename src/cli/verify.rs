@@ -85,7 +85,7 @@ fn show(report: &Value, out: &mut Out) {
     }
     for finding in report["findings"].as_array().map_or(&[][..], Vec::as_slice) {
         let text = |key: &str| finding[key].as_str().unwrap_or_default();
-        out.line(format!("  {:10} {}: {}", text("fault"), text("path"), text("what")));
+        out.line(format!("  {:14} {}: {}", text("fault"), text("path"), text("what")));
     }
     for (key, what) in [
         ("growing", "files are being written and were left alone"),

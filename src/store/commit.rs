@@ -27,8 +27,19 @@ const RESERVE_DELETES_BYTES: u64 = 768 << 10;
 pub(super) type Answer = oneshot::Sender<Result<u64, Error>>;
 
 pub(super) enum Message {
-    Commit { batch: Batch, done: Answer },
-    Close { done: oneshot::Sender<()> },
+    Commit {
+        batch: Batch,
+        done: Answer,
+    },
+    /// For the spare file.
+    Keep {
+        value: Vec<u8>,
+        above: u64,
+        done: Answer,
+    },
+    Close {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// A group on its way: what to write, and who waits.
@@ -42,7 +53,7 @@ pub(super) fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Message>, mut ver
     let mut closing = None;
     while closing.is_none() {
         let Some(first) = queue.blocking_recv() else { break };
-        let mut commits = Vec::new();
+        let (mut commits, mut keeps) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(message) = next.take() {
@@ -51,6 +62,7 @@ pub(super) fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Message>, mut ver
                     bytes += batch.bytes();
                     commits.push((batch, done));
                 }
+                Message::Keep { value, above, done } => keeps.push((value, above, done)),
                 Message::Close { done } => {
                     closing = Some(done);
                     break;
@@ -61,6 +73,10 @@ pub(super) fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Message>, mut ver
             }
         }
         commit(&inner, commits);
+        for (value, above, done) in keeps {
+            // The caller may have gone away; what it asked for is kept all the same.
+            let _ = done.send(inner.keep_spare(&value, above));
+        }
     }
     drop(queue);
     inner.stop.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -6,6 +6,7 @@ use super::{
     engine,
     home::{Home, damaged},
     raw, rows,
+    spare::Spare,
     sums::{META_KEY, Meta, SCHEMA, SCHEMA_KEY},
     verify,
     walk::Walks,
@@ -96,6 +97,7 @@ impl Drop for Door {
 pub(super) struct Inner {
     pub db: sled::Db,
     home: Home,
+    spare: Spare,
     /// Our own descriptor of sled's log, because sled makes no fsync.
     log: disk::File,
     state: Mutex<State>,
@@ -149,12 +151,15 @@ impl Store {
         let meta = if home.fresh { begin(&mut home, &db)? } else { read_meta(&home, &db)? };
         home.sync_all()?;
         home.lay_ballast();
+        let spare = Spare::default();
+        spare.lay(&home);
         let log = home.files.open_read(&home.dir.join("db"))?;
         let stop = Arc::new(AtomicBool::new(false));
         let names = meta.sums.iter().map(|(prefix, sum)| (*prefix, sum.name.clone())).collect();
         let inner = Arc::new(Inner {
             db,
             home,
+            spare,
             log,
             state: Mutex::new(State { meta, walks: Walks::default() }),
             counts: Mutex::default(),
@@ -192,6 +197,20 @@ impl Store {
         answer.blocking_recv().map_err(|_| Error::Closed)?
     }
 
+    /// Keeps one value durably even where there is no room for rows, in place of the one that was kept before; its
+    /// number, which is above that one's and `above`. For a caller whose [`Store::commit`] was answered with
+    /// [`Error::NoSpace`].
+    pub async fn keep_spare(&self, value: Vec<u8>, above: u64) -> Result<u64, Error> {
+        let (done, answer) = oneshot::channel();
+        self.door.messages.send(Message::Keep { value, above, done }).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// The value that was kept last, with its number. Blocks.
+    pub fn spare(&self) -> Result<Option<(u64, Vec<u8>)>, Error> {
+        self.inner.spare.read(&self.inner.home)
+    }
+
     /// One row. May see a commit that is written but not answered yet. Blocks where the cache has not got it.
     pub fn get<V: DeserializeOwned>(&self, keyspace: &Keyspace<V>, key: &[u8]) -> Result<Option<V>, Error> {
         rows::read(&self.inner, keyspace, key, None)
@@ -199,15 +218,7 @@ impl Store {
 
     /// Rows of a range of keys, from both ends. Blocks where the cache has not got them.
     pub fn range<V: DeserializeOwned>(&self, keyspace: &Keyspace<V>, range: impl RangeBounds<Vec<u8>>) -> Rows<V> {
-        let prefix = keyspace.prefix();
-        let bound = |b: Bound<&Vec<u8>>, unbounded: Bound<Vec<u8>>| match b {
-            Bound::Included(key) => Bound::Included(raw::row_key(prefix, key)),
-            Bound::Excluded(key) => Bound::Excluded(raw::row_key(prefix, key)),
-            Bound::Unbounded => unbounded,
-        };
-        let start = bound(range.start_bound(), Bound::Included(raw::row_key(prefix, &[])));
-        let end = bound(range.end_bound(), Bound::Excluded(raw::rows_end(prefix)));
-        let iter = self.inner.db.range::<Vec<u8>, _>((start, end));
+        let iter = self.inner.db.range::<Vec<u8>, _>(bounds(keyspace.prefix(), range));
         Rows { inner: self.inner.clone(), keyspace: *keyspace, iter: Some(iter) }
     }
 
@@ -215,6 +226,19 @@ impl Store {
     pub fn prefix<V: DeserializeOwned>(&self, keyspace: &Keyspace<V>, prefix: &[u8]) -> Rows<V> {
         let iter = self.inner.db.scan_prefix(raw::row_key(keyspace.prefix(), prefix));
         Rows { inner: self.inner.clone(), keyspace: *keyspace, iter: Some(iter) }
+    }
+
+    /// Keys of a range of rows, in order, without their values. Blocks where the cache has not got them.
+    pub fn keys<V, R: RangeBounds<Vec<u8>>>(
+        &self,
+        keyspace: &Keyspace<V>,
+        range: R,
+    ) -> impl Iterator<Item = Result<Vec<u8>, Error>> + use<V, R> {
+        let mut iter = self.inner.db.range::<Vec<u8>, _>(bounds(keyspace.prefix(), range));
+        std::iter::from_fn(move || {
+            let next = engine::guarded(|| iter.next().transpose()).transpose()?;
+            Some(next.map(|(key, _)| raw::user_key(&key).to_vec()))
+        })
     }
 
     /// How many rows a keyspace has, as of the last durable commit.
@@ -273,6 +297,10 @@ impl Inner {
     pub(super) fn fail(&self, error: &Error) {
         tracing::error!(%error, "the store has failed and takes no more writes");
         self.health.send_modify(|h| h.failed = Some(error.to_string()));
+    }
+
+    pub(super) fn keep_spare(&self, value: &[u8], above: u64) -> Result<u64, Error> {
+        self.spare.keep(&self.home, value, above)
     }
 
     /// Writes sled's buffers to its log and the log to the medium. Blocks.
@@ -341,6 +369,17 @@ fn read_meta(home: &Home, db: &sled::Db) -> Result<Meta, Error> {
     }
     let meta = db.get(META_KEY)?.and_then(|bytes| Meta::decode(&bytes));
     meta.ok_or_else(|| damaged(&home.dir, "its row of sums is missing or cannot be read".into()))
+}
+
+/// A range of a keyspace's keys as sled has them.
+fn bounds(prefix: u8, range: impl RangeBounds<Vec<u8>>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    let bound = |b: Bound<&Vec<u8>>, unbounded: Bound<Vec<u8>>| match b {
+        Bound::Included(key) => Bound::Included(raw::row_key(prefix, key)),
+        Bound::Excluded(key) => Bound::Excluded(raw::row_key(prefix, key)),
+        Bound::Unbounded => unbounded,
+    };
+    let start = bound(range.start_bound(), Bound::Included(raw::row_key(prefix, &[])));
+    (start, bound(range.end_bound(), Bound::Excluded(raw::rows_end(prefix))))
 }
 
 fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>, Error> {

@@ -3,7 +3,7 @@
 //! The marker `version` is written before sled's first file and says `creating` until everything below it is durable; so a directory
 //! without it that holds files, or one that says `ready` without a database, was damaged and is never begun anew.
 
-use super::{Error, raw, sums};
+use super::{Error, raw, spare, sums};
 use crate::{
     base::Kind,
     disk::{self, Files},
@@ -125,9 +125,7 @@ impl Home {
             }
             self.files.remove_file(&path)?;
             let mut file = self.files.create_new(&path)?;
-            // Not zeroes: a file system that compresses would keep no room for them.
-            let words = (0..BALLAST_BLOCK_BYTES / 8).map(|i| raw::hash(i, b"ballast").to_le_bytes());
-            let block: Vec<u8> = words.flatten().collect();
+            let block = raw::filler(BALLAST_BLOCK_BYTES);
             file.append_vectored(&vec![block.as_slice(); (BALLAST_BYTES / BALLAST_BLOCK_BYTES) as usize])?;
             file.sync_data()?;
             Ok(self.files.sync_dir(&self.dir)?)
@@ -275,7 +273,8 @@ fn parse_marker(bytes: &[u8]) -> Result<&'static str, String> {
 fn wipe(dir: &Path, files: &Files) -> Result<(), Error> {
     for entry in files.list(dir)? {
         if !entry.is_dir
-            && (["db", "conf", LAST_COMMIT, BALLAST].contains(&entry.name.as_str()) || entry.name.starts_with("snap."))
+            && (["db", "conf", LAST_COMMIT, BALLAST, spare::NAME].contains(&entry.name.as_str())
+                || entry.name.starts_with("snap."))
         {
             files.remove_file(&dir.join(entry.name))?;
         }

@@ -18,6 +18,7 @@ mod keyspace;
 mod raw;
 mod restore;
 mod rows;
+mod spare;
 mod sums;
 mod verify;
 mod walk;
@@ -30,6 +31,7 @@ pub use home::{EXPORT_SUFFIX, EXPORTS_DIR, keep_newest_export};
 pub use keyspace::{Codec, Keyspace};
 pub use restore::{Restored, restore};
 pub use rows::Rows;
+pub use spare::SPARE_VALUE_BYTES_MAX;
 
 #[cfg(test)]
 mod tests;

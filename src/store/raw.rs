@@ -141,6 +141,11 @@ pub(super) fn assemble(
     Ok(if value.len() == len && hash(0, &value) == expected { Read::Value(value) } else { Read::Mixed })
 }
 
+/// Bytes that mean nothing, and are not zeroes: a file system that compresses would keep no room for those.
+pub(super) fn filler(bytes: u64) -> Vec<u8> {
+    (0..bytes.div_ceil(8)).flat_map(|i| hash(i, b"ballast").to_le_bytes()).take(bytes as usize).collect()
+}
+
 /// A quick 64-bit hash, the same on every host and for ever, because it is stored. Each step is a bijection of the word
 /// that it takes in, so that a change within one word always shows.
 pub(super) fn hash(seed: u64, bytes: &[u8]) -> u64 {

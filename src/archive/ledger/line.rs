@@ -76,6 +76,11 @@ impl Line {
         Some(Gap { start: open.now.start, end: None, cause: open.now.cause })
     }
 
+    /// Since when nothing is recorded.
+    pub fn begun_at(&self) -> Option<Wall> {
+        self.open.as_ref().map(|open| open.start)
+    }
+
     /// Whether nothing is recorded now, for however short a time.
     pub fn is_broken(&self) -> bool {
         self.open.is_some()

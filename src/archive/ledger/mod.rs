@@ -10,6 +10,7 @@
 //! shown to nobody: else time before it was configured again would look like a loss.
 
 mod ageing;
+mod check;
 mod handle;
 mod line;
 mod restore;
@@ -17,9 +18,13 @@ mod rows;
 mod task;
 mod tell;
 
+pub use check::Flaw;
 pub use handle::Ledger;
 pub use rows::Rows;
 pub use tell::{Spans, Told, coverage, tell};
+
+#[cfg(test)]
+pub use rows::Unsaved;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use crate::{
     archive::Error,
     base::Wall,
     model::{Gap, GapCause, Range, StreamKey},
-    store::{Batch, Codec, Keyspace, Store},
+    store::{self, Batch, Codec, Keyspace, Store},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,8 +121,8 @@ impl Rows {
         let mut streams = BTreeSet::new();
         let mut from = Vec::new();
         // From one stream's rows to the next one's.
-        while let Some(row) = self.0.range(&GAPS, from.clone()..).next() {
-            let (found, _) = row?;
+        while let Some(found) = self.0.keys(&GAPS, from.clone()..).next() {
+            let found = found?;
             let end = found.iter().position(|b| *b == 0).unwrap_or(found.len());
             streams.extend(stream_of(&found[..end]));
             from = found[..end].to_vec();
@@ -138,7 +138,7 @@ impl Rows {
         let before = self.0.range(&GAPS, prefix(stream)..key(stream, range.from)).next_back();
         let within = self.0.range(&GAPS, key(stream, range.from)..key(stream, range.to));
         for row in before.into_iter().chain(within) {
-            let (key, row) = row?;
+            let Some((key, row)) = readable(row)? else { continue };
             rows.extend(gap(&key, row).filter(|gap| touches(gap, range)).map(|gap| (gap.start, gap)));
         }
         Ok(rows)
@@ -147,9 +147,27 @@ impl Rows {
     /// The first and the last row of a stream.
     pub fn ends(&self, stream: &StreamKey) -> Result<Option<(Gap, Gap)>, Error> {
         let mut rows = self.0.prefix(&GAPS, &prefix(stream));
-        let Some(first) = rows.next().transpose()?.and_then(|(key, row)| gap(&key, row)) else { return Ok(None) };
-        let last = rows.next_back().transpose()?.and_then(|(key, row)| gap(&key, row));
-        Ok(Some((first, last.unwrap_or(first))))
+        let first = first_readable(|| rows.next())?;
+        let last = first_readable(|| rows.next_back())?;
+        Ok(first.map(|first| (first, last.unwrap_or(first))))
+    }
+
+    /// All rows of a stream, by start; None for one that cannot be read.
+    pub fn all(&self, stream: &StreamKey) -> Result<Vec<(Wall, Option<Gap>)>, Error> {
+        let (mut rows, prefix) = (Vec::new(), prefix(stream));
+        for key in self.0.keys(&GAPS, prefix.clone()..after(&prefix)) {
+            let key = key?;
+            let Some(start) = start_of(&key) else { continue };
+            let row = match self.0.get(&GAPS, &key) {
+                Err(store::Error::Row { .. }) => None,
+                // It went meanwhile.
+                Ok(None) => continue,
+                Ok(Some(row)) => gap(&key, row),
+                Err(e) => return Err(e.into()),
+            };
+            rows.push((start, row));
+        }
+        Ok(rows)
     }
 
     /// The rows that ended before `cutoff`, and of the rest the oldest beyond `keep`; so many at most.
@@ -157,7 +175,7 @@ impl Rows {
         let mut found = Vec::new();
         let count = self.0.prefix(&GAPS, &prefix(stream)).count();
         for (n, row) in self.0.prefix(&GAPS, &prefix(stream)).enumerate().take(limit) {
-            let (key, row) = row?;
+            let Some((key, row)) = readable(row)? else { continue };
             let Some(gap) = gap(&key, row) else { continue };
             let over = count - n > keep;
             if !gap.end.is_some_and(|end| end <= cutoff || over) {
@@ -169,10 +187,33 @@ impl Rows {
     }
 }
 
-fn gap(key: &[u8], row: Row) -> Option<Gap> {
+type Found = Result<(Vec<u8>, Row), store::Error>;
+
+/// A row that cannot be read explains nothing, and must not keep the others from it; `verify` tells it.
+fn readable(row: Found) -> Result<Option<(Vec<u8>, Row)>, Error> {
+    match row {
+        Err(store::Error::Row { .. }) => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
+fn first_readable(mut next: impl FnMut() -> Option<Found>) -> Result<Option<Gap>, Error> {
+    while let Some(row) = next() {
+        if let Some(gap) = readable(row)?.and_then(|(key, row)| gap(&key, row)) {
+            return Ok(Some(gap));
+        }
+    }
+    Ok(None)
+}
+
+fn start_of(key: &[u8]) -> Option<Wall> {
     let at = key.len().checked_sub(8)?;
     let start = u64::from_be_bytes(key[at..].try_into().ok()?);
-    let start = Wall::from_micros(i64::try_from(start).ok()?);
+    Some(Wall::from_micros(i64::try_from(start).ok()?))
+}
+
+fn gap(key: &[u8], row: Row) -> Option<Gap> {
+    let start = start_of(key)?;
     Some(Gap { start, end: row.end.map(Wall::from_micros), cause: row.cause })
 }
 
@@ -185,6 +226,14 @@ fn key(stream: &StreamKey, start: Wall) -> Vec<u8> {
     let mut key = prefix(stream);
     key.extend_from_slice(&u64::try_from(start.micros()).unwrap_or(0).to_be_bytes());
     key
+}
+
+/// The first key that is none of a stream's rows.
+fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut after = prefix.to_vec();
+    after.pop();
+    after.push(1);
+    after
 }
 
 fn prefix(stream: &StreamKey) -> Vec<u8> {

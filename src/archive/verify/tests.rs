@@ -5,9 +5,11 @@ use crate::{
     archive::{
         fixture::{Bench, noon, stream},
         index::Change,
+        ledger::Unsaved,
     },
     media::fixture::{Options, clip},
-    model::Frame,
+    model::{Frame, Gap, GapCause, Range, SessionId},
+    store::{Batch, Codec, Keyspace},
 };
 use std::fs;
 
@@ -139,5 +141,69 @@ async fn of_footage_whose_disk_is_not_there_nothing_is_said() {
     fs::create_dir(bench.archive.dir()).unwrap();
     let error = bench.archive.verify(SHALLOW, |_| {}).await.unwrap_err().to_string();
     assert!(error.contains("mount"), "{error}");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn rows_of_gaps_that_cannot_be_right_are_told_and_reindex_puts_them_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path()).await;
+    let (cam, other) = (stream("cam/1/main"), stream("cam/2/main"));
+    let at = |ms: i64| noon().plus_micros(ms * 1000);
+    let gap = |from: i64, to: Option<i64>| Gap { start: at(from), end: to.map(at), cause: GapCause::Offline };
+    let lay = async |stream: &StreamKey, gaps: &[Gap]| {
+        let mut unsaved = Unsaved::default();
+        gaps.iter().for_each(|gap| unsaved.gap(stream, gap.start, Some(*gap)));
+        bench.archive.ledger().rows().commit(unsaved.batch().unwrap()).await.unwrap();
+    };
+    let told = async || -> Vec<(Fault, String)> {
+        let report = bench.archive.verify(SHALLOW, |_| {}).await.unwrap();
+        report.findings.into_iter().map(|f| (f.fault, f.stream.to_string())).collect()
+    };
+    bench.lay(&cam, &seconds()[4], 0, 10).await;
+    bench.lay(&other, &seconds()[0], 0, 10).await;
+    // As a stream's rows are: end to end, up to footage, and one that lasts.
+    lay(&cam, &[gap(0, Some(1000)), gap(1000, Some(4000)), gap(5000, None)]).await;
+    assert_eq!(told().await, []);
+    // One lies over the next, one lasts and is not the last, one ends before it begins, one nobody can read; and of a
+    // stream that has nothing else, one ends where no footage is.
+    lay(&cam, &[gap(0, Some(2500)), gap(-2000, None), gap(-5000, Some(-6000))]).await;
+    lay(&other, &[gap(1000, Some(9000))]).await;
+    let unreadable = Keyspace::<serde_json::Value>::new(0x28, "gaps", Codec::Json);
+    let key = [b"cam/1/main\0".as_slice(), &(at(3000).micros() as u64).to_be_bytes()].concat();
+    let row = serde_json::json!({ "end": 1, "cause": "a cause of a later version" });
+    bench.store.commit(Batch::new().put(&unreadable, &key, &row).unwrap()).await.unwrap();
+    let mut found = told().await;
+    found.sort_by_key(|(fault, stream)| (fault.as_str(), stream.clone()));
+    let of = |fault, stream: &StreamKey| (fault, stream.to_string());
+    let overlap = of(Fault::GapOverlap, &cam);
+    let expected =
+        [of(Fault::GapBeyond, &other), overlap.clone(), overlap.clone(), overlap, of(Fault::GapUnreadable, &cam)];
+    assert_eq!(found, expected);
+    // It explains nothing, and keeps nothing else from being told.
+    let gaps = bench.archive.gaps(&cam, Range::ALL).await.unwrap().gaps;
+    assert!(gaps.iter().any(|gap| gap.end == Some(at(4000))), "{gaps:?}");
+
+    let summary = bench.archive.reindex(|_| {}).await.unwrap();
+    assert_eq!(summary.gaps_mended, 5);
+    assert_eq!(told().await, [], "told of what is only about to be written, too");
+    let rows = |stream: &StreamKey| -> Vec<Gap> {
+        let rows = bench.archive.ledger().rows().all(stream).unwrap();
+        rows.into_iter().filter_map(|(_, gap)| gap).collect()
+    };
+    let right = [gap(-2000, Some(0)), gap(0, Some(1000)), gap(1000, Some(4000)), gap(5000, None)];
+    let is_written = || rows(&cam) == right && rows(&other) == [gap(1000, None)];
+    let written = async {
+        while !is_written() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(std::time::Duration::from_secs(30), written).await;
+    assert!(in_time.is_ok(), "{:?} {:?}", rows(&cam), rows(&other));
+    // Where the clock was set back, two sessions lie in one hour, and what is missing of each.
+    let back: Vec<Frame> = seconds()[4].iter().map(|f| Frame { session: SessionId(9), ..f.clone() }).collect();
+    bench.lay(&cam, &back, 0, 10).await;
+    lay(&cam, &[gap(0, Some(2500))]).await;
+    assert_eq!(told().await, []);
     bench.end().await;
 }
