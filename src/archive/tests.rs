@@ -287,10 +287,17 @@ async fn a_disk_that_is_not_mounted_is_not_taken_for_footage_that_is_gone() {
 #[tokio::test]
 async fn retention_removes_the_oldest_files_their_empty_directories_and_their_rows() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = Clock::simulated(noon().plus(Duration::from_secs(86_400)).plus_micros(4_050_000));
+    // Half of it is of an hour later: however long this takes, no more of it becomes a day old meanwhile.
+    let clock = Clock::simulated(noon().plus(Duration::from_secs(86_400 + 1_800)));
     let bench = Bench::start(dir.path(), Faults::new(), clock);
     bench.archive.recover().await.unwrap();
-    let rows = lay_all(&bench).await;
+    for (n, part) in seconds().into_iter().enumerate() {
+        let later = if n < 4 { 0 } else { 3_600_000_000 };
+        let part: Vec<Frame> = part.into_iter().map(|f| Frame { wall: f.wall.plus_micros(later), ..f }).collect();
+        bench.lay(&cam(), &part, n as u32, 10).await;
+    }
+    bench.archive.hash_pending().await.unwrap();
+    let rows = bench.all(&cam()).await;
     let growing = bench.lay_open(&stream("left/1/main"), &seconds()[0], 0, 25).await;
     let limits = Limits { retain_days: Some(1), ..KEEP };
     bench.archive.apply(Config { defaults: limits, ..config(dir.path()) });
