@@ -66,7 +66,8 @@ pub fn parameter_sets(data: &[u8]) {
     assert_eq!(avc::nals(&sample).collect::<Vec<_>>(), nals, "what is taken apart is put together again");
     avc::to_annex_b(data);
     order::is_bipredictive(data);
-    order::has_recovery_point(data);
+    order::has_recovery_point(VideoCodec::H264, data);
+    order::has_recovery_point(VideoCodec::H265, data);
     for codec in [VideoCodec::H264, VideoCodec::H265, VideoCodec::Mjpeg] {
         nals.iter().for_each(|nal| drop(format!("{:?}", avc::nal_kind(codec, nal))));
         order::reordering(codec, data);

@@ -41,6 +41,10 @@ const KEY_FRAME_AT_ONCE: Duration = Duration::from_secs(2);
 const KEY_FRAME_WAIT_AFTER_LOSS: Duration = Duration::from_secs(6);
 /// The largest picture that is taken: eight times what a 4K camera sends as a key frame.
 const FRAME_BYTES_MAX: usize = 16 << 20;
+/// So much of a burst is held at most, whatever it is made of: two of the largest pictures.
+const HELD_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
+/// Units without a picture in a row, after which the track is no longer what the device described.
+const EMPTY_UNITS_MAX: u32 = 64;
 /// Packets of the pictures that cannot be understood, in a row, until the session is given up.
 const BAD_PACKETS_MAX: u32 = 64;
 
@@ -56,12 +60,16 @@ pub(super) struct Intake<'a> {
     /// Whether the first picture was a key frame, or soon followed by one.
     begins_with_key: bool,
     bad_packets: u32,
+    empty_units: u32,
+    /// When the last picture came that decoding can begin at; the session's begin before that.
+    last_key: Instant,
     format: Option<Arc<StreamFormat>>,
     /// Since when frames are of no use until one that decoding can begin at.
     awaits_key: Option<Instant>,
     running: bool,
     /// Some while the time of the session is being settled.
     held: Option<Vec<Held>>,
+    held_bytes: usize,
     began: Instant,
     first: Option<Instant>,
     last: Instant,
@@ -110,14 +118,17 @@ impl<'a> Intake<'a> {
             tracks,
             session: SessionId(rand::random()),
             timeline: Timeline::default(),
-            pictures: Pictures::default(),
+            pictures: Pictures::new(stream.is_by_recovery()),
             sound,
             begins_with_key: false,
             bad_packets: 0,
+            empty_units: 0,
+            last_key: now,
             format: None,
             awaits_key: Some(now),
             running: false,
             held: Some(Vec::new()),
+            held_bytes: 0,
             began: now,
             first: None,
             last: now,
@@ -206,7 +217,6 @@ impl<'a> Intake<'a> {
     fn video(&mut self, frame: VideoFrame, described: &[Described]) -> Result<(), Failure> {
         let now = Instant::now();
         self.first.get_or_insert(now);
-        self.last = now;
         self.bad_packets = 0;
         self.stream.pulse();
         if frame.data().len() > FRAME_BYTES_MAX {
@@ -228,12 +238,19 @@ impl<'a> Intake<'a> {
                 self.pictures.follow(&format.video);
             }
         }
-        let Some(format) = self.format.clone() else { return self.drop_frame() };
-        let waited = self.awaits_key.map(|since| now.saturating_duration_since(since));
-        let key = match self.pictures.look(frame.data(), waited) {
-            Picture::Empty => return Ok(()),
+        let Some(format) = self.format.clone() else {
+            self.last = now;
+            return self.drop_frame();
+        };
+        let key = match self.pictures.look(frame.data(), now.saturating_duration_since(self.last_key)) {
+            Picture::Empty => return self.empty(),
             picture => picture == Picture::Key,
         };
+        (self.last, self.empty_units) = (now, 0);
+        if key {
+            self.last_key = now;
+            self.stream.set_by_recovery(self.pictures.are_by_recovery());
+        }
         if self.awaits_key.is_some() && !key {
             return self.drop_frame();
         }
@@ -245,6 +262,16 @@ impl<'a> Intake<'a> {
         let offset = i32::try_from(shown.saturating_sub(stamp.raw)).unwrap_or(0);
         let data = Bytes::from(frame.into_data());
         self.pass(Held { track: TrackKind::Video, stamp, offset, key, data, format });
+        Ok(())
+    }
+
+    /// A unit without a picture. Some cameras send parameter sets and messages apart; who changed his codec within the
+    /// session sends nothing else any more.
+    fn empty(&mut self) -> Result<(), Failure> {
+        self.empty_units += 1;
+        if self.empty_units > EMPTY_UNITS_MAX {
+            return Err(Failure::lost("what it sends is not what it described: no picture is in it; it is asked anew"));
+        }
         Ok(())
     }
 
@@ -291,8 +318,9 @@ impl<'a> Intake<'a> {
     fn pass(&mut self, frame: Held) {
         match &mut self.held {
             Some(held) => {
+                self.held_bytes += frame.data.len();
                 held.push(frame);
-                if held.len() >= HELD_FRAMES_MAX {
+                if held.len() >= HELD_FRAMES_MAX || self.held_bytes > HELD_BYTES_MAX {
                     self.settle();
                 }
             }

@@ -27,6 +27,7 @@ pub(super) struct Meters {
     jumps: Family<StreamLabel, Counter>,
     lost: Family<StreamLabel, Counter>,
     reconnects: Family<StreamLabel, Counter>,
+    floods: Family<StreamLabel, Counter>,
     polls: Family<PollLabel, Counter>,
     restarts: Counter,
 }
@@ -49,6 +50,10 @@ impl Meters {
                 "RTP packets that the network lost, or the camera never sent, by the numbers that they bear",
             ),
             reconnects: register("stream_reconnects", "Sessions that were lost and begun anew"),
+            floods: register(
+                "stream_floods",
+                "Sessions that were ended since their camera sent without end what never became whole",
+            ),
             polls: metrics.register("device_polls", "Polls of devices, by outcome", Family::default()),
             restarts: metrics.register(
                 "camera_task_restarts",
@@ -67,6 +72,7 @@ impl Meters {
             jumps: self.jumps.get_or_create_owned(&label),
             lost: self.lost.get_or_create_owned(&label),
             reconnects: self.reconnects.get_or_create_owned(&label),
+            floods: self.floods.get_or_create_owned(&label),
         }
     }
 
@@ -79,6 +85,7 @@ impl Meters {
             self.jumps.remove(&label);
             self.lost.remove(&label);
             self.reconnects.remove(&label);
+            self.floods.remove(&label);
         }
     }
 

@@ -34,22 +34,26 @@ pub(super) struct Pictures {
     by_recovery: bool,
 }
 
-impl Default for Pictures {
-    fn default() -> Self {
-        let (codec, reordering) = (VideoCodec::H264, Reordering::Never);
-        Self { codec, reordering, reorder: Reorder::default(), by_recovery: false }
-    }
-}
-
 impl Pictures {
+    /// Of a session whose stream is known to have no key frames, or not.
+    pub(super) fn new(by_recovery: bool) -> Self {
+        let (codec, reordering) = (VideoCodec::H264, Reordering::Never);
+        Self { codec, reordering, reorder: Reorder::default(), by_recovery }
+    }
+
+    /// Whether pictures that complete themselves stand in for key frames.
+    pub(super) fn are_by_recovery(&self) -> bool {
+        self.by_recovery
+    }
+
     /// From now on they are of this format.
     pub(super) fn follow(&mut self, format: &VideoFormat) {
         self.codec = format.codec;
         self.reordering = order::reordering(format.codec, &format.sample_entry);
     }
 
-    /// What a picture is. `waited`: how long a key frame has been waited for.
-    pub(super) fn look(&mut self, data: &[u8], waited: Option<Duration>) -> Picture {
+    /// What a picture is. `without_key`: how long ago the last key picture came, or the session began.
+    pub(super) fn look(&mut self, data: &[u8], without_key: Duration) -> Picture {
         if self.codec == VideoCodec::Mjpeg {
             return Picture::Key;
         }
@@ -67,8 +71,8 @@ impl Pictures {
                 Picture::Key
             }
             (false, false) => Picture::Empty,
-            (_, true) if self.codec == VideoCodec::H264 && order::has_recovery_point(data) => {
-                self.by_recovery |= waited.is_some_and(|waited| waited >= RECOVERY_AFTER);
+            (_, true) if order::has_recovery_point(self.codec, data) => {
+                self.by_recovery |= without_key >= RECOVERY_AFTER;
                 if self.by_recovery { Picture::Key } else { Picture::Delta }
             }
             (_, true) => Picture::Delta,
@@ -93,7 +97,7 @@ mod tests {
 
     fn of(codec: VideoCodec) -> Pictures {
         let sample_entry = Bytes::new();
-        let mut pictures = Pictures::default();
+        let mut pictures = Pictures::new(false);
         pictures.follow(&VideoFormat { codec, rfc6381: String::new(), width: 16, height: 16, sample_entry });
         pictures
     }
@@ -110,30 +114,36 @@ mod tests {
     #[test]
     fn several_slices_delimiters_and_units_without_a_picture() {
         let mut h264 = of(VideoCodec::H264);
-        assert_eq!(h264.look(&unit(&[AUD, IDR, IDR, IDR]), None), Picture::Key);
-        assert_eq!(h264.look(&unit(&[AUD, P, P]), None), Picture::Delta);
-        assert_eq!(h264.look(&unit(&[AUD, RECOVERY]), None), Picture::Empty);
-        assert_eq!(h264.look(&[], None), Picture::Empty);
+        assert_eq!(h264.look(&unit(&[AUD, IDR, IDR, IDR]), Duration::ZERO), Picture::Key);
+        assert_eq!(h264.look(&unit(&[AUD, P, P]), Duration::ZERO), Picture::Delta);
+        assert_eq!(h264.look(&unit(&[AUD, RECOVERY]), Duration::ZERO), Picture::Empty);
+        assert_eq!(h264.look(&[], Duration::ZERO), Picture::Empty);
         let mut h265 = of(VideoCodec::H265);
         // BLA, IDR and CRA: decoding can begin at any of them.
         for kind in [16u8, 18, 19, 20, 21] {
-            assert_eq!(h265.look(&unit(&[&[kind << 1, 1, 0x80]]), None), Picture::Key, "{kind}");
+            assert_eq!(h265.look(&unit(&[&[kind << 1, 1, 0x80]]), Duration::ZERO), Picture::Key, "{kind}");
         }
         for kind in [0u8, 1, 8, 9] {
-            assert_eq!(h265.look(&unit(&[&[kind << 1, 1, 0x80]]), None), Picture::Delta, "{kind}");
+            assert_eq!(h265.look(&unit(&[&[kind << 1, 1, 0x80]]), Duration::ZERO), Picture::Delta, "{kind}");
         }
-        assert_eq!(of(VideoCodec::Mjpeg).look(&[0xff, 0xd8], None), Picture::Key);
+        assert_eq!(of(VideoCodec::Mjpeg).look(&[0xff, 0xd8], Duration::ZERO), Picture::Key);
     }
 
     #[test]
     fn recovery_points_count_where_no_key_frame_comes_and_no_longer_once_one_does() {
         let mut pictures = of(VideoCodec::H264);
         let recovery = unit(&[RECOVERY, P]);
-        assert_eq!(pictures.look(&recovery, Some(Duration::from_secs(9))), Picture::Delta);
-        assert_eq!(pictures.look(&unit(&[P]), Some(RECOVERY_AFTER)), Picture::Delta);
-        assert_eq!(pictures.look(&recovery, Some(RECOVERY_AFTER)), Picture::Key);
-        assert_eq!(pictures.look(&recovery, None), Picture::Key, "from then on");
-        assert_eq!(pictures.look(&unit(&[IDR]), None), Picture::Key);
-        assert_eq!(pictures.look(&recovery, None), Picture::Delta);
+        assert_eq!(pictures.look(&recovery, Duration::from_secs(9)), Picture::Delta);
+        assert_eq!(pictures.look(&unit(&[P]), RECOVERY_AFTER), Picture::Delta);
+        assert_eq!(pictures.look(&recovery, RECOVERY_AFTER), Picture::Key);
+        assert!(pictures.are_by_recovery());
+        assert_eq!(pictures.look(&recovery, Duration::ZERO), Picture::Key, "from then on");
+        assert_eq!(pictures.look(&unit(&[IDR]), Duration::ZERO), Picture::Key);
+        assert_eq!(pictures.look(&recovery, Duration::ZERO), Picture::Delta);
+        assert_eq!(Pictures::new(true).look(&recovery, Duration::ZERO), Picture::Key, "known from the session before");
+        let mut h265 = of(VideoCodec::H265);
+        let recovery = unit(&[&[39 << 1, 1, 6, 1, 0x84, 0x80], &[1 << 1, 1, 0x80]]);
+        assert_eq!(h265.look(&recovery, Duration::ZERO), Picture::Delta);
+        assert_eq!(h265.look(&recovery, RECOVERY_AFTER), Picture::Key);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     failure::{Failure, FailureKind},
     format::{self, Tracks},
     intake::Intake,
-    relay::{Flow, Relay},
+    relay::Relay,
     sound::Sound,
     stream::Stream,
 };
@@ -18,14 +18,9 @@ use retina::{
         Demuxed, InitialTimestampPolicy, PlayOptions, Session, SessionOptions, SetupOptions, TcpTransportOptions,
         Transport as Carrier, UdpTransportOptions,
     },
-    codec::{CodecItem, FrameFormat},
+    codec::FrameFormat,
 };
-use std::{
-    convert::Infallible,
-    future::{Future, poll_fn},
-    pin::pin,
-    time::Duration,
-};
+use std::{convert::Infallible, future::Future, time::Duration};
 use tokio::{
     net::TcpStream,
     task::unconstrained,
@@ -37,9 +32,6 @@ use url::Url;
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long a new session waits for the device to see the end of an old one. A dead connection never tells.
 const STALE_WAIT_MAX: Duration = Duration::from_secs(1);
-/// A device from which so much came that was worth a look, without a picture or an answer in it, is not silent but floods
-/// us. A dead connection is looked at a few times, when timers ring.
-const FLOOD_LOOKS_MIN: u32 = 64;
 /// What the camera's log shows of us.
 const USER_AGENT: &str = concat!("skyvis/", env!("CARGO_PKG_VERSION"));
 
@@ -59,26 +51,19 @@ async fn session(stream: &Stream, publisher: &Publisher, url: &str, interval: Du
     if stale.num_sessions > 0 {
         let _ = timeout(STALE_WAIT_MAX, shared.sessions.await_stale_sessions(&stale)).await;
     }
-    let flow = Flow::default();
     if !stream.is_relayed() {
-        return played(stream, publisher, url, interval, flow).await;
+        return played(stream, publisher, url, interval).await;
     }
-    let (relay, url) = Relay::open(&url, flow.clone()).await?;
+    let (relay, url) = Relay::open(&url).await?;
     tokio::select! {
         biased;
-        outcome = played(stream, publisher, url, interval, flow) => outcome,
+        outcome = played(stream, publisher, url, interval) => outcome,
         failure = relay.run() => Err(failure),
     }
 }
 
 /// A session from its login to its end.
-async fn played(
-    stream: &Stream,
-    publisher: &Publisher,
-    url: Url,
-    interval: Duration,
-    flow: Flow,
-) -> Result<Infallible, Failure> {
+async fn played(stream: &Stream, publisher: &Publisher, url: Url, interval: Duration) -> Result<Infallible, Failure> {
     let shared = &stream.shared;
     let step = shared.timings.borrow().timeout;
     let login = shared.budget.begin(Door::Rtsp, 1).await.map_err(Failure::of_lock)?;
@@ -91,7 +76,7 @@ async fn played(
         Err(_) => login.unanswered().await,
     }
     let (demuxed, tracks) = opened?;
-    receive(stream, demuxed, Intake::new(stream, publisher, tracks, step, interval), (hurry, flow)).await
+    receive(demuxed, Intake::new(stream, publisher, tracks, step, interval), hurry).await
 }
 
 /// Whether anybody takes connections there. Asked before a login is set aside for the attempt, so that a camera that
@@ -112,7 +97,8 @@ async fn open(stream: &Stream, url: Url, step: Duration) -> Result<(Demuxed, (Tr
         .creds(Some(stream.credentials.clone()))
         .user_agent(USER_AGENT.to_owned())
         .session_group(stream.shared.sessions.clone());
-    let mut session = within(stream, step, "DESCRIBE", Session::describe(url, options)).await?;
+    let mut session = within(step, "DESCRIBE", Session::describe(url, options)).await?;
+    stream.shared.note_login(session.logs_in_by_basic());
     let (tracks, sound) = format::choose(session.streams(), session.sdp(), stream.audio).map_err(Failure::other)?;
     if sound.wants_relay() && stream.transport == Transport::Tcp && !stream.is_relayed() {
         stream.relay("its sound is described by a name that is no standard's");
@@ -124,48 +110,30 @@ async fn open(stream: &Stream, url: Url, step: Duration) -> Result<(Demuxed, (Tr
     };
     for track in std::iter::once(tracks.video).chain(tracks.audio) {
         let options = SetupOptions::default().transport(carrier.clone()).frame_format(FrameFormat::MP4);
-        within(stream, step, "SETUP", session.setup(track, options)).await?;
+        within(step, "SETUP", session.setup(track, options)).await?;
     }
     // Cameras leave the RTP time of a track out, or get it wrong; a session is not given up for that.
     let play = PlayOptions::default().initial_timestamp(InitialTimestampPolicy::Permissive);
-    let playing = within(stream, step, "PLAY", session.play(play)).await?;
+    let playing = within(step, "PLAY", session.play(play)).await?;
     let demuxed = playing.demuxed().map_err(|e| Failure::of_step("PLAY", &e))?;
     Ok((demuxed, (tracks, sound)))
 }
 
 /// retina itself waits for ever.
 async fn within<T>(
-    stream: &Stream,
     limit: Duration,
     step: &str,
     future: impl Future<Output = Result<T, retina::Error>>,
 ) -> Result<T, Failure> {
-    let (mut future, mut looks) = (pin!(future), 0);
-    let counted = poll_fn(|cx| {
-        looks += 1;
-        future.as_mut().poll(cx)
-    });
-    match timeout(limit, counted).await {
+    match timeout(limit, future).await {
         Ok(outcome) => outcome.map_err(|e| Failure::of_step(step, &e)),
-        Err(_) => {
-            if looks >= FLOOD_LOOKS_MIN {
-                stream.relay("an answer without an end");
-            }
-            Err(Failure::lost(format!("no answer to {step} within {limit:?}")))
-        }
+        Err(_) => Err(Failure::lost(format!("no answer to {step} within {limit:?}"))),
     }
 }
 
 /// Turns are short until the session's time is settled: it is anchored by when its first frames arrive.
-async fn receive(
-    stream: &Stream,
-    mut demuxed: Demuxed,
-    mut intake: Intake<'_>,
-    (hurry, flow): (Hurry, Flow),
-) -> Result<Infallible, Failure> {
+async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>, hurry: Hurry) -> Result<Infallible, Failure> {
     let mut hurry = Some(hurry);
-    // Looks at the connection since the last picture that found something to read, but nothing whole.
-    let mut looks = 0;
     let timer = sleep_until(intake.wake_at());
     tokio::pin!(timer);
     loop {
@@ -174,23 +142,11 @@ async fn receive(
             // not wait until it pauses.
             biased;
             () = unconstrained(&mut timer) => {
-                if let Err(failure) = intake.tick(tokio::time::Instant::now()) {
-                    if looks >= FLOOD_LOOKS_MIN {
-                        stream.relay("a picture without an end");
-                    }
-                    return Err(failure);
-                }
+                intake.tick(tokio::time::Instant::now())?;
                 timer.as_mut().reset(intake.wake_at());
             }
-            item = poll_fn(|cx| {
-                looks += 1;
-                demuxed.poll_next_unpin(cx)
-            }) => {
+            item = demuxed.next() => {
                 let item = item.ok_or_else(|| Failure::lost("the device ended the session"))?;
-                if matches!(item, Ok(CodecItem::VideoFrame(_))) {
-                    looks = 0;
-                    flow.picture();
-                }
                 match item {
                     Ok(item) => intake.take(item, demuxed.streams())?,
                     Err(error) => intake.trouble(&error)?,

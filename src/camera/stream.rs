@@ -86,6 +86,8 @@ pub(super) struct Shared {
     /// Word that is left for a gateway's task; None where the device is no gateway.
     pub errands: Option<Arc<Errands>>,
     pub timings: watch::Receiver<Timings>,
+    /// Sessions send the password as it is.
+    in_clear: Arc<AtomicBool>,
     /// Who asks the device, once there is one.
     client: Mutex<Option<Arc<Client>>>,
     /// When the last frame of any stream came, in milliseconds since `began`; 0: never.
@@ -105,6 +107,7 @@ impl Shared {
             wake: Arc::default(),
             errands: None,
             timings,
+            in_clear: Arc::default(),
             last_frame_ms: AtomicU64::new(0),
             began: Instant::now(),
         }
@@ -140,9 +143,11 @@ impl Shared {
 
     /// What the streams of one device behind this gateway share: its budget and its poll, not its sessions.
     pub(super) fn behind(&self) -> Self {
-        let Self { board, hub, transcoded, budget, wake, errands, timings, .. } = self;
+        let Self { board, hub, transcoded, budget, wake, errands, timings, in_clear, .. } = self;
         let fresh = Self::new(board.clone(), hub.clone(), timings.clone(), budget.clone());
-        Self { wake: wake.clone(), errands: errands.clone(), transcoded: transcoded.clone(), ..fresh }
+        let (wake, errands, transcoded, in_clear) =
+            (wake.clone(), errands.clone(), transcoded.clone(), in_clear.clone());
+        Self { wake, errands, transcoded, in_clear, ..fresh }
     }
 
     /// A device behind this gateway is to begin its sessions anew.
@@ -151,6 +156,18 @@ impl Shared {
             errands.begin_anew(device);
             self.wake.notify_one();
         }
+    }
+
+    /// How a session logged in. The poll shows it.
+    pub(super) fn note_login(&self, in_clear: bool) {
+        if self.in_clear.swap(in_clear, Ordering::Relaxed) != in_clear {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether the last session sent the password as it is.
+    pub(super) fn sends_password_in_clear(&self) -> bool {
+        self.in_clear.load(Ordering::Relaxed)
     }
 
     /// When the last frame of any stream came.
@@ -169,6 +186,7 @@ pub(super) struct Counters {
     pub jumps: Counter,
     pub lost: Counter,
     pub reconnects: Counter,
+    pub floods: Counter,
 }
 
 /// One stream of one device.
@@ -183,8 +201,10 @@ pub(super) struct Stream {
     running: AtomicBool,
     /// Some session has delivered.
     ran: AtomicBool,
-    /// The device needs a relay: it floods us, or names a track as the client does not know it.
+    /// The device needs a relay: it names a track as the client does not know it.
     relayed: AtomicBool,
+    /// The stream has no key frames: what completes itself stands in for them.
+    by_recovery: AtomicBool,
 }
 
 impl Stream {
@@ -195,8 +215,8 @@ impl Stream {
         shared: Arc<Shared>,
         counters: Counters,
     ) -> Self {
-        let [running, ran, relayed] = [false; 3].map(AtomicBool::new);
-        Self { key, credentials, audio, transport, shared, counters, running, ran, relayed }
+        let [running, ran, relayed, by_recovery] = [false; 4].map(AtomicBool::new);
+        Self { key, credentials, audio, transport, shared, counters, running, ran, relayed, by_recovery }
     }
 
     /// Fetches the stream whenever the gate is open, until told to stop.
@@ -296,6 +316,9 @@ impl Stream {
         }
         let state = if *kind == FailureKind::Locked { StreamState::Locked } else { StreamState::Backoff };
         self.show_idle(state, Some(text.clone()));
+        if *kind == FailureKind::Flood {
+            self.counters.floods.inc();
+        }
         if let (FailureKind::NoSuchStream, Some(errands)) = (kind, &self.shared.errands) {
             errands.doubt(&self.key);
             self.shared.wake.notify_one();
@@ -311,7 +334,9 @@ impl Stream {
             FailureKind::Lost | FailureKind::Silent | FailureKind::Locked => {
                 LOST_RETRY.mul_f64(rand::random_range(0.6..1.0))
             }
-            FailureKind::Refused | FailureKind::NoSuchStream | FailureKind::Other => backoff.next(rand::random()),
+            FailureKind::Refused | FailureKind::NoSuchStream | FailureKind::Flood | FailureKind::Other => {
+                backoff.next(rand::random())
+            }
         }
     }
 
@@ -326,9 +351,11 @@ impl Stream {
     fn cause(&self, failure: &Failure, ran: bool) -> GapCause {
         match failure.kind {
             FailureKind::Lost if !ran => GapCause::Unreachable,
-            FailureKind::Lost | FailureKind::Silent | FailureKind::NoSuchStream | FailureKind::Other => {
-                GapCause::StreamError
-            }
+            FailureKind::Lost
+            | FailureKind::Silent
+            | FailureKind::NoSuchStream
+            | FailureKind::Flood
+            | FailureKind::Other => GapCause::StreamError,
             FailureKind::Refused => GapCause::Auth,
             FailureKind::Locked => self.shared.budget.cause(Instant::now()),
         }
@@ -379,6 +406,18 @@ impl Stream {
     pub(super) fn relay(&self, reason: &str) {
         if self.transport == Transport::Tcp && !self.relayed.swap(true, Ordering::Relaxed) {
             tracing::info!(stream = %self.key, reason, "its sessions go through a relay from now on");
+        }
+    }
+
+    /// Whether an earlier session found that this stream has no key frames.
+    pub(super) fn is_by_recovery(&self) -> bool {
+        self.by_recovery.load(Ordering::Relaxed)
+    }
+
+    /// It has none, or has some after all.
+    pub(super) fn set_by_recovery(&self, now: bool) {
+        if self.by_recovery.swap(now, Ordering::Relaxed) != now && now {
+            tracing::info!(stream = %self.key, "no key frames come, files begin at pictures that complete themselves");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The whole room against simulated devices.
 
 mod carried;
+mod floods;
 mod gateway;
 mod login;
 mod odd_answers;

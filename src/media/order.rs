@@ -57,10 +57,14 @@ pub fn is_bipredictive(sample: &[u8]) -> bool {
 }
 
 /// Whether the picture says that decoding may begin there, or some pictures before it is whole again: a recovery point.
-pub fn has_recovery_point(sample: &[u8]) -> bool {
-    let mut messages = avc::nals(sample).filter(|nal| nal.first().is_some_and(|b| b & 0x1f == 6));
-    messages.any(|nal| {
-        let payload = unescape(&nal[1..]);
+pub fn has_recovery_point(codec: VideoCodec, sample: &[u8]) -> bool {
+    let payload = |nal| match codec {
+        VideoCodec::H264 if head(nal) & 0x1f == 6 => nal.get(1..),
+        VideoCodec::H265 if head(nal) >> 1 & 0x3f == 39 => nal.get(2..),
+        _ => None,
+    };
+    avc::nals(sample).filter_map(payload).any(|payload: &[u8]| {
+        let payload = unescape(payload);
         let mut rest = &payload[..];
         // What is left of the last message is its end mark.
         while rest.len() > 2 {
@@ -351,14 +355,14 @@ mod tests {
     fn a_recovery_point_is_found_among_other_messages() {
         let other = [6u8, 5, 3, 1, 2, 3, 0x80];
         let both = [6u8, 5, 3, 1, 2, 3, 6, 1, 0x84, 0x80];
-        assert!(!has_recovery_point(&avc::sample_of([&other[..]])));
-        assert!(has_recovery_point(&avc::sample_of([&other[..], &both[..]])));
+        assert!(!has_recovery_point(VideoCodec::H264, &avc::sample_of([&other[..]])));
+        assert!(has_recovery_point(VideoCodec::H264, &avc::sample_of([&other[..], &both[..]])));
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_a_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (h264(&bytes), h265(&bytes), has_recovery_point(&bytes), is_bipredictive(&bytes));
+            let _ = (h264(&bytes), h265(&bytes), has_recovery_point(VideoCodec::H264, &bytes), is_bipredictive(&bytes));
             let _ = reordering(VideoCodec::H265, &bytes);
         }
     }

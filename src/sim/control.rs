@@ -14,6 +14,7 @@
 //! | `POST /channels/{n}/stray?every=N&ms=N` | every so many pictures one is stamped so far away; `every=0` ends it |
 //! | `POST /channels/{n}/rtp-start?timestamp=N` | sessions begin with this RTP timestamp from now on |
 //! | `POST /channels/{n}/resize?width=W&height=H` | the main picture's size changes within the stream |
+//! | `POST /channels/{n}/recode?codec=h264\|h265` | the pictures are coded in another codec from now on, described or not |
 //! | `POST /channels/{n}/picture?answers=fine\|proxied\|busy\|broken\|none\|cut` | how it answers to who asks for a picture |
 //! | `POST /channels/{n}/motion?active=true\|false` | an event on the event stream |
 //! | `POST /gateway/list?fault=F` | a gateway's list of devices: `null`, `empty`, `wrong-totals`, `half-page`, `second-page`, `error`, `busy`, `no-status`; `sane` ends it |
@@ -36,6 +37,7 @@
 use super::{ChannelFault, DeviceFault, GatewayFault, PictureAnswer, Running, gateway};
 use crate::{
     base::Secret,
+    model::VideoCodec,
     serve::{Body, BoxFuture, Handler, Request, Response, problem},
 };
 use http::{HeaderValue, Method, StatusCode, header};
@@ -108,10 +110,19 @@ fn channel_fault(verb: &str, request: &Request) -> Result<ChannelFault, Refusal>
         "stray" => ChannelFault::Stray { every: value(request, "every")?, ms: value(request, "ms")? },
         "rtp-start" => ChannelFault::RtpStart(value(request, "timestamp")?),
         "resize" => ChannelFault::Resize(value(request, "width")?, value(request, "height")?),
+        "recode" => ChannelFault::Recode(codec(&value::<String>(request, "codec")?)?),
         "picture" => ChannelFault::Picture(picture_answer(&value::<String>(request, "answers")?)?),
         "motion" => ChannelFault::Motion(value(request, "active")?),
         _ => return Err(Refusal::NotFound),
     })
+}
+
+fn codec(word: &str) -> Result<VideoCodec, Refusal> {
+    match word {
+        "h264" => Ok(VideoCodec::H264),
+        "h265" => Ok(VideoCodec::H265),
+        _ => Err(Refusal::BadValue("codec is h264 or h265".to_owned())),
+    }
 }
 
 fn picture_answer(word: &str) -> Result<PictureAnswer, Refusal> {

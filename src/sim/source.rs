@@ -32,6 +32,7 @@ const H265_FILLER: &[u8] = &[38 << 1, 1];
 #[derive(Clone, Debug)]
 pub(super) enum Unit {
     Video {
+        codec: VideoCodec,
         nals: Vec<Bytes>,
         key: bool,
         /// 90 kHz since the device's epoch.
@@ -78,10 +79,10 @@ impl Source {
         receiver
     }
 
-    /// The stream's parameter sets and size as they are now.
-    pub fn describe(&self) -> (Vec<Bytes>, (u16, u16)) {
+    /// The stream's codec, parameter sets and size as they are now.
+    pub fn describe(&self) -> (VideoCodec, Vec<Bytes>, (u16, u16)) {
         let coder = Coder::new(&self.device, self.channel, self.profile);
-        (coder.parameter_sets(), coder.size())
+        (coder.codec(), coder.parameter_sets(), coder.size())
     }
 
     /// Microseconds since the epoch of the first frame that is not taken yet.
@@ -129,7 +130,7 @@ impl Source {
         let mark = Mark { stream, counter, wall };
         let (key, nals) = coder.frame(self.channel, mark);
         let ticks = state.clock.stamps(self.micros_of(counter) * 9 / 100, counter, VIDEO_CLOCK_HZ);
-        self.give(Unit::Video { nals, key, ticks, counter });
+        self.give(Unit::Video { codec: coder.codec(), nals, key, ticks, counter });
     }
 
     fn give(&self, unit: Unit) {
@@ -169,9 +170,10 @@ impl Coder {
     fn new(device: &Device, channel: u32, profile: Profile) -> Self {
         let bits_per_frame = device.options.bits_per_second / u64::from(device.options.fps);
         let bytes = (bits_per_frame / 8 / if profile == Profile::Main { 1 } else { 8 }) as usize;
-        match device.options.codec {
+        let now = device.channel(channel).map(|c| *c.state.borrow());
+        match now.map_or(device.options.codec, |state| state.codec) {
             VideoCodec::H264 => {
-                let size = device.channel(channel).map_or(device.options.size, |c| c.state.borrow().size);
+                let size = now.map_or(device.options.size, |state| state.size);
                 let size = if profile == Profile::Main { size } else { (size.0 / 2, size.1 / 2) };
                 let encoder = Box::new(Encoder::new(settings(device, channel, size)));
                 Self::H264 { canvas: encoder.canvas(), encoder, size, filler: filler(H264_FILLER, bytes) }
@@ -180,6 +182,13 @@ impl Coder {
                 let clip = if profile == Profile::Main { Clip::main() } else { Clip::sub() };
                 Self::H265 { clip, at: 0, filler: filler(H265_FILLER, bytes) }
             }
+        }
+    }
+
+    fn codec(&self) -> VideoCodec {
+        match self {
+            Self::H264 { .. } => VideoCodec::H264,
+            Self::H265 { .. } => VideoCodec::H265,
         }
     }
 
@@ -197,10 +206,10 @@ impl Coder {
         }
     }
 
-    /// Begins anew, with a key frame, where the picture's size was changed.
+    /// Begins anew, with a key frame, where the picture's size or codec was changed.
     fn follow(&mut self, device: &Device, state: ChannelState, channel: u32, profile: Profile) {
         let wanted = if profile == Profile::Main { state.size } else { (state.size.0 / 2, state.size.1 / 2) };
-        if matches!(self, Self::H264 { size, .. } if *size != wanted) {
+        if self.codec() != state.codec || matches!(self, Self::H264 { size, .. } if *size != wanted) {
             *self = Self::new(device, channel, profile);
         }
     }

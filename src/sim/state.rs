@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     base::{Secret, Wall},
-    model::Profile,
+    model::{Profile, VideoCodec},
 };
 use std::{
     sync::{
@@ -60,6 +60,9 @@ pub enum ChannelFault {
     RtpStart(u32),
     /// The main picture's size changes within the running stream; H.264 only. Each side a multiple of 32.
     Resize(u16, u16),
+    /// The pictures are coded in this from now on, within the running sessions too: they go on as another payload than
+    /// was described.
+    Recode(VideoCodec),
     /// How the channel answers to who asks for a picture.
     Picture(PictureAnswer),
     /// Motion begins or ends: an event on ISAPI's event stream.
@@ -142,6 +145,7 @@ pub(super) struct ChannelState {
     pub lose_every: u64,
     pub clock: Clockwork,
     pub size: (u16, u16),
+    pub codec: VideoCodec,
     pub picture: PictureAnswer,
 }
 
@@ -218,6 +222,7 @@ impl Device {
             lose_every: 0,
             clock: Clockwork::default(),
             size: options.size,
+            codec: options.codec,
             picture: PictureAnswer::Fine,
         };
         let channel = |number| Channel {
@@ -291,6 +296,9 @@ impl Device {
         if let ChannelFault::Resize(width, height) = fault {
             Options { size: (width, height), ..self.options.clone() }.check().map_err(Error::Options)?;
         }
+        if let ChannelFault::Recode(codec) = fault {
+            Options { codec, ..self.options.clone() }.check().map_err(Error::Options)?;
+        }
         if let ChannelFault::Motion(active) = fault {
             // An error says that nobody listens.
             let _ = self.alerts.send(Alert { channel: number, active });
@@ -314,6 +322,7 @@ impl Device {
             ChannelFault::Stray { every, ms } => s.clock.stray = Some((every, ms)),
             ChannelFault::RtpStart(timestamp) => s.clock.start = Some(timestamp),
             ChannelFault::Resize(width, height) => s.size = (width, height),
+            ChannelFault::Recode(codec) => s.codec = codec,
         });
         Ok(())
     }

@@ -40,7 +40,7 @@ async fn until_open(api: &Api, key: &str, cause: &str) {
     .await;
 }
 
-async fn until_closed(api: &Api, key: &str, count: usize) {
+pub(super) async fn until_closed(api: &Api, key: &str, count: usize) {
     until(&format!("{count} closed gaps of {key}"), || async {
         let found = gaps(api, key).await;
         let all = found["gaps"].as_array()?;
@@ -51,7 +51,7 @@ async fn until_closed(api: &Api, key: &str, count: usize) {
 
 /// Holds what `/gaps` says against the files: between two files whose counters follow one another there is no gap, and
 /// everywhere else the gaps lie from the last frame to the next, as long as the counters that are missing.
-async fn assert_exact(api: &Api, key: &str) -> Vec<String> {
+pub(super) async fn assert_exact(api: &Api, key: &str) -> Vec<String> {
     let found = gaps(api, key).await;
     let listed = api.json(&format!("/api/v1/segments?stream={key}&limit=10000")).await;
     let mut gaps = found["gaps"].as_array().unwrap().iter().peekable();

@@ -4,7 +4,7 @@
 use super::harness::{PASSWORD, Site, decode, files, nvr, until};
 use crate::sim;
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -30,6 +30,12 @@ pub(super) struct GstCamera {
 impl GstCamera {
     pub(super) fn start(codec: &str, audio: &str) -> Self {
         Self::asking(codec, audio, "digest")
+    }
+
+    /// Changes it while it serves; `gst_camera.py` says how.
+    pub(super) fn tell(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().unwrap();
+        writeln!(input, "{line}").and_then(|()| input.flush()).unwrap();
     }
 
     /// One that asks for `digest` or `basic`.

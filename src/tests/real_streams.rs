@@ -10,15 +10,15 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// A camera of each sort, all recorded by one daemon.
-struct Yard {
-    site: Site,
-    daemon: Daemon,
-    cameras: Vec<(&'static str, GstCamera)>,
+pub(super) struct Yard {
+    pub site: Site,
+    pub daemon: Daemon,
+    pub cameras: Vec<(&'static str, GstCamera)>,
 }
 
 impl Yard {
     /// `(id, video, audio, more lines of its config)`
-    async fn start(sorts: &[(&'static str, &str, &str, &str)]) -> Self {
+    pub(super) async fn start(sorts: &[(&'static str, &str, &str, &str)]) -> Self {
         let site = Site::new(sim::Options { kind: sim::DeviceKind::Camera, ..nvr(1) }).await;
         let cameras: Vec<_> = sorts.iter().map(|(id, video, audio, _)| (*id, GstCamera::start(video, audio))).collect();
         let text = site.config("");
@@ -36,12 +36,12 @@ impl Yard {
         Self { site, daemon, cameras }
     }
 
-    fn api(&self) -> Api {
+    pub(super) fn api(&self) -> Api {
         self.site.api()
     }
 
     /// Ends it and checks every file of every camera.
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.daemon.stop().await;
         for (id, _) in &self.cameras {
             for file in files(&self.site.recordings(), &format!("{id}/1/main")) {
@@ -52,26 +52,27 @@ impl Yard {
     }
 }
 
-fn decodes(path: &Path) {
+pub(super) fn decodes(path: &Path) {
     // Pictures of a live encoder jitter: in ticks of its rate two of them could share one.
     let passed = ["-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-f", "null", "-"];
     run("ffmpeg", &[&["-v", "error", "-xerror", "-i", path.to_str().unwrap()], &passed[..]].concat());
 }
 
 /// What ffprobe says of the first stream of a sort.
-fn probe(path: &Path, which: &str, entries: &str) -> String {
+pub(super) fn probe(path: &Path, which: &str, entries: &str) -> String {
     let args = ["-v", "error", "-select_streams", which, "-show_entries", entries, "-of", "csv=p=0"];
     run("ffprobe", &[&args[..], &[path.to_str().unwrap()]].concat()).trim().trim_end_matches(',').to_owned()
 }
 
 /// Times of showing in order of decoding, in ticks of 90 kHz.
-fn times(path: &Path) -> Vec<i64> {
+pub(super) fn times(path: &Path) -> Vec<i64> {
     let text = probe(path, "v:0", "packet=pts");
-    text.lines().map(|l| l.trim_end_matches(',').parse().unwrap()).collect()
+    // New parameter sets are told of in a line of their own.
+    text.lines().filter(|l| !l.is_empty()).map(|l| l.trim_end_matches(',').parse().unwrap()).collect()
 }
 
 /// The last span of a stream as a virtual file that decodes.
-async fn download(yard: &Yard, id: &str) -> PathBuf {
+pub(super) async fn download(yard: &Yard, id: &str) -> PathBuf {
     let api = yard.api();
     let span = api.spans(&format!("{id}/1/main")).await.pop().unwrap();
     let (from, to) = (span["start"].as_str().unwrap(), span["end"].as_str().unwrap());
@@ -82,7 +83,7 @@ async fn download(yard: &Yard, id: &str) -> PathBuf {
 }
 
 /// A playlist's parts, joined: what a player of HLS puts together.
-async fn hls(yard: &Yard, id: &str) -> PathBuf {
+pub(super) async fn hls(yard: &Yard, id: &str) -> PathBuf {
     let api = yard.api();
     let span = api.spans(&format!("{id}/1/main")).await.pop().unwrap();
     let (from, to) = (span["start"].as_str().unwrap(), span["end"].as_str().unwrap());
@@ -102,7 +103,7 @@ async fn hls(yard: &Yard, id: &str) -> PathBuf {
 }
 
 /// Fails unless the pictures are shown 40 ms apart, all of them.
-fn assert_even(path: &Path, id: &str) {
+pub(super) fn assert_even(path: &Path, id: &str) {
     let mut times = times(path);
     times.sort_unstable();
     // Where the recording ends for now, a picture is there whose predecessors in showing are still to be decoded.

@@ -2,8 +2,14 @@
 
 use super::*;
 use crate::{
+    camera::session,
     model::{Fingerprint, Trust},
+    rtsp::message::{Item, Parser},
     sim::Asks,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
 };
 
 /// A site whose device is asked over HTTPS, with this as the pin.
@@ -199,6 +205,55 @@ async fn basic_in_clear_works_and_is_warned_of_and_over_https_it_is_no_matter() 
     let snapshot = site.until("online", |s| presence(s) == Some(Presence::Online)).await;
     assert_eq!(warning(&snapshot), None);
     site.stop().await;
+}
+
+#[tokio::test]
+async fn basic_of_the_streams_alone_is_warned_of_too_until_digest_will_do() {
+    let site = Site::start(Options { rtsp_auth: Asks::Basic, ..Options::default() }).await;
+    let warning = |s: &Snapshot| s.devices.first().and_then(|d| d.warning.clone());
+    site.until_state("d1/1/main", StreamState::Running).await;
+    let snapshot = site.until("warning", |s| warning(s).is_some()).await;
+    let text = warning(&snapshot).unwrap();
+    assert!(text.contains("in clear") && text.contains("rtsp") && !text.contains("http"), "{text}");
+    site.sim.device(DeviceFault::Asks(Asks::DigestAndBasic));
+    site.sim.channel(1, ChannelFault::Drop).unwrap();
+    site.until("no warning", |s| warning(s).is_none()).await;
+    site.stop().await;
+}
+
+/// What a device is answered that asks for both, Basic first.
+#[tokio::test]
+async fn digest_is_answered_by_streams_where_basic_stands_before_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("rtsp://{}/Streaming/Channels/101", listener.local_addr().unwrap());
+    let group = TaskGroup::new();
+    let (tell, answered) = tokio::sync::oneshot::channel();
+    group.spawn("both", async move {
+        drop(listener.accept().await);
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut parser = Parser::default();
+        loop {
+            assert!(socket.read_buf(parser.buffer()).await.unwrap() > 0, "it goes without an answer");
+            while let Some(Item::Request(request)) = parser.take().unwrap() {
+                if let Some(login) = request.header("Authorization") {
+                    return tell.send(login.to_owned()).unwrap();
+                }
+                let cseq = request.header("CSeq").unwrap();
+                let asks = "WWW-Authenticate: Basic realm=\"/\"\r\n\
+                            WWW-Authenticate: Digest realm=\"IP Camera(C2875)\", nonce=\"0123abcd\", stale=\"FALSE\"";
+                let said = format!("RTSP/1.0 401 Unauthorized\r\nCSeq: {cseq}\r\n{asks}\r\n\r\n");
+                socket.write_all(said.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    let (stream, publisher) = super::odd_answers::bench();
+    let login = tokio::select! {
+        biased;
+        login = answered => login.unwrap(),
+        failure = session::attempt(&stream, &publisher, &url, Duration::from_millis(40)) => panic!("{failure}"),
+    };
+    assert!(login.starts_with("Digest ") && !login.contains("Basic"), "{login}");
+    group.stop(Duration::from_secs(5)).await;
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ const PUBLIC: &str = "OPTIONS, DESCRIBE, PLAY, PAUSE, SETUP, TEARDOWN, SET_PARAM
 
 /// The answers of one device.
 #[derive(Clone)]
-struct Device {
+pub(super) struct Device {
     name: &'static str,
     codec: VideoCodec,
     /// What DESCRIBE says of the address that tracks are relative to.
@@ -74,7 +74,7 @@ enum Packing {
 
 const TRACK: &str = "m=video 0 RTP/AVP 96\r\nc=IN IP4 0.0.0.0\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H264/90000\r\n\
     a=fmtp:96 profile-level-id=420029; packetization-mode=1; sprop-parameter-sets={sprop}\r\n";
-const PLAIN: Device = Device {
+pub(super) const PLAIN: Device = Device {
     name: "a plain device",
     codec: VideoCodec::H264,
     content_base: "Content-Base: {base}/\r\n",
@@ -88,6 +88,16 @@ const PLAIN: Device = Device {
     hasty: false,
     inband: true,
 };
+
+impl Device {
+    /// With a second track.
+    pub(super) fn with_sound(self) -> Self {
+        let tracks = "m=video 0 RTP/AVP 96\r\na=control:{base}/trackID=1\r\na=rtpmap:96 H264/90000\r\n\
+                      m=audio 0 RTP/AVP 0\r\na=control:{base}/trackID=2\r\na=rtpmap:0 PCMU/8000\r\n";
+        // The client asks for the next two channels where the answer names none.
+        Self { tracks, setup: "Session: 1;timeout=60\r\nTransport: {transport}\r\n", ..self }
+    }
+}
 
 /// Devices whose pictures must come, whatever they say.
 const ODD_ONES: &[Device] = &[
@@ -188,8 +198,12 @@ async fn serve(device: Device, group: &TaskGroup) -> (String, Arc<Mutex<Vec<Stri
     (format!("rtsp://{address}/Streaming/Channels/1"), asked)
 }
 
+fn pictures_of(codec: VideoCodec) -> Arc<fixture::Clip> {
+    fixture::clip(fixture::Options { codec, seconds: 2, audio_rate: 0, ..Default::default() })
+}
+
 async fn converse(mut socket: TcpStream, device: &Device, heard: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    let clip = fixture::clip(fixture::Options { codec: device.codec, seconds: 2, audio_rate: 0, ..Default::default() });
+    let clip = pictures_of(device.codec);
     let sets = avc::parameter_sets(&clip.format.video.sample_entry).unwrap();
     let sets: Vec<Bytes> = avc::nals(&sets).map(Bytes::copy_from_slice).collect();
     let mut parser = Parser::default();
@@ -247,7 +261,7 @@ fn unit(device: &Device, clip: &fixture::Clip, sets: &[Bytes], n: usize, packets
     out
 }
 
-fn answer(device: &Device, request: &Request, sets: &[Bytes]) -> String {
+pub(super) fn answer(device: &Device, request: &Request, sets: &[Bytes]) -> String {
     use base64::prelude::{BASE64_STANDARD, Engine};
     let status = device.statuses.iter().find(|(method, _)| *method == request.method).map_or("200 OK", |(_, s)| *s);
     let cseq = request.header("CSeq").unwrap_or_default();
@@ -272,18 +286,22 @@ fn answer(device: &Device, request: &Request, sets: &[Bytes]) -> String {
             let base = fill(device.content_base);
             format!("{head}{base}Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len())
         }
-        "SETUP" => format!("{head}{}\r\n", fill(device.setup)),
+        "SETUP" => {
+            let asked = request.header("Transport").unwrap_or_default();
+            format!("{head}{}\r\n", fill(device.setup).replace("{transport}", asked))
+        }
         "PLAY" => format!("{head}{}\r\n", fill(device.play)),
         _ => format!("{head}\r\n"),
     }
 }
 
 /// A stream that nobody has fetched yet.
-fn bench() -> (Stream, Publisher) {
+pub(super) fn bench() -> (Stream, Publisher) {
     let key: StreamKey = "d1/1/main".parse().unwrap();
     let hub = Hub::default();
     let publisher = hub.publisher(&key);
-    let limit = Duration::from_secs(5);
+    // No test ends by it: the pace of the host is nobody's fault.
+    let limit = PATIENCE * 2;
     let timings = watch::channel(Timings { poll_interval: limit, age_out: limit, timeout: limit }).1;
     let board = Arc::new(Board::new(Events::discard(), Clock::real()));
     board.add_stream(&key);
@@ -305,6 +323,8 @@ struct Seen {
 async fn watch(device: Device, pictures: usize) -> Seen {
     let group = TaskGroup::new();
     let name = device.name;
+    // Made by ffmpeg the first time, which holds this thread up: not while a session counts the seconds.
+    pictures_of(device.codec);
     let (url, asked) = serve(device, &group).await;
     let (stream, publisher) = bench();
     let mut reader = stream.shared.hub.reader(&stream.key).unwrap();
@@ -360,50 +380,6 @@ async fn a_loudspeakers_track_is_not_taken_for_sound() {
     assert_eq!(seen.asked.iter().filter(|m| *m == "SETUP").count(), 1, "{:?}", seen.asked);
 }
 
-/// Sends one picture without an end, as fast as it is taken.
-async fn flood(listener: TcpListener) {
-    let Ok((mut socket, _)) = listener.accept().await else { return };
-    let mut parser = Parser::default();
-    while let Ok(1..) = socket.read_buf(parser.buffer()).await {
-        while let Some(Item::Request(request)) = parser.take().unwrap() {
-            let said = answer(&PLAIN, &request, &[Bytes::from_static(&[0x67, 1]), Bytes::from_static(&[0x68, 1])]);
-            if socket.write_all(said.as_bytes()).await.is_err() {
-                return;
-            }
-            if request.method != "PLAY" {
-                continue;
-            }
-            let mut packets = Packetiser::new(0, 96, 9, 7);
-            loop {
-                let mut out = Vec::new();
-                // Parts of a slice, none of which is the last.
-                packets.video(VideoCodec::H264, &vec![Bytes::from_static(&[0x41; 1200]); 50], 0, &mut out);
-                out.chunks_exact_mut(1216).for_each(|packet| packet[5] &= 0x7f);
-                if socket.write_all(&out).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_picture_without_an_end_ends_the_session_at_its_bound() {
-    let group = TaskGroup::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("rtsp://{}/Streaming/Channels/101", listener.local_addr().unwrap());
-    // The first connection only asks whether anybody is there.
-    group.spawn("flood", async move {
-        drop(listener.accept().await);
-        flood(listener).await;
-    });
-    let (stream, publisher) = bench();
-    stream.relay("a test");
-    let failure = session::attempt(&stream, &publisher, &url, Duration::from_millis(40)).await;
-    assert!(failure.text.contains("32 MiB without a picture"), "{}", failure.text);
-    group.stop(Duration::from_secs(5)).await;
-}
-
 #[tokio::test]
 async fn refusals_say_what_they_mean() {
     let refusals: [(&'static [(&str, &str)], &str, FailureKind); 7] = [
@@ -417,7 +393,7 @@ async fn refusals_say_what_they_mean() {
     ];
     for (statuses, said, kind) in refusals {
         let seen = watch(Device { name: said, statuses, ..PLAIN }, 1).await;
-        let failure = seen.failure.unwrap();
+        let failure = seen.failure.unwrap_or_else(|| panic!("{said}: it was not refused, {:?}", seen.asked));
         assert!(failure.text.contains(said), "{}", failure.text);
         assert_eq!(failure.kind, kind, "{}", failure.text);
     }

@@ -137,13 +137,13 @@ fn motion() -> Element {
 
 fn stream(device: &Device, channel: &Channel, state: ChannelState, profile: Profile) -> Element {
     let options = &device.options;
-    let (width, height) = match (options.codec, profile) {
+    let (width, height) = match (state.codec, profile) {
         (VideoCodec::H264, Profile::Main) => state.size,
         (VideoCodec::H264, Profile::Sub) => (state.size.0 / 2, state.size.1 / 2),
         (_, Profile::Main) => (640, 360),
         (_, Profile::Sub) => (320, 180),
     };
-    let codec = match options.codec {
+    let codec = match state.codec {
         VideoCodec::H264 => "H.264",
         VideoCodec::H265 => "H.265",
         VideoCodec::Mjpeg => "MJPEG",

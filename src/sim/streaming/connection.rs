@@ -284,9 +284,9 @@ impl Connection {
         let options = &shared.device.options;
         let Some(source) = shared.sources.get(target.channel, target.profile) else { return Response::new(404) };
         let hidden = shared.device.channel(target.channel).is_some_and(|c| c.state.borrow().no_video);
-        let (parameter_sets, size) = source.describe();
+        let (codec, parameter_sets, size) = source.describe();
         let parameter_sets = if options.in_band { Vec::new() } else { parameter_sets };
-        let video = sdp::Video { codec: options.codec, parameter_sets, size, lying_profile: options.lying_profile };
+        let video = sdp::Video { codec, parameter_sets, size, lying_profile: options.lying_profile };
         let url = target::base(&request.uri).to_owned();
         let description = sdp::Description {
             url: url.clone(),

@@ -169,10 +169,10 @@ impl Session {
         let Some(track) = self.tracks.iter_mut().find(|t| t.number == number) else { return };
         let (from, timestamp) = (out.len(), track.base.wrapping_add(ticks as u32));
         match unit {
-            Unit::Video { nals, .. } if options.aggregate => {
-                track.packets.video_aggregated(options.codec, nals, timestamp, out);
+            Unit::Video { codec, nals, .. } if options.aggregate => {
+                track.packets.video_aggregated(*codec, nals, timestamp, out);
             }
-            Unit::Video { nals, .. } => track.packets.video(options.codec, nals, timestamp, out),
+            Unit::Video { codec, nals, .. } => track.packets.video(*codec, nals, timestamp, out),
             Unit::Audio { frame, .. } if options.sound == Sound::Aac => track.packets.aac(frame, timestamp, out),
             Unit::Audio { frame, .. } => track.packets.sound(frame, timestamp, out),
         }

@@ -4,6 +4,9 @@
 Arguments: user password video audio [digest|basic]. Prints the port on one line once it serves, and runs until its standard input is
 closed. The path is that of a Hikvision main stream of channel 1. A name that ends in `-inband` sends parameter sets within
 the stream alone: its description has none.
+
+Lines of standard input change it while it serves: `video NAME` ends every session, and the next is of that sort; `drop` ends
+every session alone; `size WxH` changes the pictures within the sessions.
 """
 import contextlib
 import socket
@@ -69,9 +72,45 @@ def without_parameter_sets(port):
 def factory_of(video, audio):
     factory = GstRtspServer.RTSPMediaFactory()
     source = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1"
+    # A reader that joins late finds the encoder at work, as at a real camera.
+    source += " ! videoscale ! capsfilter name=size caps=video/x-raw,width=320,height=240"
     factory.set_launch(f"( {source} ! {VIDEO[video]} {AUDIO[audio]} )")
     factory.set_shared(True)
     return factory
+
+
+class Camera:
+    """What is served now."""
+
+    def __init__(self, server, audio):
+        self.server, self.audio, self.media = server, audio, None
+
+    def serve(self, video):
+        factory = factory_of(video, self.audio)
+        permissions = GstRtspServer.RTSPPermissions()
+        permissions.add_permission_for_role("user", "media.factory.access", True)
+        permissions.add_permission_for_role("user", "media.factory.construct", True)
+        factory.set_permissions(permissions)
+        factory.connect("media-configure", self.keep)
+        self.server.get_mount_points().add_factory("/Streaming/Channels/101", factory)
+
+    def keep(self, _factory, media):
+        self.media = media
+
+    def drop(self):
+        self.server.client_filter(lambda *_: GstRtspServer.RTSPFilterResult.REMOVE)
+
+    def obey(self, line):
+        word, _, value = line.strip().partition(" ")
+        if word == "video":
+            self.serve(value)
+        if word == "size":
+            width, height = value.split("x")
+            caps = Gst.Caps.from_string(f"video/x-raw,width={width},height={height}")
+            self.media.get_element().get_by_name("size").set_property("caps", caps)
+        else:
+            self.drop()
+        return False
 
 
 def main():
@@ -88,17 +127,14 @@ def main():
     auth.add_digest(user, password, token)
     auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
     server.set_auth(auth)
-    factory = factory_of(video, audio)
-    permissions = GstRtspServer.RTSPPermissions()
-    permissions.add_permission_for_role("user", "media.factory.access", True)
-    permissions.add_permission_for_role("user", "media.factory.construct", True)
-    factory.set_permissions(permissions)
-    server.get_mount_points().add_factory("/Streaming/Channels/101", factory)
+    camera = Camera(server, audio)
+    camera.serve(video)
     server.attach(None)
     loop = GLib.MainLoop()
 
     def until_closed():
-        sys.stdin.read()
+        for line in sys.stdin:
+            GLib.idle_add(camera.obey, line)
         loop.quit()
 
     threading.Thread(target=until_closed, daemon=True).start()
