@@ -1,6 +1,9 @@
 //! A whole daemon that records by way of ffmpeg: what is recorded, what is shown, and what is left when it is killed.
 
-use super::harness::{Process, Site, decode, files, nvr, until};
+use super::{
+    harness::{Process, Site, decode, files, nvr, until},
+    real_streams::{self, Yard, assert_even, download},
+};
 use crate::{model::VideoCodec, sim};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{fs, path::Path, process::Command};
@@ -68,6 +71,27 @@ async fn without_ffmpeg_the_original_is_recorded_and_the_stream_says_why() {
     daemon.stop().await;
     site.assert_nothing_is_missing(key);
     site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn motion_jpeg_and_pictures_out_of_order_are_transcoded_as_any_other() {
+    let sorts = [("mjpeg", "mjpeg", "none", TRANSCODE), ("bframes", "h264-bframes", "none", TRANSCODE)];
+    let yard = Yard::start(&sorts).await;
+    for (id, source) in [("mjpeg", "mjpeg"), ("bframes", "h264")] {
+        let (api, key) = (yard.api(), format!("{id}/1/main"));
+        api.until_recorded(&key, 6.0).await;
+        let view = api.stream(&key).await;
+        assert_eq!(
+            (&view["transcode"]["state"], &view["transcode"]["source_codec"]),
+            (&"running".into(), &source.into())
+        );
+        assert_eq!((view["codec"].as_str(), view["width"].as_u64()), (Some("h264"), Some(320)), "{view}");
+        assert_eq!(api.spans(&key).await.len(), 1, "{id}: one span");
+        let mp4 = download(&yard, id).await;
+        assert_eq!(real_streams::probe(&mp4, "v:0", "stream=codec_name,width,height"), "h264,320,176", "{id}");
+        assert_even(&mp4, id);
+    }
+    yard.stop().await;
 }
 
 /// Processes of ffmpeg that read from a pipe whose parent is `parent`, or was: their numbers.

@@ -13,9 +13,12 @@ use super::{
 use crate::{
     base::{Clock, Wall},
     live::{Delivery, Publisher, Reader},
-    media::fmp4::{
-        demux::{Demuxer, Piece, Sample},
-        write::{self, FragmentTrack, empty_table, fragment, init_of_table},
+    media::{
+        fmp4::{
+            demux::{Demuxer, Piece, Sample},
+            write::{self, FragmentTrack, empty_table, fragment, init_of_table},
+        },
+        order::{self, Reordering},
     },
     model::{Frame, GapCause, SessionId, StreamFormat, StreamKey, TrackKind},
 };
@@ -40,6 +43,9 @@ const READ_BYTES: usize = 64 << 10;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long the first picture lasts, until the second says.
 const TICKS_DEFAULT: u32 = 3600;
+/// Pictures that may come in another order are given so much later: where one is shown before it is decoded by its times,
+/// ffmpeg moves all times behind it. As far as 16 pictures of a slow camera are apart.
+const LEAD_TICKS: i32 = 20 * 90_000;
 
 /// Why the source has no more for a process.
 #[derive(Debug)]
@@ -103,7 +109,8 @@ impl Run<'_> {
         let Some(settings) = self.settings.borrow_and_update().clone() else { return Ok(Why::Ended) };
         let again = session.flight.again();
         let Some(base) = again.first().map(|f| f.ticks) else { return Err(Error::Nonsense("nothing to give".into())) };
-        let from = session.flight.answered().map(|last| last - base + 1).filter(|ticks| *ticks > 0);
+        let lead = i64::from(lead_of(&session.source));
+        let from = session.flight.answered().map(|last| last - base + 1).filter(|ticks| *ticks > 0).map(|t| t + lead);
         let (process, pipes) = Process::start(self.tool, &arguments(&settings, &self.tool.version, from))?;
         tracing::info!(stream = %self.stream, pid = process.id(), version = self.tool.version.text, "ffmpeg started");
         self.talk(process, pipes, session, reader, again, base).await
@@ -123,9 +130,10 @@ impl Run<'_> {
         let shared = Mutex::new(Shared { session, given: None, writing: None });
         let said = Mutex::new(None);
         let settings = self.settings.clone();
-        let feeder = Feeder { stdin, shared: &shared, base, sequence: 0, last: None, clock: self.clock };
+        let lead = lead_of(&source);
+        let feeder = Feeder { stdin, shared: &shared, base, lead, sequence: 0, last: None, clock: self.clock };
         let mut feed = std::pin::pin!(feeder.run(&source, again, reader, settings));
-        let mut take = std::pin::pin!(self.take(stdout, &shared, &source, base));
+        let mut take = std::pin::pin!(self.take(stdout, &shared, &source, base - i64::from(lead)));
         let mut follow = std::pin::pin!(log::follow(stderr, self.stream, self.clock, &said));
         let (mut fed, mut quiet) = (None, false);
         let mut drained_by = None;
@@ -164,7 +172,7 @@ impl Run<'_> {
         }
     }
 
-    /// Publishes what ffmpeg answers, until its output ends.
+    /// Publishes what ffmpeg answers, until its output ends. Its times are after `base`.
     async fn take(
         &self,
         mut stdout: ChildStdout,
@@ -219,6 +227,14 @@ impl Run<'_> {
     }
 }
 
+/// How much later than they are shown the pictures of a source are given.
+fn lead_of(source: &StreamFormat) -> i32 {
+    match order::reordering(source.video.codec, &source.video.sample_entry) {
+        Reordering::Never => 0,
+        Reordering::Allowed | Reordering::ByPicture => LEAD_TICKS,
+    }
+}
+
 fn lock<'s, 'a>(shared: &'s Mutex<Shared<'a>>) -> MutexGuard<'s, Shared<'a>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -236,6 +252,7 @@ struct Feeder<'a, 'b> {
     stdin: ChildStdin,
     shared: &'a Mutex<Shared<'b>>,
     base: i64,
+    lead: i32,
     sequence: u32,
     last: Option<i64>,
     clock: &'a Clock,
@@ -297,7 +314,7 @@ impl Feeder<'_, '_> {
         let sample = write::Sample {
             data: frame.data.clone(),
             duration: step.unwrap_or(TICKS_DEFAULT),
-            offset: frame.offset,
+            offset: frame.offset.saturating_add(self.lead).max(0),
             key: frame.key,
         };
         self.sequence = self.sequence.wrapping_add(1);
