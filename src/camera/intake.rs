@@ -420,13 +420,12 @@ mod tests {
         camera::{Timings, Transport, board::Board, meters::Meters, stream::Shared},
         events::Events,
         live::Hub,
-        model::StreamKey,
+        model::{StreamKey, VideoCodec, VideoFormat},
     };
     use retina::client::Credentials;
     use tokio::sync::watch;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_picture_lost_late_in_a_session_is_waited_out_like_an_early_one() {
+    fn stream() -> (Stream, Publisher) {
         let key: StreamKey = "d1/1/main".parse().unwrap();
         let hub = Hub::default();
         let publisher = hub.publisher(&key);
@@ -435,14 +434,48 @@ mod tests {
         let shared = Arc::new(Shared::new(board, hub, watch::channel(timings).1, budget()));
         let credentials = Credentials { username: "admin".into(), password: String::new() };
         let counters = Meters::new(&Metrics::default()).stream(&key);
-        let stream = Stream::new(key, credentials, (false, Transport::Tcp), shared, counters);
-        let mut intake = Intake::new(
-            &stream,
-            &publisher,
-            (Tracks { video: 0, audio: None }, Sound::none()),
-            SILENCE,
-            Duration::ZERO,
-        );
+        (Stream::new(key, credentials, (false, Transport::Tcp), shared, counters), publisher)
+    }
+
+    fn intake<'a>(stream: &'a Stream, publisher: &'a Publisher) -> Intake<'a> {
+        let tracks = Tracks { video: 0, audio: None };
+        Intake::new(stream, publisher, (tracks, Sound::none()), SILENCE, Duration::ZERO)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_held_in_bounds_whatever_it_is_made_of() {
+        let (stream, publisher) = stream();
+        let video = VideoFormat {
+            codec: VideoCodec::H264,
+            rfc6381: "avc1.640028".into(),
+            width: 640,
+            height: 360,
+            sample_entry: Bytes::new(),
+        };
+        let format = Arc::new(StreamFormat { video, audio: None });
+        let held = |n: i64, bytes: usize| {
+            let (data, format) = (Bytes::from(vec![0; bytes]), format.clone());
+            let stamp = Stamp { raw: n * 3600, zero_micros: n * 40_000, at: stream.clock().read() };
+            Held { track: TrackKind::Video, stamp, offset: 0, key: true, data, format }
+        };
+        let mut few = intake(&stream, &publisher);
+        (0..3).for_each(|n| {
+            assert!(!few.is_settled(), "{n}");
+            few.pass(held(n, FRAME_BYTES_MAX));
+        });
+        assert!(few.is_settled());
+        let mut many = intake(&stream, &publisher);
+        (0..HELD_FRAMES_MAX as i64).for_each(|n| {
+            assert!(!many.is_settled(), "{n}");
+            many.pass(held(n, 10));
+        });
+        assert!(many.is_settled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_picture_lost_late_in_a_session_is_waited_out_like_an_early_one() {
+        let (stream, publisher) = stream();
+        let mut intake = intake(&stream, &publisher);
         tokio::time::advance(KEY_FRAME_WAIT_MAX * 5).await;
         let now = Instant::now();
         (intake.first, intake.last, intake.awaits_key) = (Some(now), now, None);
