@@ -1,6 +1,7 @@
 //! Operations on paths. All of them block; call them on a pool thread ([`super::Disk::run`]) or offline.
 
 use super::{Error, Faults, File, Op};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -114,6 +115,15 @@ impl Files {
         self.faults.pass(Op::OpenRead, path)?;
         let file = fs::File::open(path).map_err(|e| Error::io(Op::OpenRead, path, e))?;
         Ok(File::new(file, path.to_owned(), self.faults.clone(), 0))
+    }
+
+    /// Opens an existing file to read, if that takes no disk. Does not block: None also where an error is to be met by
+    /// who may wait.
+    pub fn open_read_cached(&self, path: &Path) -> Option<File> {
+        self.faults.pass(Op::OpenRead, path).ok()?;
+        let (flags, mode) = (OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let opened = rustix::fs::openat2(rustix::fs::CWD, path, flags, mode, ResolveFlags::CACHED).ok()?;
+        Some(File::new(opened.into(), path.to_owned(), self.faults.clone(), 0))
     }
 
     /// Reads a small file whole.

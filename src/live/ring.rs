@@ -251,11 +251,17 @@ impl Reader {
 
     /// The next frame, skip or break; None once the publisher is gone and all was read. Cancel-safe.
     pub async fn next(&mut self) -> Option<Delivery> {
-        let ring = self.ring.clone();
         loop {
+            // Mostly there is something: only who must wait pays for being woken.
+            match self.try_next() {
+                Take::Item(delivery) => return Some(delivery),
+                Take::Ended => return None,
+                Take::Empty => {}
+            }
+            let ring = self.ring.clone();
             let woken = ring.wake.notified();
             tokio::pin!(woken);
-            // Registered before looking, so that a frame published in between still wakes us.
+            // Registered before looking again, so that a frame published in between still wakes us.
             woken.as_mut().enable();
             match self.try_next() {
                 Take::Item(delivery) => return Some(delivery),

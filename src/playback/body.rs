@@ -25,6 +25,7 @@ const SPARE_BLOCKS_MAX: usize = 2;
 struct Reader {
     plan: Arc<Plan>,
     disk: Disk,
+    files: Files,
     meters: Meters,
     /// What is still to come.
     range: Range<u64>,
@@ -82,7 +83,7 @@ pub(super) fn stream(
     disk: Disk,
     meters: Meters,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let reader = Reader { plan, disk, meters, range, open: None, spare: Spare::default() };
+    let reader = Reader { plan, files: disk.files(), disk, meters, range, open: None, spare: Spare::default() };
     stream::try_unfold(reader, |mut reader| async move {
         if reader.range.is_empty() {
             return Ok(None);
@@ -126,15 +127,19 @@ impl Reader {
     }
 
     /// Fills what can be had without waiting, from the block's begin on: how much.
-    fn fill_from_memory(&self, range: &Range<u64>, block: &mut Block) -> usize {
+    fn fill_from_memory(&mut self, range: &Range<u64>, block: &mut Block) -> usize {
         let mut filled = 0;
         for slice in self.plan.layout.slices_in(range.clone()) {
+            if slice.source != INSERTED && self.open.as_ref().is_none_or(|open| open.source != slice.source) {
+                let file = self.files.open_read_cached(&self.plan.paths[slice.source]);
+                self.open = file.map(|file| Open { source: slice.source, file });
+            }
             let here = &mut block.buffer[filled..filled + bytes_of(slice.len)];
             let got = match &self.open {
                 _ if slice.source == INSERTED => insert(&self.plan, &slice, here),
                 // An error is met again by who waits.
-                Some(open) if open.source == slice.source => open.file.read_cached_at(slice.offset, here).unwrap_or(0),
-                _ => 0,
+                Some(open) => open.file.read_cached_at(slice.offset, here).unwrap_or(0),
+                None => 0,
             };
             filled += got;
             if got < bytes_of(slice.len) {
