@@ -104,7 +104,7 @@ fn lay(dir: &Path, cameras: u64, each: u64, with_tables: bool) -> Result<(), Box
         let config = Config {
             dir: dir.join("recordings"),
             retain_bytes: None,
-            defaults: Limits { retain_days: None, min_free: MinFree::Bytes(0) },
+            defaults: Limits { retain_days: None, min_free: MinFree::Bytes(0), checksum: true },
             devices: BTreeMap::new(),
         };
         let (writing, events) = (disk.clone(), Events::discard());

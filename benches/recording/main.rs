@@ -5,6 +5,7 @@
 //! take turns, round by round, each for a short window in warm memory; ratios are of neighbours in a round, and what is
 //! told is their median. Anything else can be off by more than two here.
 //!
+//! `-- --only "floor,skyvis sync=segment checksum=none"` takes these programs alone;
 //! `-- --streams 500` takes another number of streams; `-- --endure 600` records that long instead, and reads every
 //! frame's mark from the files, so that "no frame is lost" is exact; `-- --smoke` does so for some seconds.
 
@@ -88,7 +89,7 @@ fn parse(given: &[String]) -> Result<Args, Box<dyn Error>> {
         window: Duration::from_secs(15),
         bits_per_second: 4_000_000,
         endure: None,
-        only: vec![Program::Floor, Program::Segment, Program::Default, Program::Ffmpeg],
+        only: vec![Program::Floor, Program::Unsummed, Program::Segment, Program::Default, Program::Ffmpeg],
         dir: target.join("recording"),
     };
     let mut rest = given.iter();
@@ -130,7 +131,7 @@ fn compare(args: &Args, load: Load, source: &Source, media_rate: f64) -> Result<
     for round in 0..args.rounds {
         for (n, program) in args.only.iter().enumerate() {
             let sample = measure(args, load, source, *program)?;
-            eprintln!("round {} of {}: {:20} {sample:.3?}", round + 1, args.rounds, program.name());
+            eprintln!("round {} of {}: {:34} {sample:.3?}", round + 1, args.rounds, program.name());
             samples[n].push(sample);
         }
     }
@@ -180,14 +181,14 @@ fn measure(args: &Args, load: Load, source: &Source, program: Program) -> Result
     if fps < 24.5 {
         eprintln!("the load fell behind: {fps:.1} frames a second instead of 25");
     }
-    if !running.end() && matches!(program, Program::Segment | Program::Default) {
+    if !running.end() && program.is_ours() {
         return Err(format!("skyvis did not end well; see {}", dir.join("skyvis.log").display()).into());
     }
     while source.playing() > 0 {
         thread::sleep(Duration::from_millis(50));
     }
     let disk = match program {
-        Program::Segment | Program::Default => {
+        ours if ours.is_ours() => {
             let mut checker = Checker::default();
             let recordings = dir.join("data/recordings");
             checker.look(&recordings, true);

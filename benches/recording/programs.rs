@@ -16,6 +16,8 @@ pub enum Program {
     Floor,
     /// skyvis, which syncs a file when it is closed.
     Segment,
+    /// The same, and nothing is summed up: what a checksum costs is the difference.
+    Unsummed,
     /// skyvis as it is installed.
     Default,
     /// One `ffmpeg -c copy -f segment` for each stream.
@@ -40,9 +42,15 @@ impl Program {
         match self {
             Self::Floor => "floor",
             Self::Segment => "skyvis sync=segment",
+            Self::Unsummed => "skyvis sync=segment checksum=none",
             Self::Default => "skyvis",
             Self::Ffmpeg => "ffmpeg",
         }
+    }
+
+    /// Whether it is skyvis, however it is set up.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Segment | Self::Unsummed | Self::Default)
     }
 
     /// Starts it in an empty directory.
@@ -53,8 +61,10 @@ impl Program {
                 command.args(["--floor", &load.rtsp.to_string(), &load.streams.to_string()]).arg(dir);
                 vec![command.spawn()?]
             }
-            Self::Segment | Self::Default => {
-                let sync = if self == Self::Segment { "segment" } else { "500ms" };
+            Self::Segment | Self::Unsummed | Self::Default => {
+                let sync = if self == Self::Default { "500ms" } else { "segment" };
+                let checksum = if self == Self::Unsummed { "none" } else { "sha256" };
+                let recording = &format!("checksum = \"{checksum}\"\n{recording}");
                 let config = dir.join("skyvis.toml");
                 fs::write(&config, skyvis_config(load, dir, sync, recording))?;
                 let mut command = process::on_core(0, env!("CARGO_BIN_EXE_skyvis"));

@@ -281,7 +281,7 @@ pub(super) struct SegmentView {
     pub bytes: u64,
     /// Video frames.
     pub frames: u32,
-    /// SHA-256 of the file in hex; null until it is closed.
+    /// SHA-256 of the file in hex; null until it is closed, and where the configuration says `checksum = "none"`.
     pub sha256: Option<String>,
     /// The file.
     pub path: String,

@@ -16,13 +16,15 @@ pub struct Config {
     pub devices: BTreeMap<DeviceId, DeviceLimits>,
 }
 
-/// How long footage stays.
+/// How footage is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Footage that ended longer ago goes; None: no limit.
     pub retain_days: Option<u32>,
     /// While less than this is free on the file system, the oldest footage goes.
     pub min_free: MinFree,
+    /// Whether a segment gets a checksum whose file was left without one by a crash, a failure or a lost index.
+    pub checksum: bool,
 }
 
 /// The limits of one device.
@@ -43,6 +45,8 @@ pub struct ChannelLimits {
     pub retain_days: Option<u32>,
     /// This channel's footage may take so many bytes; None: no limit of its own.
     pub retain_bytes: Option<u64>,
+    /// As in [`Limits`].
+    pub checksum: bool,
 }
 
 /// How much of the file system is kept free.
@@ -85,6 +89,14 @@ impl Config {
         }
     }
 
+    /// Whether a stream's segments are to have a checksum.
+    pub fn sums(&self, stream: &StreamKey) -> bool {
+        match self.devices.get(stream.device.configured_str()) {
+            Some(device) => device.channels.get(&stream.channel).map_or(device.limits.checksum, |c| c.checksum),
+            None => self.defaults.checksum,
+        }
+    }
+
     /// How much room is kept free for a device.
     pub fn min_free(&self, device: &DeviceId) -> MinFree {
         self.devices.get(device.configured_str()).map_or(self.defaults.min_free, |d| d.limits.min_free)
@@ -97,8 +109,8 @@ impl Config {
 }
 
 impl Default for Limits {
-    /// Thirty days, and 5 % of the file system kept free.
+    /// Thirty days, 5 % of the file system kept free, and checksums.
     fn default() -> Self {
-        Self { retain_days: Some(30), min_free: MinFree::Percent(5.0) }
+        Self { retain_days: Some(30), min_free: MinFree::Percent(5.0), checksum: true }
     }
 }

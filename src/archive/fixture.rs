@@ -24,7 +24,7 @@ pub(crate) struct Bench {
 }
 
 /// Limits that delete nothing.
-pub(crate) const KEEP: Limits = Limits { retain_days: None, min_free: MinFree::Bytes(0) };
+pub(crate) const KEEP: Limits = Limits { retain_days: None, min_free: MinFree::Bytes(0), checksum: true };
 
 pub(crate) fn config(dir: &Path) -> Config {
     Config { dir: dir.join("recordings"), retain_bytes: None, defaults: KEEP, devices: BTreeMap::new() }
@@ -94,7 +94,7 @@ impl Bench {
     /// of its moment. Decoding must be able to begin at the first one.
     pub(crate) async fn lay(&self, stream: &StreamKey, frames: &[Frame], index: u32, per_fragment: usize) -> Segment {
         let segment = self.lay_open(stream, frames, index, per_fragment).await;
-        self.archive.closed(segment).await.unwrap();
+        self.archive.closed(segment, false).await.unwrap();
         self.all(stream).await.into_iter().rfind(|s| s.index == index).unwrap()
     }
 

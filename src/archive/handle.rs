@@ -199,7 +199,7 @@ impl Archive {
         let table = Arc::new(table);
         self.ledger().begun(&segment);
         self.growing().hold(segment.clone(), table.clone());
-        self.save_closed(segment, table).await
+        self.save_closed(segment, table, None).await
     }
 
     /// A file has one more fragment: `segment` as it is now, and the samples that were added.
@@ -208,19 +208,21 @@ impl Archive {
         self.growing().extend(segment, video, audio);
     }
 
-    /// A file is complete. Where the index cannot take it, it stays listed, and the task tries again.
-    pub async fn closed(&self, segment: Segment) -> Result<(), Error> {
+    /// A file is complete; `whole` where it holds exactly what is listed, so that what it has no checksum for is not to be
+    /// summed. Where the index cannot take it, it stays listed, and the task tries again.
+    pub async fn closed(&self, segment: Segment, whole: bool) -> Result<(), Error> {
         let segment = Segment { closed: true, ..segment };
         let Some(table) = self.growing().close(segment.clone()) else {
             return Err(Error::NotFound(format!("{} of {}", segment.start, segment.stream)));
         };
-        self.save_closed(segment, table).await
+        let mark = mark_of(&segment).filter(|_| !whole);
+        self.save_closed(segment, table, mark).await
     }
 
     /// Closes what grows of a stream, as far as it is listed: its writer is gone.
     pub async fn close_left_open(&self, stream: &StreamKey) -> Result<(), Error> {
         for segment in self.growing().of(stream).into_iter().filter(|s| !s.closed) {
-            self.closed(segment).await?;
+            self.closed(segment, false).await?;
         }
         Ok(())
     }
@@ -231,9 +233,13 @@ impl Archive {
         self.apply_changes(vec![Change::Drop { stream: segment.stream.clone(), start: segment.start }]).await
     }
 
-    pub(super) async fn save_closed(&self, segment: Segment, table: Arc<SampleTable>) -> Result<(), Error> {
+    pub(super) async fn save_closed(
+        &self,
+        segment: Segment,
+        table: Arc<SampleTable>,
+        mark: Option<Mark>,
+    ) -> Result<(), Error> {
         let (stream, start) = (segment.stream.clone(), segment.start);
-        let mark = segment.sha256.is_none().then_some(Mark::Unhashed);
         let saved = self.apply_changes(vec![Change::Put { segment, table: Some(table.clone()), mark }]).await;
         if saved.is_err() && self.growing().shed(UNSAVED_MAX) > 0 {
             // Their files say all that their rows would.
@@ -248,7 +254,7 @@ impl Archive {
     /// A last try to commit what the index could not take, at a stop. The files say it all to the next start, too.
     pub(super) async fn save_held(&self) {
         let put = |(segment, table): (Segment, Arc<SampleTable>)| {
-            let mark = segment.sha256.is_none().then_some(Mark::Unhashed);
+            let mark = mark_of(&segment);
             Change::Put { segment, table: Some(table), mark }
         };
         let held: Vec<Change> = self.growing().unsaved().into_iter().map(put).collect();
@@ -437,4 +443,9 @@ impl Archive {
     pub(super) fn config(&self) -> Arc<Config> {
         self.0.config.borrow().clone()
     }
+}
+
+/// What is to be done for a closed row: a file that was not summed up may also be one whose last write failed.
+pub(super) fn mark_of(segment: &Segment) -> Option<Mark> {
+    segment.sha256.is_none().then_some(Mark::Unhashed)
 }

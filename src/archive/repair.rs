@@ -3,7 +3,7 @@
 
 use super::{
     Archive, Error,
-    handle::Phase,
+    handle::{Phase, mark_of},
     index::{Change, Mark},
     layout::{self, Name},
     scan::{self, Read, Torn},
@@ -23,7 +23,8 @@ const HASHES_MAX: usize = 16;
 pub(super) async fn repair(archive: &Archive, stop: &CancellationToken) -> Result<(), Error> {
     let Phase::Open { wants_reindex } = archive.phase() else { return Ok(()) };
     for (segment, table) in archive.growing().unsaved() {
-        archive.save_closed(segment, table).await?;
+        let mark = mark_of(&segment);
+        archive.save_closed(segment, table, mark).await?;
     }
     if wants_reindex {
         tracing::info!("the index lacks footage that is on the disk; rebuilding it");
@@ -115,6 +116,9 @@ fn settle(archive: &Archive, files: &Files, row: Segment) -> Result<Change, Erro
             tracing::warn!(path = %path.display(), what, "a file is not what its row says");
             return Ok(Change::Unmark { stream, start });
         }
+    }
+    if !archive.config().sums(&stream) {
+        return Ok(Change::Unmark { stream, start });
     }
     let sha256 = scan::hash(files, &path, row.bytes)?;
     Ok(Change::Hashed { segment: row, sha256 })

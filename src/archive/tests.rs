@@ -306,7 +306,7 @@ async fn retention_removes_the_oldest_files_their_empty_directories_and_their_ro
     assert_eq!(left.iter().map(|r| r.index).collect::<Vec<_>>(), [4, 5, 6, 7]);
     assert_eq!(files_below(&dir.path().join("recordings/cam")).len(), 4);
     assert_eq!(bench.all(&growing.stream).await, std::slice::from_ref(&growing), "a growing one never goes");
-    bench.archive.closed(growing).await.unwrap();
+    bench.archive.closed(growing, false).await.unwrap();
     bench.archive.apply(Config { defaults: KEEP, retain_bytes: Some(left[3].bytes), ..config(dir.path()) });
     bench.archive.sweep().await.unwrap();
     assert_eq!(bench.all(&cam()).await, [left[3].clone()]);

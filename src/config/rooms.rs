@@ -1,7 +1,11 @@
 //! What each room is told, out of the checked values.
 
 use super::{Config, Device, Recording};
-use crate::{archive, camera, playback, recorder, transcode};
+use crate::{
+    archive, camera, playback,
+    recorder::{self, Checksum},
+    transcode,
+};
 use std::path::PathBuf;
 
 /// The database, below the data directory.
@@ -108,17 +112,26 @@ impl Recording {
             segment: self.segment,
             fragment: self.fragment,
             sync: self.sync,
+            checksum: self.checksum,
             audio: self.audio,
             schedule: self.schedule.clone(),
         }
     }
 
     fn channel_limits(&self) -> archive::ChannelLimits {
-        archive::ChannelLimits { retain_days: days(self.retain_days), retain_bytes: limit(self.retain_bytes) }
+        archive::ChannelLimits {
+            retain_days: days(self.retain_days),
+            retain_bytes: limit(self.retain_bytes),
+            checksum: self.checksum == Checksum::Sha256,
+        }
     }
 
     fn limits(&self) -> archive::Limits {
-        archive::Limits { retain_days: days(self.retain_days), min_free: self.min_free }
+        archive::Limits {
+            retain_days: days(self.retain_days),
+            min_free: self.min_free,
+            checksum: self.checksum == Checksum::Sha256,
+        }
     }
 }
 

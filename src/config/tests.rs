@@ -6,7 +6,7 @@ use crate::{
     base::Secret,
     camera::DeviceKind,
     model::{Fingerprint, Profile, Trust},
-    recorder::Sync,
+    recorder::{Checksum, Sync},
 };
 use std::{path::Path, time::Duration};
 
@@ -69,7 +69,7 @@ fn a_comment_gives_the_defaults_of_the_contract() {
 fn a_device_is_read_and_handed_to_each_room() {
     let c = ok(&format!(
         "{DEVICE}channels = [3, 1]\nstreams = [\"sub\", \"main\"]\nrtsp_port = 8554\n\
-         [device.recording]\nsegment = \"1m\"\nsync = \"off\"\naudio = false\nretain_days = 0\nretain_bytes = \"1GiB\"\n\
+         [device.recording]\nsegment = \"1m\"\nsync = \"off\"\nchecksum = \"none\"\naudio = false\nretain_days = 0\nretain_bytes = \"1GiB\"\n\
          min_free = \"0\"\n[recording]\nfragment = \"1s\"\nretain_bytes = \"2TiB\"\n"
     ));
     let camera = &c.cameras().devices[0];
@@ -79,6 +79,8 @@ fn a_device_is_read_and_handed_to_each_room() {
     assert!(camera.enabled && !camera.audio);
     let own = c.recorder().settings(&"nvr1/1/main".parse().unwrap()).clone();
     assert_eq!((own.segment, own.fragment, own.sync), (Duration::from_secs(60), Duration::from_secs(1), Sync::Off));
+    let (taken, other) = ("nvr1/1/main".parse().unwrap(), "nvr2/1/main".parse().unwrap());
+    assert_eq!((own.checksum, c.archive().sums(&taken), c.archive().sums(&other)), (Checksum::None, false, true));
     let (all, limits) = (c.archive(), c.archive().limits(&camera.id));
     assert_eq!((all.retain_bytes, limits.retain_bytes), (Some(2 << 40), Some(1 << 30)));
     assert_eq!((limits.limits.retain_days, limits.limits.min_free), (None, MinFree::Bytes(0)));
@@ -131,6 +133,7 @@ fn sizes_parts_and_sync_are_told_apart() {
         ("sync = \"sometimes\"", "write a duration such as \"500ms\", or \"segment\", or \"off\""),
         ("sync = \"1h\"", "must lie between 100ms and 1m, not 1h"),
         ("sync = false", "\"segment\", or \"off\""),
+        ("checksum = \"md5\"", "it must be one of \"sha256\", \"none\""),
     ] {
         let fault = fault(&format!("[recording]\n{text}"));
         assert!(fault.contains(expected) && fault.contains("c.toml:2: recording."), "{text}: {fault}");

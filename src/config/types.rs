@@ -5,7 +5,7 @@ use crate::{
     base::Secret,
     camera::{DeviceKind, Transport},
     model::{DeviceId, Profile, Trust},
-    recorder::{Mode, Schedule, Sync},
+    recorder::{Checksum, Mode, Schedule, Sync},
     transcode,
 };
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
@@ -147,6 +147,8 @@ pub struct Recording {
     pub fragment: Duration,
     /// When written data is made durable.
     pub sync: Sync,
+    /// Whether files are summed up.
+    pub checksum: Checksum,
     /// Whether sound is recorded.
     pub audio: bool,
     /// When it is recorded; None: always.

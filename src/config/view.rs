@@ -9,7 +9,7 @@ use crate::{
     },
     camera::{DeviceKind, Transport},
     model::Trust,
-    recorder::{Mode, Sync},
+    recorder::{Checksum, Mode, Sync},
     transcode,
 };
 use serde_json::{Map, Value, json};
@@ -151,6 +151,7 @@ fn recording_keys(recording: &Recording) -> Keys {
         ("segment", json!(format_duration(recording.segment))),
         ("fragment", json!(format_duration(recording.fragment))),
         ("sync", json!(sync)),
+        ("checksum", json!(if recording.checksum == Checksum::Sha256 { "sha256" } else { "none" })),
         ("audio", json!(recording.audio)),
         ("schedule", json!(recording.schedule.as_ref().map(ToString::to_string).unwrap_or_default())),
         ("retain_days", json!(recording.retain_days)),

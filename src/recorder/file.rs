@@ -1,7 +1,7 @@
 //! One file on the disk: begun with its first fragment, then only appended to. The steps are those of the writer.
 //! Everything here blocks.
 
-use super::Error;
+use super::{Checksum, Error};
 use crate::{
     archive::{Archive, DIR_MODE, layout},
     base::{Kind, Wall},
@@ -28,6 +28,8 @@ pub struct Place {
     pub suffix: u32,
     /// Whether it is to survive a power cut.
     pub durable: bool,
+    /// Whether it is summed up.
+    pub checksum: Checksum,
 }
 
 /// A new file with its first fragment.
@@ -107,8 +109,8 @@ impl Place {
         if self.durable {
             file.sync_data()?;
         }
-        let mut hasher = Sha256::new();
-        slices.iter().for_each(|slice| hasher.update(slice));
+        let mut hasher = (self.checksum == Checksum::Sha256).then(Sha256::new);
+        sum(&mut hasher, &slices);
         Ok(Out { file, hasher, dirty: false })
     }
 }
@@ -116,7 +118,8 @@ impl Place {
 /// An open file that is only appended to. It goes to a disk thread and comes back.
 pub struct Out {
     file: File,
-    hasher: Sha256,
+    /// None where nobody wants a sum.
+    hasher: Option<Sha256>,
     /// Something was written since the last sync.
     dirty: bool,
 }
@@ -134,7 +137,7 @@ impl Out {
         if sync && let Err(error) = self.make_durable() {
             return (None, Err(error));
         }
-        slices.iter().for_each(|slice| self.hasher.update(slice));
+        sum(&mut self.hasher, &slices);
         (Some(Self { dirty: !sync, ..self }), Ok(()))
     }
 
@@ -155,9 +158,16 @@ impl Out {
         self.dirty
     }
 
-    /// SHA-256 of all that was appended.
-    pub fn sha256(self) -> [u8; 32] {
-        self.hasher.finalize().into()
+    /// SHA-256 of all that was appended; None where it is not summed.
+    pub fn sha256(self) -> Option<[u8; 32]> {
+        self.hasher.map(|hasher| hasher.finalize().into())
+    }
+}
+
+/// Here, on the thread that has just copied these bytes into the page cache: they are still in the core's own cache.
+fn sum(hasher: &mut Option<Sha256>, slices: &[&[u8]]) {
+    if let Some(hasher) = hasher {
+        slices.iter().for_each(|slice| hasher.update(slice));
     }
 }
 

@@ -5,7 +5,7 @@
 //! for the moment in which a key frame is waited for.
 
 use super::{
-    Error, Sync,
+    Error, Settings, Sync,
     file::Place,
     metrics::StreamCounts,
     stream::{Orders, Shared},
@@ -107,7 +107,7 @@ impl Stills {
             match taken {
                 Ok(picture) => {
                     let lasts = table.lasts(clock.now().saturating_duration_since(due));
-                    match self.save(picture, lasts, settings.sync != Sync::Off).await {
+                    match self.save(picture, lasts, settings).await {
                         Ok(()) => return self.well(),
                         Err(error) => {
                             if let Some(trouble) = error.trouble() {
@@ -188,7 +188,7 @@ impl Stills {
         Ok(Picture { data, width, height, taken })
     }
 
-    async fn save(&mut self, picture: Picture, lasts: Duration, durable: bool) -> Result<(), Error> {
+    async fn save(&mut self, picture: Picture, lasts: Duration, settings: &Settings) -> Result<(), Error> {
         let Picture { data, width, height, taken } = picture;
         let begun = self.shared.clock.now();
         let archive = &self.shared.archive;
@@ -202,7 +202,8 @@ impl Stills {
         let (video, audio) = Default::default();
         let whole = Fragment { head, body: vec![data.slice(at..)], bytes, video, audio };
         let stream = self.stream.clone();
-        let place = Place { archive: archive.clone(), stream, start, suffix: suffix | PICTURE, durable };
+        let (durable, checksum) = (settings.sync != Sync::Off, settings.checksum);
+        let place = Place { archive: archive.clone(), stream, start, suffix: suffix | PICTURE, durable, checksum };
         let made = self.shared.disk.run(move |files| place.make(files, &[], &whole)).await??;
         self.counts.write_seconds.observe((self.shared.clock.now() - begun).as_secs_f64());
         self.counts.bytes.inc_by(bytes);
@@ -216,7 +217,7 @@ impl Stills {
             index,
             name_suffix: made.suffix,
             closed: true,
-            sha256: Some(made.out.sha256()),
+            sha256: made.out.sha256(),
         };
         let table = jpeg::table(&mark, u32::try_from(bytes).unwrap_or(u32::MAX));
         self.last = Some(segment.clone());

@@ -133,7 +133,7 @@ impl Recording {
         };
         Self {
             assembler: Assembler::new(Rules::of(&now)),
-            writer: Writer::new(tools, Pace::new(now.sync)),
+            writer: Writer::new(tools, Pace::new(now.sync), now.checksum),
             backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
             last_append: shared.clock.now(),
             last_skip: None,
@@ -461,6 +461,7 @@ impl Recording {
         let orders = self.orders.borrow_and_update().clone();
         self.assembler.set_rules(Rules::of(&orders.settings));
         self.writer.pace().set_policy(orders.settings.sync);
+        self.writer.set_checksum(orders.settings.checksum);
         let plan = orders.plan();
         if plan != self.plan {
             self.plan = plan;

@@ -20,6 +20,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
+mod checksum;
 mod gaps;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,7 +51,7 @@ pub(super) fn writer(bench: &Bench, settings: &Settings) -> Writer {
         events: Events::discard(),
         counts: Counts::new(&bench.metrics).of(&cam()),
     };
-    Writer::new(tools, Pace::new(settings.sync))
+    Writer::new(tools, Pace::new(settings.sync), settings.checksum)
 }
 
 /// As the stream's task does it: after an error the assembler begins anew. Answers how many errors there were.

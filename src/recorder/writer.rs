@@ -10,7 +10,7 @@
 //! holds beyond the last sync is in doubt. Either way the file ends there, and recording goes on with a new one.
 
 use super::{
-    Error,
+    Checksum, Error,
     assembler::{Action, Opening},
     file::{Out, Place},
     metrics::StreamCounts,
@@ -50,6 +50,8 @@ pub struct Tools {
 pub struct Writer {
     tools: Tools,
     pace: Pace,
+    /// Of files from the next one on.
+    checksum: Checksum,
     /// Said, but nothing is written yet.
     opening: Option<Opening>,
     open: Option<Open>,
@@ -69,8 +71,13 @@ struct Open {
 
 impl Writer {
     /// Nothing is open.
-    pub fn new(tools: Tools, pace: Pace) -> Self {
-        Self { tools, pace, opening: None, open: None }
+    pub fn new(tools: Tools, pace: Pace, checksum: Checksum) -> Self {
+        Self { tools, pace, checksum, opening: None, open: None }
+    }
+
+    /// Whether files are summed up, from the next one on: a sum is of a whole file.
+    pub fn set_checksum(&mut self, checksum: Checksum) {
+        self.checksum = checksum;
     }
 
     /// When to sync, from now on.
@@ -168,8 +175,8 @@ impl Writer {
             closed: false,
             sha256: None,
         };
-        let place =
-            Place { archive: archive.clone(), stream: stream.clone(), start, suffix, durable: self.pace.is_durable() };
+        let (archive, stream, durable) = (archive.clone(), stream.clone(), self.pace.is_durable());
+        let place = Place { archive, stream, start, suffix, durable, checksum: self.checksum };
         let begun = self.tools.clock.now();
         let made = disk.run(move |files| place.make(files, &header, &fragment)).await??;
         segment.name_suffix = made.suffix;
@@ -248,9 +255,9 @@ impl Writer {
             }
             return;
         }
-        let sha256 = out.map(Out::sha256);
-        let segment = Segment { closed: true, sha256, ..open.segment };
-        if let Err(error) = self.tools.archive.closed(segment.clone()).await {
+        let whole = out.is_some();
+        let segment = Segment { closed: true, sha256: out.and_then(Out::sha256), ..open.segment };
+        if let Err(error) = self.tools.archive.closed(segment.clone(), whole).await {
             tracing::warn!(stream = %segment.stream, %error, "the index did not take a closed segment yet");
         }
         let data = json!({

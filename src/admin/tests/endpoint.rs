@@ -65,7 +65,7 @@ fn footage(dir: &std::path::Path) -> archive::Config {
     archive::Config {
         dir: dir.join("recordings"),
         retain_bytes: None,
-        defaults: archive::Limits { retain_days: None, min_free: archive::MinFree::Bytes(0) },
+        defaults: archive::Limits { retain_days: None, min_free: archive::MinFree::Bytes(0), checksum: true },
         devices: Default::default(),
     }
 }
@@ -302,7 +302,7 @@ async fn the_bytes_of_footage_include_those_of_growing_files() {
     segment.bytes = 4321;
     house.archive.extended(segment.clone(), &Default::default(), &Default::default());
     assert_eq!(house.json("/api/v1/status").await["disk"]["footage_bytes"], 1000 + 4321);
-    house.archive.closed(Segment { closed: true, ..segment }).await.unwrap();
+    house.archive.closed(Segment { closed: true, ..segment }, false).await.unwrap();
     assert_eq!(house.json("/api/v1/status").await["disk"]["footage_bytes"], 1000 + 4321);
 }
 

@@ -11,7 +11,7 @@ use crate::{
         tree::{Node, Value},
     },
     model::key::CHANNEL_MAX,
-    recorder::{Mode, Schedule, Sync},
+    recorder::{Checksum, Mode, Schedule, Sync},
 };
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -22,6 +22,7 @@ const FRAGMENT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration
 const FRAGMENT_DEFAULT: Duration = Duration::from_millis(500);
 const SYNC: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 const SYNC_DEFAULT: Duration = Duration::from_millis(500);
+const CHECKSUMS: [(&str, Checksum); 2] = [("sha256", Checksum::Sha256), ("none", Checksum::None)];
 const RETAIN_DAYS: RangeInclusive<i64> = 0..=36_500;
 const RETAIN_DAYS_DEFAULT: u32 = 30;
 const MIN_FREE_DEFAULT: MinFree = MinFree::Percent(5.0);
@@ -36,6 +37,7 @@ pub(super) fn global(scope: &Scope<'_>, origin: &Origin<'_>) -> (Recording, Opti
         segment: SEGMENT_DEFAULT,
         fragment: FRAGMENT_DEFAULT,
         sync: Sync::Every(SYNC_DEFAULT),
+        checksum: Checksum::Sha256,
         audio: true,
         schedule: None,
         retain_days: RETAIN_DAYS_DEFAULT,
@@ -89,6 +91,7 @@ fn changed(scope: &Scope<'_>, base: &Recording) -> Recording {
         segment: duration(scope, "segment", base.segment, &SEGMENT),
         fragment: duration(scope, "fragment", base.fragment, &FRAGMENT),
         sync: scope.value("sync", base.sync, sync),
+        checksum: scope.value("checksum", base.checksum, |n| as_choice(n, &CHECKSUMS)),
         audio: scope.value("audio", base.audio, as_flag),
         schedule: scope.value("schedule", base.schedule.clone(), schedule),
         retain_days: scope.value("retain_days", base.retain_days, retain_days),

@@ -115,7 +115,7 @@ async fn rows_go_with_the_footage_that_they_lie_between() {
     ledger.absent(&silent, GapCause::Offline, at(day));
     ledger.save().await.unwrap();
     assert_eq!(gaps(&bench).await.len(), 4, "three between footage, and one that lasts");
-    let limits = Limits { retain_days: Some(5), min_free: MinFree::Bytes(0) };
+    let limits = Limits { retain_days: Some(5), min_free: MinFree::Bytes(0), checksum: true };
     bench.archive.apply(crate::archive::Config { defaults: limits, ..config(dir.path()) });
     let rows = ledger.rows().clone();
     let of_silent = || {

@@ -1,0 +1,93 @@
+//! Footage that nobody wants summed up.
+
+use super::*;
+use crate::{
+    archive::{Config as ArchiveConfig, Fault, Limits, Thorough, fixture},
+    disk::Files,
+};
+
+const CHECKSUM: Checksum = Checksum::None;
+const DEEP: Thorough = Thorough { deep: true, gentle: false };
+
+/// What the archive is told by a configuration without checksums.
+fn unsummed(dir: &Path) -> ArchiveConfig {
+    ArchiveConfig { defaults: Limits { checksum: false, ..fixture::KEEP }, ..fixture::config(dir) }
+}
+
+async fn faults(bench: &Bench) -> Vec<&'static str> {
+    let report = bench.archive.verify(DEEP, |_| ()).await.unwrap();
+    assert_eq!((report.rows, report.without_checksum), (4, 0), "{report:?}");
+    report.faults.into_keys().collect()
+}
+
+#[tokio::test]
+async fn without_checksums_rows_have_none_and_verify_still_sees_structure_and_length() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path()).await;
+    bench.archive.apply(unsummed(dir.path()));
+    let settings = Settings { checksum: CHECKSUM, ..settings() };
+    let (mut writer, mut assembler) = (writer(&bench, &settings), Assembler::new(Rules::of(&settings)));
+    assert_eq!(feed(&mut writer, &mut assembler, &frames(1)).await, 0);
+    assert_eq!(end(&mut writer, &mut assembler).await, 0);
+    let rows = check(&bench, "recorded").await;
+    assert!(rows.len() == 4 && rows.iter().all(|r| r.sha256.is_none()), "{rows:?}");
+    assert_eq!(bench.archive.hash_pending().await.unwrap(), 0, "nothing is left to be summed");
+    assert_eq!(faults(&bench).await, [""; 0]);
+
+    // Not by a rebuild either, which knows of the wish by the configuration alone.
+    fs::rename(bench.archive.path(&rows[0]), dir.path().join("aside")).unwrap();
+    bench.archive.reindex(|_| ()).await.unwrap();
+    fs::rename(dir.path().join("aside"), bench.archive.path(&rows[0])).unwrap();
+    bench.archive.reindex(|_| ()).await.unwrap();
+    bench.archive.hash_pending().await.unwrap();
+    assert_eq!(check(&bench, "indexed anew").await, rows);
+    assert_eq!(faults(&bench).await, [""; 0]);
+
+    let files = Files::real();
+    let mut short = files.open_append(&bench.archive.path(&rows[1])).unwrap();
+    short.truncate(rows[1].bytes - 1).unwrap();
+    let broken = files.open_append(&bench.archive.path(&rows[2])).unwrap();
+    broken.write_all_at(4, b"free").unwrap();
+    let mut expected = [Fault::Short.as_str(), Fault::Damaged.as_str()];
+    expected.sort_unstable();
+    assert_eq!(faults(&bench).await, expected);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_file_whose_last_sync_failed_is_cut_to_its_row_although_it_is_not_summed() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk_faults = Faults::new();
+    let bench = Bench::start(dir.path(), disk_faults.clone(), Clock::real());
+    bench.archive.recover().await.unwrap();
+    bench.archive.apply(unsummed(dir.path()));
+    let settings = Settings { checksum: CHECKSUM, sync: Sync::Every(Duration::ZERO), ..settings() };
+    let (mut writer, mut assembler) = (writer(&bench, &settings), Assembler::new(Rules::of(&settings)));
+    disk_faults.inject(Rule::new(Op::SyncData, Failure::Io).on("recordings/cam").nth(3));
+    assert_eq!(feed(&mut writer, &mut assembler, &frames(1)).await, 1);
+    assert_eq!(end(&mut writer, &mut assembler).await, 0);
+    let row = &check(&bench, "failed").await[0];
+    let len = || fs::metadata(bench.archive.path(row)).unwrap().len();
+    bench.archive.hash_pending().await.unwrap();
+    assert_eq!((len(), row.sha256), (row.bytes, None));
+    assert!(bench.all(&cam()).await.iter().all(|r| r.sha256.is_none()));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn checksums_that_are_switched_on_hold_from_the_next_file_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path()).await;
+    let settings = Settings { checksum: CHECKSUM, ..settings() };
+    let (mut writer, mut assembler) = (writer(&bench, &settings), Assembler::new(Rules::of(&settings)));
+    let frames = frames(1);
+    let (first, rest) = frames.split_at(frames.len() / 8);
+    feed(&mut writer, &mut assembler, first).await;
+    writer.set_checksum(Checksum::Sha256);
+    feed(&mut writer, &mut assembler, rest).await;
+    end(&mut writer, &mut assembler).await;
+    bench.archive.hash_pending().await.unwrap();
+    let rows = check(&bench, "switched").await;
+    assert_eq!(rows.iter().map(|r| r.sha256.is_some()).collect::<Vec<_>>(), [false, true, true, true]);
+    bench.end().await;
+}
