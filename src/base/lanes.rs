@@ -1,6 +1,6 @@
 //! Threads for tasks that are many and wake often: each runs its tasks in turns and sleeps between them.
 //!
-//! What a stream costs is wake-ups, not bytes: one read of what a tenth of a second brought costs half of what a read
+//! What a stream costs is wake-ups, not bytes: one read of what a fifth of a second brought costs half of what a read
 //! for each frame does. A timer for each task does not do it, since arrivals wake the task all the same; the whole
 //! thread must rest. So before the runtime would wait for events, its thread sleeps for what is left of the turn; what
 //! came meanwhile is then found in one `epoll_wait`. While somebody watches, turns are short.
@@ -19,9 +19,11 @@ use std::{
 use tokio::{runtime::Handle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-/// From one turn to the next. What is recorded is listed two seconds after it was live at the latest, of which this is
-/// little; longer turns would save little more, and fill the buffers of sockets.
-const TURN: Duration = Duration::from_millis(100);
+/// From one turn to the next. A tenth of a second costs a tenth more CPU for each stream: each turn looks at each socket
+/// once in vain, and wakes each task. What is recorded is listed two seconds after it was live at the latest, and where
+/// one file ends and the next begins, several answers of the disk and the index are waited for one after the other, a
+/// turn each: longer turns than this would not leave them the time.
+const TURN: Duration = Duration::from_millis(200);
 /// The same while somebody watches, or a session is being opened, which takes a turn for each question and answer.
 const TURN_HURRIED: Duration = Duration::from_millis(20);
 /// Seats of a thread before another one is begun. At 4 Mb/s each, so many take about a third of a core.

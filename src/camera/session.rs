@@ -76,7 +76,7 @@ async fn played(stream: &Stream, publisher: &Publisher, url: Url, interval: Dura
         Err(_) => login.unanswered().await,
     }
     let (demuxed, tracks) = opened?;
-    receive(demuxed, Intake::new(stream, publisher, tracks, step, interval), hurry).await
+    receive(demuxed, Intake::new(stream, publisher, tracks, step, interval), stream.transport, hurry).await
 }
 
 /// Whether anybody takes connections there. Asked before a login is set aside for the attempt, so that a camera that
@@ -131,8 +131,14 @@ async fn within<T>(
     }
 }
 
-/// Turns are short until the session's time is settled: it is anchored by when its first frames arrive.
-async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>, hurry: Hurry) -> Result<Infallible, Failure> {
+/// Turns are short until the session's time is settled: it is anchored by when its first frames arrive. By UDP they stay
+/// short: the kernel drops what does not fit into a socket's buffer until the next turn.
+async fn receive(
+    mut demuxed: Demuxed,
+    mut intake: Intake<'_>,
+    transport: Transport,
+    hurry: Hurry,
+) -> Result<Infallible, Failure> {
     let mut hurry = Some(hurry);
     let timer = sleep_until(intake.wake_at());
     tokio::pin!(timer);
@@ -151,7 +157,8 @@ async fn receive(mut demuxed: Demuxed, mut intake: Intake<'_>, hurry: Hurry) -> 
                     Ok(item) => intake.take(item, demuxed.streams())?,
                     Err(error) => intake.trouble(&error)?,
                 }
-                if intake.is_settled() {
+                // Of TCP nothing is lost in a long turn; a socket of datagrams holds less than one key frame more.
+                if intake.is_settled() && transport == Transport::Tcp {
                     drop(hurry.take());
                 }
                 // The deadline moves with every frame; the timer is only set again where it would ring too late.
