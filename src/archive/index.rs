@@ -212,6 +212,12 @@ impl Index {
         Ok(last.map(|(_, segment)| segment))
     }
 
+    /// The last row of a stream that is not of a time to come: a clock that was ahead leaves such.
+    pub fn newest_by(&self, stream: &StreamKey, now: Wall) -> Result<Option<Segment>, Error> {
+        let mut rows = self.store.range(&SEGMENTS, stream_prefix(stream)..key(stream, now.plus_micros(1)));
+        Ok(rows.next_back().transpose()?.map(|(_, segment)| segment))
+    }
+
     /// All rows of a stream.
     pub fn rows(&self, stream: &StreamKey) -> impl Iterator<Item = Result<Segment, Error>> + use<> {
         self.store.prefix(&SEGMENTS, &stream_prefix(stream)).map(|row| Ok(row?.1))

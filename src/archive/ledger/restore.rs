@@ -25,8 +25,8 @@ impl Ledger {
     /// rows that say so; what one that crashed was recording has none, and gets it here.
     pub(in crate::archive) async fn restore(&self, index: &Index, disk: &crate::disk::Disk) -> Result<(), Error> {
         let (rows, index) = (self.0.rows.clone(), index.clone());
-        let found = disk.run(move |_| survey(&rows, &index)).await??;
         let now = self.0.clock.wall();
+        let found = disk.run(move |_| survey(&rows, &index, now)).await??;
         let mut state = self.state();
         for left in found {
             let (of_stream, out) = left.into_line(now);
@@ -41,13 +41,14 @@ impl Ledger {
 }
 
 /// Blocks.
-fn survey(rows: &Rows, index: &Index) -> Result<Vec<Left>, Error> {
+fn survey(rows: &Rows, index: &Index, now: Wall) -> Result<Vec<Left>, Error> {
     let expected = rows.expected()?;
     let streams: BTreeSet<StreamKey> = expected.iter().cloned().chain(rows.streams()?).collect();
     let mut found = Vec::new();
     for stream in streams {
         let open = rows.ends(&stream)?.map(|(_, last)| last).filter(|last| last.end.is_none());
-        let newest = index.newest(&stream)?;
+        // Where all of it is ahead of a clock that begins in 1970, the last of it was recorded last.
+        let newest = index.newest_by(&stream, now)?.map_or_else(|| index.newest(&stream), |row| Ok(Some(row)))?;
         let after = match open {
             Some(gap) => {
                 let behind = Range { from: gap.start.plus_micros(1), to: Range::ALL.to };

@@ -8,6 +8,7 @@ use crate::{
     base::Wall,
     model::{Gap, GapCause, Range, span::JOIN_MICROS_MAX},
 };
+use std::collections::BTreeMap;
 
 /// What is said of one stream.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -127,15 +128,13 @@ impl Piece<'_> {
 fn explain<'a>(rows: &'a [Gap], from: Wall, to: Wall, pieces: &mut Vec<Piece<'a>>) {
     let (first, mut at) = (pieces.len(), from);
     let unknown = |start, end| Piece { start, end, cause: GapCause::Unknown, row: None };
-    let of_it = |row: &&Gap| row.start < to && row.end.is_none_or(|end| end > from);
-    for row in rows.iter().filter(of_it) {
-        let end = row.end.map_or(to, |end| end.min(to));
+    for Layer { start, end, row } in layers(rows, from, to) {
         if end <= at {
             continue;
         }
-        if row.start.micros_since(at) > JOIN_MICROS_MAX {
-            pieces.push(unknown(at, row.start));
-            at = row.start;
+        if start.micros_since(at) > JOIN_MICROS_MAX {
+            pieces.push(unknown(at, start));
+            at = start;
         }
         pieces.push(Piece { start: at, end, cause: row.cause, row: Some(row) });
         at = end;
@@ -146,4 +145,48 @@ fn explain<'a>(rows: &'a [Gap], from: Wall, to: Wall, pieces: &mut Vec<Piece<'a>
         _ if rest > JOIN_MICROS_MAX => pieces.push(unknown(at, to)),
         _ => {}
     }
+}
+
+/// A part of a row that no other row lies over.
+struct Layer<'a> {
+    start: Wall,
+    end: Wall,
+    row: &'a Gap,
+}
+
+impl Layer<'_> {
+    /// Whether it is a sliver that another row leaves of its row within an interval: the other one's, as beside any row.
+    fn is_rest(&self, from: Wall, to: Wall) -> bool {
+        let whole = (self.row.start.max(from), self.row.end.map_or(to, |end| end.min(to)));
+        (self.start, self.end) != whole && self.end.micros_since(self.start) <= JOIN_MICROS_MAX
+    }
+}
+
+/// Rows within `[from, to)`, one at each moment. They lie over one another where the clock was set: ahead, which makes a
+/// row as long as that, and back again, so that what came then lies within it. What a step made gives way to whatever
+/// else is known of a moment, and the longer story to what began later.
+fn layers(rows: &[Gap], from: Wall, to: Wall) -> Vec<Layer<'_>> {
+    let of_it = |row: &&Gap| row.start < to && row.end.is_none_or(|end| end > from);
+    let mut edges = Vec::new();
+    for row in rows.iter().filter(of_it) {
+        edges.extend([(row.start.max(from), true, row), (row.end.map_or(to, |end| end.min(to)), false, row)]);
+    }
+    edges.sort_by_key(|(at, ..)| *at);
+    let (mut layers, mut on, mut at) = (Vec::<Layer>::new(), BTreeMap::<_, &Gap>::new(), from);
+    for (edge, begins, row) in edges {
+        if let Some((_, row)) = on.last_key_value().filter(|_| edge > at) {
+            match layers.last_mut() {
+                Some(last) if last.end == at && last.row.start == row.start => last.end = edge,
+                _ => layers.push(Layer { start: at, end: edge, row }),
+            }
+        }
+        at = edge;
+        let rank = (row.cause != GapCause::ClockStep, row.start);
+        match begins {
+            true => on.insert(rank, row),
+            false => on.remove(&rank),
+        };
+    }
+    layers.retain(|layer| !layer.is_rest(from, to));
+    layers
 }

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 mod durable;
 mod silence;
+mod steps;
 
 const SECOND: i64 = 1_000_000;
 

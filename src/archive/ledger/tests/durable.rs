@@ -68,6 +68,23 @@ async fn a_stream_that_was_recorded_when_the_process_died_has_a_crash_and_one_th
 }
 
 #[tokio::test]
+async fn a_crash_begins_where_footage_ends_though_a_clock_that_was_ahead_has_left_some_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = start(dir.path(), Faults::new(), at(3700));
+    bench.archive.recover().await.unwrap();
+    bench.archive.ledger().expect(&cam());
+    bench.lay(&cam(), &frames(1, at(3600)), 0, 25).await;
+    bench.lay_open(&cam(), &frames(2, noon()), 1, 25).await;
+    bench.archive.ledger().save().await.unwrap();
+    bench.crash().await;
+    let bench = start(dir.path(), Faults::new(), at(100));
+    bench.archive.recover().await.unwrap();
+    let first = gaps(&bench).await[0];
+    assert_eq!((first.start, first.cause), (at(8), GapCause::Crash));
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn rows_that_the_store_cannot_take_are_kept_and_shown_and_written_once_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let faults = Faults::new();
