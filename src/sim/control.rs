@@ -2,12 +2,13 @@
 //!
 //! | request | does |
 //! |---|---|
-//! | `GET /` | the state as JSON: per channel `online, deleted, stalled, silent, no_video, frames_sent, sessions_open, teardowns, …`, and `logins_failed` |
+//! | `GET /` | the state as JSON: per channel `online, deleted, stalled, silent, no_video, no_bandwidth, frames_sent, sessions_open, teardowns, …`, and `logins_failed` |
 //! | `POST /channels/{n}/offline`, `…/online` | the NVR loses and finds the camera |
 //! | `POST /channels/{n}/delete`, `…/restore` | the channel leaves every list, and comes back |
 //! | `POST /channels/{n}/drop` | open connections are closed, once |
 //! | `POST /channels/{n}/stall`, `…/silence`, `…/no-video` | nothing is read or written; no RTP; an SDP without video |
-//! | `POST /channels/{n}/resume` | the end of these three |
+//! | `POST /channels/{n}/no-bandwidth` | SETUP answers 453; open sessions stay |
+//! | `POST /channels/{n}/resume` | the end of these four |
 //! | `POST /channels/{n}/lose?every=N` | each N-th RTP packet is lost on the way; 0: none |
 //! | `POST /channels/{n}/jump?ms=N` | RTP timestamps jump; N may be negative |
 //! | `POST /channels/{n}/pace?ppm=N` | the RTP clock runs too fast by so much, too slow where N is negative |
@@ -103,6 +104,7 @@ fn channel_fault(verb: &str, request: &Request) -> Result<ChannelFault, Refusal>
         "stall" => ChannelFault::Stall,
         "silence" => ChannelFault::Silence,
         "no-video" => ChannelFault::NoVideo,
+        "no-bandwidth" => ChannelFault::NoBandwidth,
         "resume" => ChannelFault::Resume,
         "lose" => ChannelFault::Lose(value(request, "every")?),
         "jump" => ChannelFault::Jump(value(request, "ms")?),

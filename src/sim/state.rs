@@ -38,10 +38,12 @@ pub enum ChannelFault {
     Stall,
     /// RTSP answers, but no RTP is sent.
     Silence,
-    /// The end of `Stall`, `Silence` and `NoVideo`.
+    /// The end of `Stall`, `Silence`, `NoVideo` and `NoBandwidth`.
     Resume,
     /// DESCRIBE answers with an SDP that has no video.
     NoVideo,
+    /// SETUP answers 453, Not Enough Bandwidth: the device sends as many streams as it can. Sessions that are open stay so.
+    NoBandwidth,
     /// RTP timestamps jump by this many milliseconds, back where negative.
     Jump(i64),
     /// Each so-many-th RTP packet is lost on the way; 0: none.
@@ -139,6 +141,7 @@ pub(super) struct ChannelState {
     pub stalled: bool,
     pub silent: bool,
     pub no_video: bool,
+    pub no_bandwidth: bool,
     /// Raised by each drop; a connection that began under an older number closes.
     pub drops: u64,
     /// Each so-many-th packet is lost; 0: none.
@@ -218,6 +221,7 @@ impl Device {
             stalled: false,
             silent: false,
             no_video: false,
+            no_bandwidth: false,
             drops: 0,
             lose_every: 0,
             clock: Clockwork::default(),
@@ -314,8 +318,11 @@ impl Device {
             ChannelFault::Drop => s.drops += 1,
             ChannelFault::Stall => s.stalled = true,
             ChannelFault::Silence => s.silent = true,
-            ChannelFault::Resume => (s.stalled, s.silent, s.no_video) = (false, false, false),
+            ChannelFault::Resume => {
+                (s.stalled, s.silent, s.no_video, s.no_bandwidth) = (false, false, false, false);
+            }
             ChannelFault::NoVideo => s.no_video = true,
+            ChannelFault::NoBandwidth => s.no_bandwidth = true,
             ChannelFault::Lose(every) => s.lose_every = every,
             ChannelFault::Jump(ms) => s.clock.jump(ms),
             ChannelFault::Pace(ppm) => s.clock.set_pace(ppm, now),
@@ -381,6 +388,7 @@ impl Device {
                 "stalled": s.stalled,
                 "silent": s.silent,
                 "no_video": s.no_video,
+                "no_bandwidth": s.no_bandwidth,
                 "width": s.size.0,
                 "height": s.size.1,
                 "frames_sent": count(c.frames_sent(Profile::Main)),

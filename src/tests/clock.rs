@@ -4,8 +4,9 @@
 //!
 //! `STEPS=30 ./test clock` sets it more often than CI does; `benches/rig/clock` does so in one command.
 
-use super::harness::{
-    Process, Recorded, Site, assert_consecutive, counters_by_ffmpeg, files, key, nvr, read_file, until,
+use super::{
+    harness::{Process, Recorded, Site, assert_consecutive, counters_by_ffmpeg, files, key, nvr, read_file, until},
+    host_clock::HostClock,
 };
 use crate::{
     archive::layout,
@@ -22,8 +23,6 @@ use std::{
 
 const KEY: &str = "nvr/1/main";
 const STEPS_DEFAULT: u32 = 8;
-/// What Debian's faketime brings, by architecture.
-const LIBRARIES: [&str; 2] = ["/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime"];
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 const YEAR: i64 = 365 * DAY;
@@ -36,38 +35,11 @@ fn steps() -> u32 {
     std::env::var("STEPS").ok().and_then(|n| n.parse().ok()).unwrap_or(STEPS_DEFAULT)
 }
 
-/// The daemon's clock: a file that says how far it is off, in milliseconds.
-struct FakeClock {
-    file: PathBuf,
-    off_ms: i64,
-}
-
-impl FakeClock {
-    fn new(dir: &Path, off_ms: i64) -> Self {
-        let mut clock = Self { file: dir.join("faketime"), off_ms: 0 };
-        clock.set(off_ms);
-        clock
-    }
-
-    fn set(&mut self, off_ms: i64) {
-        self.off_ms = off_ms;
-        let new = self.file.with_extension("new");
-        fs::write(&new, format!("{:+}.{:03}\n", off_ms / 1000, off_ms.abs() % 1000)).unwrap();
-        fs::rename(new, &self.file).unwrap();
-    }
-
-    fn start(&self, site: &Site, more: &str) -> Process {
-        let library = LIBRARIES.map(|dir| Path::new(dir).join("libfaketimeMT.so.1")).into_iter().find(|l| l.exists());
-        let library = library.expect("faketime is installed by ./test");
-        fs::write(site.config_file(), site.config(more)).unwrap();
-        let env = [
-            ("LD_PRELOAD", library.to_str().unwrap()),
-            ("FAKETIME_TIMESTAMP_FILE", self.file.to_str().unwrap()),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ];
-        Process::start(&site.config_file(), &site.dir.path().join("log"), &env)
-    }
+fn start(site: &Site, clock: &HostClock, more: &str) -> Process {
+    fs::write(site.config_file(), site.config(more)).unwrap();
+    let env = clock.env();
+    let env = env.each_ref().map(|(name, value)| (*name, value.as_str()));
+    Process::start(&site.config_file(), &site.dir.path().join("log"), &env)
 }
 
 /// One recorded file: what its name says, and its pictures.
@@ -98,8 +70,8 @@ async fn a_clock_that_is_set_again_and_again_loses_overwrites_and_deletes_nothin
     let site = Site::new(nvr(1)).await;
     // A host without a battery: it is 1970 when recording begins, and NTP comes later.
     let since_1970 = Clock::real().wall().millis();
-    let mut clock = FakeClock::new(site.dir.path(), -since_1970 + HOUR);
-    let mut process = clock.start(&site, "retain_days = 1");
+    let mut clock = HostClock::new(site.dir.path(), -since_1970 + HOUR);
+    let mut process = start(&site, &clock, "retain_days = 1");
     let api = site.api();
     api.until_recorded(KEY, 3.0).await;
 

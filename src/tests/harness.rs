@@ -9,6 +9,7 @@ use crate::{
     model::{StreamKey, frame::VIDEO_TIMESCALE, segment::ticks_to_micros},
     outbound::{Address, Client, Limits},
     sim::{self, Mark},
+    tests::heap::Heap,
 };
 use bytes::Bytes;
 use serde_json::Value;
@@ -185,6 +186,8 @@ pub(super) struct Process {
 
 /// Names the config file to a copy of this test program that is to be a daemon.
 const BE_A_DAEMON: &str = "BE_A_SKYVIS_DAEMON";
+/// Names the file to it in which it is to tell what it has allocated.
+pub(super) const TELL_HEAP: &str = "TELL_HEAP_OF_SKYVIS";
 
 impl Process {
     /// Starts this very program again as a daemon.
@@ -251,6 +254,9 @@ impl Drop for Process {
 #[test]
 fn this_program_as_a_daemon() {
     if let Some(config) = std::env::var_os(BE_A_DAEMON) {
+        if let Some(file) = std::env::var_os(TELL_HEAP) {
+            Heap::keep_telling(file.into());
+        }
         app::run(Path::new(&config), Env::of_process()).unwrap_or_else(|error| panic!("{error}"));
     }
 }

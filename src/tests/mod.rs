@@ -9,6 +9,8 @@ mod fuzz;
 mod gaps;
 mod gateway;
 mod harness;
+mod heap;
+mod host_clock;
 mod image_mode;
 mod logins;
 mod main_job;

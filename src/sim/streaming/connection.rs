@@ -312,6 +312,10 @@ impl Connection {
         if !exists {
             return Response::new(404);
         }
+        let channel = self.shared.device.channel(target.channel);
+        if self.session.is_none() && channel.is_some_and(|c| c.state.borrow().no_bandwidth) {
+            return Response::new(453);
+        }
         let transport = request.header("Transport").unwrap_or_default();
         let Some(asked) = Asked::parse(transport, track) else { return Response::new(461) };
         let same = |s: &Session| (s.target.channel, s.target.profile) == (target.channel, target.profile);

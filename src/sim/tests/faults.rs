@@ -68,6 +68,20 @@ async fn an_sdp_can_lack_video() {
 }
 
 #[tokio::test]
+async fn a_device_without_bandwidth_refuses_new_sessions_and_keeps_those_that_play() {
+    let (sim, _group) = start(Options::default()).await;
+    let mut session = play(&sim, MAIN).await;
+    next_video(&mut session).await.unwrap();
+    sim.channel(1, ChannelFault::NoBandwidth).unwrap();
+    let mut second = describe(&sim, MAIN, PASSWORD).await.unwrap();
+    let refused = second.setup(0, SetupOptions::default()).await.unwrap_err();
+    assert_eq!(refused.status_code(), Some(453), "{refused}");
+    next_video(&mut session).await.unwrap();
+    sim.channel(1, ChannelFault::Resume).unwrap();
+    next_video(&mut play(&sim, MAIN).await).await.unwrap();
+}
+
+#[tokio::test]
 async fn timestamps_jump_by_as_much_as_asked() {
     let (sim, _group) = start(Options::default()).await;
     let mut session = play(&sim, MAIN).await;

@@ -1,64 +1,115 @@
-//! What was recorded and what is missing, to the picture: each simulated picture carries a counter and its time.
+//! What was recorded and what is missing, to the picture: each simulated picture carries a counter and its true time.
+//!
+//! Two things are held apart. What is *lost* is told by the counters, and lies in true time. What is *missing* in the
+//! footage lies in the time of the host's clock, by which footage is filed and the ledger speaks; where that clock was
+//! set, the two differ.
 
-use super::site::Mount;
+use super::site::{Mount, Stream};
 use crate::{
     base::Wall,
     model::span::JOIN_MICROS_MAX,
     sim::Mark,
-    tests::harness::{Api, Site, files, marks_of_file},
+    tests::harness::{Api, Recorded, Site, files, read_file},
 };
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// The streams of an evening that is over.
 pub(super) struct Streams {
     pub recordings: PathBuf,
-    /// Key, number of the NVR, channel.
-    pub streams: Vec<(String, usize, u32)>,
+    pub streams: Vec<Stream>,
     /// What the ledger says, by key.
     pub rows: BTreeMap<String, Vec<Row>>,
+    /// When it was asked.
+    pub asked: Wall,
     pub _disk: Option<Mount>,
     pub _site: Site,
+}
+
+/// An interval of true time in which a stream may have been struck.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interval {
+    pub nvr: usize,
+    pub channel: u32,
+    pub from: Wall,
+    pub to: Wall,
 }
 
 /// A run of pictures that no file has.
 #[derive(Clone, Debug)]
 pub(super) struct Loss {
-    pub nvr: usize,
-    pub channel: u32,
-    /// When the last picture before it was taken.
-    pub last_before: Wall,
-    /// When the first picture after it was taken.
-    pub first_after: Wall,
-    frames: u64,
+    /// From when the last picture before it was taken until the first one after it was.
+    pub interval: Interval,
+    pub frames: u64,
 }
 
-impl Loss {
-    pub(super) fn frames(&self) -> u64 {
-        self.frames
-    }
+/// A piece of the host's time without footage.
+#[derive(Clone, Debug)]
+pub(super) struct Hole {
+    start: Wall,
+    end: Wall,
+    /// What was true time then, by what lies before it and by what lies after it.
+    pub intervals: [Interval; 2],
 }
 
 /// What one stream has and has not.
 pub(super) struct Found {
     pub recorded: u64,
+    pub segments: u64,
     pub losses: Vec<Loss>,
+    pub holes: Vec<Hole>,
 }
 
-/// Reads all files of a stream. Fails where a picture is there twice or out of place.
-pub(super) fn losses(ended: &Streams, (key, nvr, channel): &(String, usize, u32)) -> Found {
-    let marks: Vec<Mark> = files(&ended.recordings, key).iter().flat_map(|f| marks_of_file(f)).collect();
-    assert!(!marks.is_empty(), "nothing of {key} was recorded");
+/// A picture, where it was filed.
+#[derive(Clone, Copy)]
+struct Filed {
+    mark: Mark,
+    at: Wall,
+}
+
+/// From one picture to the next, and half as much again: what is longer between two that do not follow one another is a
+/// hole.
+const NEXT_MICROS_MAX: i64 = 60_000;
+/// An orderly stop writes what has arrived; this much was on its way.
+const TAIL_FRAMES_MAX: u64 = 25;
+
+/// Reads all files of a stream. Fails where a picture is there twice or out of place, or the last ones are not.
+pub(super) fn account(ended: &Streams, stream: &Stream) -> Found {
+    let key = &stream.key;
+    let mut all: Vec<Recorded> = files(&ended.recordings, key).iter().map(|f| read_file(f)).collect();
+    all.retain(|file| !file.marks.is_empty());
+    all.sort_by_key(|file| file.marks[0].counter);
+    let filed = |file: &Recorded| {
+        // How far the host's clock was off when it was begun.
+        let off = file.start.micros_since(file.marks[0].wall);
+        file.marks.iter().map(move |&mark| Filed { mark, at: mark.wall.plus_micros(off) }).collect::<Vec<_>>()
+    };
+    let mut pictures: Vec<Filed> = all.iter().flat_map(filed).collect();
+    let last = pictures.last().unwrap_or_else(|| panic!("nothing of {key} was recorded")).mark.counter;
+    assert!(last + TAIL_FRAMES_MAX >= stream.sent, "{key} ends with {last}, and {} was sent", stream.sent);
+    let interval = |from, to| Interval { nvr: stream.nvr, channel: stream.channel, from, to };
     let mut losses = Vec::new();
-    for pair in marks.windows(2) {
-        let (before, after) = (pair[0], pair[1]);
+    for pair in pictures.windows(2) {
+        let (before, after) = (pair[0].mark, pair[1].mark);
         assert!(after.counter > before.counter, "{key}: {before:?} is followed by {after:?}");
         let frames = after.counter - before.counter - 1;
         if frames > 0 {
-            let (last_before, first_after) = (before.wall, after.wall);
-            losses.push(Loss { nvr: *nvr, channel: *channel, last_before, first_after, frames });
+            losses.push(Loss { interval: interval(before.wall, after.wall), frames });
         }
     }
-    Found { recorded: marks.len() as u64, losses }
+    pictures.sort_by_key(|picture| picture.at);
+    let mut holes = Vec::new();
+    for pair in pictures.windows(2) {
+        let (before, after) = (pair[0], pair[1]);
+        let long = after.at.micros_since(before.at);
+        let follows = after.mark.counter == before.mark.counter + 1;
+        // What lies ahead of the time when the ledger was asked is none of its business yet.
+        if after.at <= ended.asked && long > if follows { JOIN_MICROS_MAX } else { NEXT_MICROS_MAX } {
+            let behind = interval(before.mark.wall, before.mark.wall.plus_micros(long));
+            let ahead = interval(after.mark.wall.plus_micros(-long), after.mark.wall);
+            holes.push(Hole { start: before.at, end: after.at, intervals: [behind, ahead] });
+        }
+    }
+    Found { recorded: pictures.len() as u64, segments: all.len() as u64, losses, holes }
 }
 
 /// A row of the ledger: from when to when, and why.
@@ -92,18 +143,24 @@ pub(super) async fn rows(api: &Api, key: &str) -> Vec<Row> {
 const TIMES_AGREE: Duration = Duration::from_millis(400);
 
 impl Row {
-    /// Whether it tells of this loss.
-    pub(super) fn tells_of(&self, loss: &Loss) -> bool {
-        self.start >= loss.last_before.minus(TIMES_AGREE) && self.end <= loss.first_after.plus(TIMES_AGREE)
+    /// Whether it tells of this hole.
+    pub(super) fn tells_of(&self, hole: &Hole) -> bool {
+        self.start >= hole.start.minus(TIMES_AGREE) && self.end <= hole.end.plus(TIMES_AGREE)
+    }
+
+    /// Whether it lies where pictures are lost, though others may be filed there: those of a clock that was set.
+    pub(super) fn lies_in(&self, loss: &Loss) -> bool {
+        let Interval { from, to, .. } = loss.interval;
+        self.start >= from.minus(TIMES_AGREE) && self.end <= to.plus(TIMES_AGREE)
     }
 }
 
-impl Loss {
+impl Hole {
     /// Whether these rows, which tell of it, leave nothing of it out. What is shorter than a quarter of a second is no
     /// gap.
     pub(super) fn is_told_by(&self, rows: &[&Row]) -> bool {
         let told: i64 = rows.iter().map(|r| r.end.micros_since(r.start)).sum();
-        let missing = self.first_after.micros_since(self.last_before);
+        let missing = self.end.micros_since(self.start);
         missing <= JOIN_MICROS_MAX + TIMES_AGREE.as_micros() as i64
             || (told - missing).abs() <= 2 * TIMES_AGREE.as_micros() as i64
     }

@@ -1,17 +1,18 @@
 //! The faults of an evening: how each begins and ends, what it touches, and which losses it explains.
 
 use super::{
-    account::Loss,
+    account::{Interval, Loss},
     site::{CHANNELS, Evening, LOCK, WRONG_MAX, touches},
 };
 use crate::{
     base::Wall,
     outbound::{Address, Client, Limits},
     sim::{ChannelFault, DeviceFault},
+    tests::harness::until,
 };
 use bytes::Bytes;
-use rand::Rng;
-use std::time::Duration;
+use rand::{Rng, seq::IndexedRandom};
+use std::{collections::BTreeMap, time::Duration};
 
 /// What a fault touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(super) enum Kind {
     Stall,
     Silence,
     NoVideo,
+    /// The device sends as many streams as it can: RTSP 453.
+    NoBandwidth,
     ChannelOffline,
     Deleted,
     Jump,
@@ -45,6 +48,10 @@ pub(super) enum Kind {
     Garbage,
     Huge,
     DiskFull,
+    /// Somebody sets the host's clock, and somebody sets it right again.
+    ClockSet,
+    /// The daemon is killed and started again over the same data.
+    Killed,
 }
 
 /// A fault at a place.
@@ -58,12 +65,17 @@ pub(super) struct Fault {
 const RECOVERY: Duration = Duration::from_secs(20);
 /// What had been sent and not yet arrived when a fault began.
 const ON_ITS_WAY: Duration = Duration::from_millis(1500);
+/// A kill costs a fragment of 500 ms, what waits for its turn, and what was on its way, and no more.
+const KILL_COSTS: Duration = Duration::from_millis(1000);
+/// How far a clock is set wrong, in milliseconds. Further than an evening is long, so that what is filed there is not in
+/// its way; and by little, so that it is.
+const OFF_MS: [i64; 7] = [-86_400_000, 86_400_000, -3_600_000, 3_600_000, -30_000, 30_000, -700];
 
 impl Fault {
     /// One of each sort, at places that differ.
     pub(super) fn all(evening: &Evening) -> Vec<Fault> {
         use Kind::*;
-        let channel = [Drop, Stall, Silence, NoVideo, ChannelOffline, Deleted, Jump, Resize];
+        let channel = [Drop, Stall, Silence, NoVideo, NoBandwidth, ChannelOffline, Deleted, Jump, Resize];
         let device = [DeviceOffline, Reboot, RebootWithNewParameterSets, WrongPassword, LockedOut, Garbage, Huge];
         let at = |i: usize| (i % evening.nvrs.len(), i as u32 % CHANNELS + 1);
         let of_channel = channel.into_iter().enumerate().map(|(i, kind)| {
@@ -71,8 +83,9 @@ impl Fault {
             Fault { kind, what: What::Channel(nvr, channel) }
         });
         let of_device = device.into_iter().enumerate().map(|(i, kind)| Fault { kind, what: What::Device(at(i).0) });
-        let of_disk = evening.disk.iter().map(|_| Fault { kind: DiskFull, what: What::All });
-        of_channel.chain(of_device).chain(of_disk).collect()
+        let of_disk = evening.disk.iter().map(|_| DiskFull);
+        let of_host = of_disk.chain([ClockSet, Killed]).map(|kind| Fault { kind, what: What::All });
+        of_channel.chain(of_device).chain(of_host).collect()
     }
 
     pub(super) async fn begin(self, evening: &mut Evening, die: &mut impl Rng) {
@@ -85,6 +98,10 @@ impl Fault {
             (Kind::Silence, _) => self.channel(evening, ChannelFault::Silence),
             (Kind::NoVideo, _) => {
                 self.channel(evening, ChannelFault::NoVideo);
+                self.channel(evening, ChannelFault::Drop);
+            }
+            (Kind::NoBandwidth, _) => {
+                self.channel(evening, ChannelFault::NoBandwidth);
                 self.channel(evening, ChannelFault::Drop);
             }
             (Kind::ChannelOffline, _) => self.channel(evening, ChannelFault::Offline),
@@ -111,19 +128,25 @@ impl Fault {
             (Kind::Garbage, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Garbage),
             (Kind::Huge, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Huge),
             (Kind::DiskFull, _) => evening.disk.as_ref().unwrap().set_full(true),
+            (Kind::ClockSet, _) => evening.set_clock(*OFF_MS.choose(die).unwrap()),
+            (Kind::Killed, _) => evening.kill().await,
             (kind, what) => unreachable!("{kind:?} at {what:?}"),
         }
     }
 
     pub(super) async fn end(self, evening: &mut Evening) {
         match (self.kind, self.what) {
-            (Kind::Stall | Kind::Silence | Kind::NoVideo, _) => self.channel(evening, ChannelFault::Resume),
+            (Kind::Stall | Kind::Silence | Kind::NoVideo | Kind::NoBandwidth, _) => {
+                self.channel(evening, ChannelFault::Resume)
+            }
             (Kind::ChannelOffline, _) => self.channel(evening, ChannelFault::Online),
             (Kind::Deleted, _) => self.channel(evening, ChannelFault::Restore),
             (Kind::DeviceOffline, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Online),
             (Kind::WrongPassword, _) => evening.tell_passwords().await,
             (Kind::Garbage | Kind::Huge, What::Device(n)) => evening.nvrs[n].sim.device(DeviceFault::Sane),
             (Kind::DiskFull, _) => evening.disk.as_ref().unwrap().set_full(false),
+            (Kind::ClockSet, _) => evening.set_clock(0),
+            (Kind::Killed, _) => evening.start_again().await,
             _ => {}
         }
     }
@@ -135,15 +158,30 @@ impl Fault {
 
     /// How long it is held.
     pub(super) fn hold(self, die: &mut impl Rng) -> Duration {
-        // A connection that says nothing is given up after 5 s: both sides of it.
-        let held = if matches!(self.kind, Kind::Stall | Kind::Silence) { 300..9_000 } else { 300..3_000 };
+        let held = match self.kind {
+            // A connection that says nothing is given up after 5 s: both sides of it.
+            Kind::Stall | Kind::Silence => 300..9_000,
+            // Long enough to be seen, and mostly for a key frame.
+            Kind::ClockSet => 1_500..6_000,
+            _ => 300..3_000,
+        };
         Duration::from_millis(die.random_range(held))
     }
 
     /// Whether a picture may be lost by it at all.
     fn costs(self) -> bool {
         // ISAPI's nonsense must not touch what plays, and neither must a lockout: sessions that are open stay so.
-        !matches!(self.kind, Kind::Garbage | Kind::Huge | Kind::LockedOut | Kind::Resize)
+        !matches!(self.kind, Kind::Garbage | Kind::Huge | Kind::LockedOut | Kind::Resize | Kind::ClockSet)
+    }
+
+    /// Whether it ends the daemon's process.
+    pub(super) fn kills(self) -> bool {
+        self.kind == Kind::Killed
+    }
+
+    /// How long before it pictures may be lost by it.
+    fn costs_before(self) -> Duration {
+        if self.kills() { KILL_COSTS } else { ON_ITS_WAY }
     }
 
     /// How long it goes on by itself after its end.
@@ -170,7 +208,8 @@ async fn lock_out(sim: &crate::sim::Running) {
             }
             request.body(Bytes::new()).unwrap()
         };
-        let asked = client.request(request(None)).await.unwrap();
+        // It may be about to come back from a reboot.
+        let asked = until("an answer of the device", || async { client.request(request(None)).await.ok() }).await;
         let challenge = asked.headers().get("www-authenticate").unwrap().to_str().unwrap();
         let mut digest = http_auth::PasswordClient::try_from(challenge).unwrap();
         let wrong = http_auth::PasswordParams {
@@ -201,23 +240,34 @@ impl Record {
     /// Whether a loss began with this fault, and ended with it or while its stream recovered: from this one, or from
     /// another of `all` that struck meanwhile. Who is locked out cannot come back either.
     pub(super) fn explains(&self, loss: &Loss, all: &[Record]) -> bool {
+        let Interval { nvr, channel, from, to } = loss.interval;
         let began = self.fault.costs()
-            && touches(self.fault.what, loss.nvr, loss.channel)
-            && (self.from.minus(ON_ITS_WAY)..self.ended()).contains(&loss.last_before);
-        let over = all.iter().filter(|r| r.struck(loss) && r.from >= self.from).map(Record::ended).max();
-        began && over.is_some_and(|over| loss.first_after <= over.plus(RECOVERY))
+            && touches(self.fault.what, nvr, channel)
+            && (self.from.minus(self.fault.costs_before())..self.ended()).contains(&from);
+        let over = all.iter().filter(|r| r.struck(&loss.interval) && r.from >= self.from).map(Record::ended).max();
+        began && over.is_some_and(|over| to <= over.plus(RECOVERY))
     }
 
-    /// Whether it was on, or not yet recovered from, while the loss went on.
-    pub(super) fn struck(&self, loss: &Loss) -> bool {
-        touches(self.fault.what, loss.nvr, loss.channel)
-            && self.from < loss.first_after
-            && self.ended().plus(RECOVERY) > loss.last_before
+    /// Whether it was on, or not yet recovered from, in an interval.
+    pub(super) fn struck(&self, interval: &Interval) -> bool {
+        touches(self.fault.what, interval.nvr, interval.channel)
+            && self.from < interval.to
+            && self.ended().plus(RECOVERY) > interval.from
     }
 
     /// Whether the stream was not wanted meanwhile: a channel that its recorder does not have any more.
-    pub(super) fn unwanted(&self, loss: &Loss) -> bool {
-        self.fault.kind == Kind::Deleted && self.struck(loss)
+    pub(super) fn unwanted(&self, interval: &Interval) -> bool {
+        self.fault.kind == Kind::Deleted && self.struck(interval)
+    }
+
+    /// The cause that the ledger must give where nothing else struck.
+    pub(super) fn owes(&self) -> Option<&'static str> {
+        match self.fault.kind {
+            Kind::Killed => Some("crash"),
+            Kind::ClockSet => Some("clock_step"),
+            Kind::NoBandwidth => Some("stream_error"),
+            _ => None,
+        }
     }
 
     /// Whether the ledger may give this as the cause of what the fault cost.
@@ -231,14 +281,26 @@ impl Record {
             Kind::Stall => &["unreachable", "offline", "silence"],
             Kind::Garbage | Kind::Huge => &["unreachable", "offline"],
             Kind::DiskFull => &["disk_full"],
+            Kind::ClockSet => &["clock_step"],
+            Kind::Killed => &["crash"],
             Kind::Silence | Kind::NoVideo => &["silence"],
-            Kind::Drop | Kind::Jump | Kind::Resize => &[],
+            Kind::Drop | Kind::NoBandwidth | Kind::Jump | Kind::Resize => &[],
         };
-        let session_lost = self.fault.kind != Kind::DiskFull && matches!(cause, "stream_error" | "connecting");
+        let of_ours = matches!(self.fault.kind, Kind::DiskFull | Kind::ClockSet | Kind::Killed);
+        let session_lost = !of_ours && matches!(cause, "stream_error" | "connecting");
         session_lost || also.contains(&cause)
     }
 
     fn ended(&self) -> Wall {
         self.to.plus(self.fault.lasts())
     }
+}
+
+/// How many of each kind.
+pub(super) fn by_kind(made: &[Record]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for record in made {
+        *counts.entry(format!("{:?}", record.fault.kind)).or_default() += 1;
+    }
+    counts
 }

@@ -3,11 +3,17 @@
 use super::{
     account::{self, Streams},
     faults::{Fault, Record, What},
+    usage::{Usage, Watch},
 };
 use crate::{
-    base::{Clock, Secret, TaskGroup, Wall},
+    base::{Clock, Secret, TaskGroup},
+    model::Profile,
     sim::{self, DeviceFault},
-    tests::harness::{Api, Process, Site, nvr, until},
+    tests::{
+        harness::{Api, Process, Site, TELL_HEAP, nvr, until},
+        heap::Heap,
+        host_clock::HostClock,
+    },
 };
 use rand::Rng;
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, time::Duration};
@@ -18,18 +24,20 @@ pub(super) const CHANNELS: u32 = 3;
 pub(super) const LOCK: Duration = Duration::from_secs(8);
 /// Wrong logins until a lockout.
 pub(super) const WRONG_MAX: u32 = 7;
+/// Footage is looked for so far ahead of when the looking began; less than a clock is set ahead by.
+const AHEAD: Duration = Duration::from_secs(20);
 /// Room for an evening's footage; nothing is taken before it is used.
 const DISK_SIZE: &str = "16g";
 const TRIES_MAX: u32 = 100;
 const FPS: u32 = 25;
 
-/// What the daemon's process uses.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Usage {
-    pub resident_bytes: u64,
-    pub open_fds: u64,
-    pub tasks: u64,
-    pub panics: u64,
+/// A stream, and the simulated channel behind it.
+pub(super) struct Stream {
+    pub key: String,
+    pub nvr: usize,
+    pub channel: u32,
+    /// The picture that had been sent last when the daemon was asked to stop.
+    pub sent: u64,
 }
 
 /// One simulated NVR, and the password that it has now.
@@ -48,6 +56,12 @@ pub(super) struct Evening {
     /// A file system of our own, where we may mount one.
     pub disk: Option<Mount>,
     passwords: u32,
+    clock: HostClock,
+    /// How often that was done.
+    clock_set: u64,
+    /// Panics and steps of the clock that processes had seen that were killed since.
+    past: (u64, u64),
+    watch: Watch,
 }
 
 impl Evening {
@@ -72,32 +86,38 @@ impl Evening {
         fs::create_dir(&footage).unwrap();
         let disk = Mount::tmpfs(footage);
         fs::write(site.config_file(), config(&site, &nvrs)).unwrap();
-        let process = Process::start(&site.config_file(), &site.dir.path().join("log"), &[]);
-        Self { site, nvrs, group, process, disk, passwords: 0 }
+        let clock = HostClock::new(site.dir.path(), 0);
+        let process = start(&site, &clock);
+        let (watch, past) = (Watch::default(), (0, 0));
+        Self { site, nvrs, group, process, disk, passwords: 0, clock, clock_set: 0, past, watch }
     }
 
     pub(super) fn api(&self) -> Api {
         self.site.api()
     }
 
-    /// Streams and the simulated channel behind each.
-    pub(super) fn keys(&self) -> impl Iterator<Item = (String, usize, u32)> + '_ {
+    /// All streams.
+    pub(super) fn streams(&self) -> impl Iterator<Item = Stream> + '_ {
         let channels = move |n: usize| (1..=CHANNELS).map(move |c| (n, c));
-        let key = |(n, c): (usize, u32)| (format!("{}/{c}/main", self.nvrs[n].name), n, c);
-        (0..self.nvrs.len()).flat_map(channels).map(key)
+        let stream = |(nvr, channel): (usize, u32)| {
+            let key = format!("{}/{channel}/main", self.nvrs[nvr].name);
+            Stream { key, nvr, channel, sent: 0 }
+        };
+        (0..self.nvrs.len()).flat_map(channels).map(stream)
     }
 
     /// Every stream runs, and its newest footage is of the present.
     pub(super) async fn until_all_record(&self) {
         let api = self.api();
-        for (key, ..) in self.keys() {
+        for Stream { key, .. } in self.streams() {
             api.until_state(&key, "running").await;
             let since = Clock::real().wall();
             until(&format!("new footage of {key}"), || async {
-                let (status, body) = api.try_get(&format!("/api/v1/recordings?stream={key}")).await?;
+                // What was recorded while the clock was ahead is not of the present.
+                let query = format!("stream={key}&from={since}&to={}", since.plus(AHEAD));
+                let (status, body) = api.try_get(&format!("/api/v1/recordings?{query}")).await?;
                 let found: serde_json::Value = serde_json::from_slice(&body).ok().filter(|_| status == 200)?;
-                let end: Wall = serde_json::from_value(found["spans"].as_array()?.last()?["end"].clone()).ok()?;
-                (end > since).then_some(())
+                (!found["spans"].as_array()?.is_empty() && api.stream(&key).await["recording"] == true).then_some(())
             })
             .await;
         }
@@ -130,30 +150,70 @@ impl Evening {
     }
 
     pub(super) async fn usage(&self) -> Usage {
-        let text = String::from_utf8(self.api().get("/metrics").await.to_vec()).unwrap();
-        let value = |name: &str| {
-            let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.split(' ').next());
-            line.and_then(|v| v.parse::<f64>().ok()).unwrap_or_else(|| panic!("{name} is not in {text}")) as u64
-        };
-        Usage {
-            resident_bytes: value("skyvis_process_resident_memory_bytes"),
-            open_fds: value("skyvis_process_open_fds"),
-            tasks: value("skyvis_tasks"),
-            panics: value("skyvis_task_panics_total"),
-        }
+        Usage::of(&self.api(), &self.heap_file()).await.expect("the daemon answers")
+    }
+
+    /// Notes what the daemon uses, unless that was just done.
+    pub(super) async fn look(&mut self) {
+        self.watch.look(&self.site.api(), &self.heap_file()).await;
+    }
+
+    fn heap_file(&self) -> PathBuf {
+        self.site.dir.path().join("heap")
+    }
+
+    /// Kills the daemon as a power supply would.
+    pub(super) async fn kill(&mut self) {
+        let usage = self.usage().await;
+        self.past = (self.past.0 + usage.panics, self.past.1 + usage.clock_steps);
+        self.process.kill();
+        let _ = fs::remove_file(self.heap_file());
+    }
+
+    /// Starts it over the same data.
+    pub(super) async fn start_again(&mut self) {
+        self.process = start(&self.site, &self.clock);
+        self.watch = Watch::default();
+        let api = self.api();
+        until("readiness after a kill", || async { api.try_get("/readyz").await.filter(|(status, _)| *status == 200) })
+            .await;
+        until("its heap", || async { Heap::told(&self.heap_file()) }).await;
+    }
+
+    /// Sets the host's clock.
+    pub(super) fn set_clock(&mut self, off_ms: i64) {
+        self.clock.set(off_ms);
+        self.clock_set += 1;
     }
 
     /// Stops the daemon in order; the footage stays while the result is held.
     pub(super) async fn end(mut self) -> Streams {
-        let streams: Vec<_> = self.keys().collect();
+        let mut streams: Vec<_> = self.streams().collect();
         let mut rows = BTreeMap::new();
-        for (key, ..) in &streams {
-            rows.insert(key.clone(), account::rows(&self.api(), key).await);
+        let asked = Clock::real().wall();
+        for stream in &mut streams {
+            rows.insert(stream.key.clone(), account::rows(&self.api(), &stream.key).await);
+        }
+        let usage = self.usage().await;
+        let (panics, steps) = (self.past.0 + usage.panics, self.past.1 + usage.clock_steps);
+        assert_eq!((panics, steps), (0, self.clock_set), "panics, and how often the clock was seen to be set");
+        for stream in &mut streams {
+            stream.sent = self.nvrs[stream.nvr].sim.last_counter(stream.channel, Profile::Main);
         }
         assert!(self.process.terminate().await, "it did not end well: {}", self.process.log_text());
         self.group.stop(Duration::from_secs(5)).await;
-        Streams { recordings: self.site.dir.path().join("footage"), streams, rows, _disk: self.disk, _site: self.site }
+        let recordings = self.site.dir.path().join("footage");
+        Streams { recordings, streams, rows, asked, _disk: self.disk, _site: self.site }
     }
+}
+
+/// The daemon, in a process of its own.
+fn start(site: &Site, clock: &HostClock) -> Process {
+    let heap = site.dir.path().join("heap");
+    let clock = clock.env();
+    let mut env = vec![(TELL_HEAP, heap.to_str().unwrap())];
+    env.extend(clock.iter().map(|(name, value)| (*name, value.as_str())));
+    Process::start(&site.config_file(), &site.dir.path().join("log"), &env)
 }
 
 fn config(site: &Site, nvrs: &[Nvr]) -> String {
