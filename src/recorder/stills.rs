@@ -265,3 +265,6 @@ impl Stills {
 fn failed(cause: GapCause, text: String) -> NoPicture {
     NoPicture { unsupported: false, cause, text }
 }
+
+#[cfg(test)]
+mod tests;

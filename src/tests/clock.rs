@@ -117,6 +117,45 @@ async fn a_clock_that_is_set_again_and_again_loses_overwrites_and_deletes_nothin
     site.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_ahead_leaves_a_gap_from_the_last_frame_by_the_old_time_to_the_first_by_the_new() {
+    let site = Site::new(nvr(1)).await;
+    let mut clock = HostClock::new(site.dir.path(), 0);
+    let mut process = start(&site, &clock, "");
+    let api = site.api();
+    api.until_recorded(KEY, 3.0).await;
+    let gaps = || async { api.json(&format!("/api/v1/gaps?stream={KEY}")).await };
+    assert_eq!(gaps().await["gaps"], serde_json::json!([]));
+    clock.set(60_000);
+    let told = until("the gap of the step", || async {
+        let told = gaps().await;
+        // Footage is seen a moment before the row that says why there was none.
+        told["gaps"].as_array()?.first().filter(|gap| !gap["end"].is_null() && gap["cause"] != "unknown")?;
+        Some(told)
+    })
+    .await;
+    api.until_recorded(KEY, 6.0).await;
+    assert_eq!(gaps().await["gaps"], told["gaps"], "one gap, and no more of it");
+    let gap = &told["gaps"][0];
+    assert_eq!((&gap["cause"], told["gaps"].as_array().unwrap().len()), (&"clock_step".into(), 1), "{told}");
+    let at = |value: &serde_json::Value| value.as_str().unwrap().parse::<Wall>().unwrap();
+    let (from, to) = (at(&gap["start"]), at(&gap["end"]));
+    let seconds = to.micros_since(from) as f64 / 1e6;
+    assert!((seconds - 60.0).abs() < 0.6, "{seconds} s of {told}");
+    let metrics = String::from_utf8(api.get("/metrics").await.to_vec()).unwrap();
+    let line = metrics.lines().find(|l| l.starts_with("skyvis_recording_gap_seconds_total{cause=\"clock_step\"}"));
+    let counted: f64 = line.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((counted - seconds).abs() < 0.01, "{counted} of {seconds}");
+    assert!(process.terminate().await, "{}", process.log_text());
+    // From the last picture by the old time to the first by the new; of the pictures themselves none is missing.
+    let all: Vec<File> = files(&site.recordings(), KEY).into_iter().map(File::read).collect();
+    let next = all.iter().position(|f| f.start.plus_micros(1_000) > to).unwrap();
+    assert!((all[next].start.micros_since(to)).abs() < 1_000 && (all[next - 1].end.micros_since(from)).abs() < 1_000);
+    let counters: Vec<u64> = all.iter().flat_map(|f| f.marks.iter().map(|m| m.counter)).collect();
+    assert_consecutive(&counters, "over the step");
+    site.stop().await;
+}
+
 /// Every picture once, in a file that lies by the clock of its time, beside the others of the same clock.
 fn assert_all_is_there(all: &[File], offs: &[i64]) {
     let mut counters: Vec<u64> = all.iter().flat_map(|f| f.marks.iter().map(|m| m.counter)).collect();

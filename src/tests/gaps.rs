@@ -4,10 +4,11 @@
 use super::harness::{Api, Process, Site, counters_of_file, nvr, until};
 use crate::{
     base::{Secret, Wall},
-    sim::{ChannelFault, DeviceFault},
+    hikvision,
+    sim::{self, ChannelFault, DeviceFault},
 };
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 const KEY: &str = "nvr/1/main";
 /// From one picture of the simulator to the next.
@@ -180,6 +181,46 @@ async fn each_way_of_a_camera_to_be_away_is_a_gap_with_its_cause_to_the_frame() 
     api.until_recorded(KEY, 11.0).await;
     until_closed(&api, KEY, 5).await;
     assert_eq!(assert_exact(&api, KEY).await, ["offline", "unreachable", "stream_error", "auth", "restart"]);
+    daemon.stop().await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_others_have_locked_is_a_gap_of_its_own_until_the_lock_has_run_out() {
+    let lock = Duration::from_secs(4);
+    let site = Site::new(sim::Options { wrong_logins_max: 2, lock, ..nvr(1) }).await;
+    let daemon = site.daemon("").await;
+    let api = site.api();
+    api.until_recorded(KEY, 2.0).await;
+    // Somebody else at this address guesses, and then the session breaks.
+    let target = hikvision::Target {
+        host: site.nvr.http_addr.ip().to_string(),
+        port: site.nvr.http_addr.port(),
+        tls: None,
+        user: "admin".into(),
+        password: Secret::new("guess"),
+        timeout: super::harness::PATIENCE,
+    };
+    let stranger = hikvision::Client::new(target);
+    while !matches!(stranger.identity().await, Err(hikvision::Error::Locked { .. })) {}
+    until("the lock to be seen", || async {
+        (api.json("/api/v1/devices/nvr").await["presence"] == "locked").then_some(())
+    })
+    .await;
+    let spent = site.nvr.logins_failed();
+    site.nvr.channel(1, ChannelFault::Drop).unwrap();
+    until_open(&api, KEY, "locked").await;
+    until_closed(&api, KEY, 1).await;
+    assert_eq!(site.nvr.logins_failed(), spent, "nothing was tried during the lock");
+    api.until_recorded(KEY, 4.0).await;
+    let metrics = String::from_utf8(api.get("/metrics").await.to_vec()).unwrap();
+    let line = metrics.lines().find(|l| l.starts_with("skyvis_recording_gap_seconds_total{cause=\"locked\"}"));
+    assert!(line.is_some_and(|l| !l.ends_with(" 0") && !l.ends_with(" 0.0")), "{line:?}");
+    assert!(daemon.stop().await);
+    let daemon = site.daemon("").await;
+    until_closed(&api, KEY, 2).await;
+    api.until_recorded(KEY, 6.0).await;
+    assert_eq!(assert_exact(&api, KEY).await, ["locked", "restart"]);
     daemon.stop().await;
     site.stop().await;
 }

@@ -23,8 +23,13 @@ fn gateway(devices: u32, channels: u32) -> sim::Options {
 }
 
 fn config(site: &Site) -> String {
+    config_with(site, "")
+}
+
+/// `more`: keys of `[recording]`.
+fn config_with(site: &Site, more: &str) -> String {
     let rtsp = format!("rtsp_port = {}", site.nvr.rtsp_addr.port());
-    site.config("")
+    site.config(more)
         .replace("id = 'nvr'\nkind = 'nvr'", "id = 'gw'\nkind = 'gateway'")
         .replace(&rtsp, "rtsp_port = 0")
         .replace("[hikvision]\n", "[hikvision]\nage_out = '3s'\n")
@@ -196,6 +201,58 @@ async fn a_poller_of_python_requests_finds_what_it_expects_of_a_gateway() {
     .await;
     let theirs: Vec<String> = rows.iter().map(|r| format!("rtsp://{}", r["mediaURL"].as_str().unwrap())).collect();
     assert_eq!(ours, theirs);
+    daemon.stop().await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_behind_a_gateway_are_made_of_key_frames_listed_played_and_missed_with_a_cause() {
+    let site = Site::new(gateway(1, 2)).await;
+    let text = config_with(&site, "mode = 'image'");
+    let daemon = site.daemon_of(&text).await;
+    let (api, stream) = (site.api(), key(&site, 1, 2));
+    let pictures = || async { api.spans(&stream).await.iter().map(|s| s["segments"].as_u64().unwrap()).sum::<u64>() };
+    for key in [&stream, &key(&site, 1, 1)] {
+        until(&format!("three pictures of {key}"), || async {
+            let spans = api.spans(key).await;
+            (spans.iter().map(|s| s["segments"].as_u64().unwrap()).sum::<u64>() >= 3).then_some(())
+        })
+        .await;
+    }
+    let view = api.stream(&stream).await;
+    assert_eq!((view["recording"].as_bool(), view["state"].as_str()), (Some(true), Some("running")), "{view}");
+    assert_eq!(api.spans(&stream).await[0]["kind"], "image");
+    let whole = |f: &std::path::PathBuf| f.extension().is_none_or(|e| e != "tmp");
+    let written: Vec<_> = files(&site.recordings(), &stream).into_iter().filter(whole).collect();
+    for file in &written {
+        assert!(file.extension().is_some_and(|e| e == "jpg"), "{}", file.display());
+        assert_eq!(decode(file), 1);
+    }
+    // A session for as long as a key frame takes.
+    until("no session", || async { (site.nvr.state()["sessions_open"] == 0).then_some(()) }).await;
+    let span = api.spans(&stream).await[0].clone();
+    let range = format!("from={}&to={}", span["start"].as_str().unwrap(), span["end"].as_str().unwrap());
+    let file = site.dir.path().join("vod.mp4");
+    fs::write(&file, api.get(&format!("/media/{stream}/vod.mp4?{range}")).await).unwrap();
+    // However many that were in time for one span.
+    assert_eq!(Some(decode(&file)), span["segments"].as_u64());
+
+    fault(&site, 1, MemberFault::Offline(None));
+    let gaps =
+        || async { api.json(&format!("/api/v1/gaps?stream={stream}")).await["gaps"].as_array().unwrap().clone() };
+    until("an open gap", || async { gaps().await.last().filter(|g| g["end"].is_null()).map(drop) }).await;
+    until("its cause", || async { gaps().await.last().filter(|g| g["cause"] == "offline").map(drop) }).await;
+    let before = pictures().await;
+    fault(&site, 1, MemberFault::Online);
+    until("pictures again", || async { (pictures().await >= before + 2).then_some(()) }).await;
+    let is_closed = |g: &Value| g["cause"] == "offline" && g["end"].is_string();
+    until("the end of the gap", || async { gaps().await.iter().any(is_closed).then_some(()) }).await;
+    daemon.stop().await;
+
+    let there: Vec<_> = files(&site.recordings(), &stream).into_iter().filter(whole).collect();
+    fs::remove_dir_all(site.dir.path().join("data/store")).unwrap();
+    let daemon = site.daemon_of(&text.replace("mode = 'image'", "mode = 'image'\nenabled = false")).await;
+    until("every picture in a new index", || async { (pictures().await == there.len() as u64).then_some(()) }).await;
     daemon.stop().await;
     site.stop().await;
 }

@@ -7,7 +7,7 @@ use super::{Ledger, rows::Rows};
 use crate::{
     archive::{Error, check::Fault, index::Index},
     base::Wall,
-    model::{Gap, Segment, StreamKey, span::JOIN_MICROS_MAX},
+    model::{Gap, GapCause, Segment, StreamKey, span::JOIN_MICROS_MAX},
 };
 use std::collections::BTreeMap;
 
@@ -59,11 +59,13 @@ pub fn flaws(rows: &[(Wall, Option<Gap>)], footage: Footage) -> Vec<Flaw> {
         let (start, next) = (gap.start, gaps.get(n + 1));
         let flaw = |fault, what, right| Flaw { start, fault, what, right };
         let (from, cause) = (start, gap.cause.as_str());
+        // What a clock skipped that was ahead for a while is recorded, or missed, once it is right again.
+        let lies_over = footage.overlaps || gap.cause == GapCause::ClockStep;
         match (gap.end, next) {
             (Some(end), _) if end <= start => {
                 flaws.push(flaw(Fault::GapOverlap, format!("the gap of {from}, {cause}, ends at {end}"), None));
             }
-            (end, Some(next)) if !footage.overlaps && end.is_none_or(|end| end > next.start) => {
+            (end, Some(next)) if !lies_over && end.is_none_or(|end| end > next.start) => {
                 let what = format!("the gap of {from}, {cause}, lies over that of {}", next.start);
                 let right = Gap { end: Some(next.start), ..*gap };
                 flaws.push(flaw(Fault::GapOverlap, what, Some(right)));

@@ -1,6 +1,11 @@
 //! What an earlier process left: the gaps that lasted when it ended, and the one that its end made.
 
-use super::{Ledger, handle::OfStream, line::Line, rows::Rows};
+use super::{
+    Ledger,
+    handle::OfStream,
+    line::{Line, Out},
+    rows::Rows,
+};
 use crate::{
     archive::{Error, index::Index},
     base::Wall,
@@ -18,6 +23,8 @@ struct Left {
     newest: Option<Segment>,
     /// The first footage behind the begin of the open row.
     after: Option<Segment>,
+    /// Rows that begin behind all footage, and are over.
+    beyond: Vec<Wall>,
 }
 
 impl Ledger {
@@ -56,16 +63,23 @@ fn survey(rows: &Rows, index: &Index, now: Wall) -> Result<Vec<Left>, Error> {
             }
             None => None,
         };
+        let beyond = match (open, index.newest(&stream)?.as_ref().map(Segment::end)) {
+            (None, Some(end)) => {
+                let behind = rows.overlapping(&stream, Range { from: end, to: Range::ALL.to })?;
+                behind.into_keys().filter(|start| *start > end).collect()
+            }
+            _ => Vec::new(),
+        };
         let expected = expected.contains(&stream);
         if expected || open.is_some() {
-            found.push(Left { stream, expected, open, newest, after });
+            found.push(Left { stream, expected, open, newest, after, beyond });
         }
     }
     Ok(found)
 }
 
 impl Left {
-    fn into_line(self, now: Wall) -> ((StreamKey, OfStream), Vec<super::line::Out>) {
+    fn into_line(self, now: Wall) -> ((StreamKey, OfStream), Vec<Out>) {
         let mut out = Vec::new();
         let end = self.newest.as_ref().map(Segment::end);
         let mut line = Line::restore(self.open, end, now);
@@ -74,6 +88,8 @@ impl Left {
             line.begun(first.start, end, false, &mut out);
         }
         if let Some(end) = end.filter(|_| self.expected && !line.is_broken()) {
+            // What was told of pictures that the crash took with it lies within what is missing now.
+            out.extend(self.beyond.iter().map(|start| Out::Drop(*start)));
             line.absent(GapCause::Crash, end, &mut out);
             line.settle(&mut out);
         }

@@ -42,6 +42,8 @@ async fn a_stream_that_was_recorded_when_the_process_died_has_a_crash_and_one_th
     ledger.expect(&away);
     ledger.absent(&away, GapCause::Offline, at(1));
     bench.lay_open(&cam(), &frames(1, noon()), 0, 25).await;
+    // Told of pictures that never came to the disk.
+    ledger.silent(&cam(), at(20), at(24));
     ledger.tick();
     ledger.save().await.unwrap();
     bench.crash().await;
@@ -53,6 +55,8 @@ async fn a_stream_that_was_recorded_when_the_process_died_has_a_crash_and_one_th
     let told = bench.archive.gaps(&away, Range::ALL).await.unwrap();
     assert_eq!(told.gaps, [Gap { start: at(1), end: None, cause: GapCause::Offline }]);
     assert_eq!((told.coverage(), told.wanted_micros >= 99_000_000), (0.0, true));
+    let late = bench.archive.gaps(&cam(), Range { from: at(40), to: at(50) }).await.unwrap();
+    assert_eq!(late.gaps, [Gap { start: at(8), end: None, cause: GapCause::Crash }], "of any range");
     // Footage again, and a stop in order: the next start finds what it says and derives nothing.
     bench.lay(&cam(), &frames(2, at(100)), 0, 25).await;
     bench.archive.ledger().stopping();
