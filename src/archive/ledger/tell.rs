@@ -77,13 +77,13 @@ pub fn tell(range: Range, known: Range, spans: &Spans, rows: &[Gap]) -> Told {
     if from >= to {
         return told;
     }
-    let mut pieces = Vec::new();
+    let (mut pieces, reach) = (Vec::new(), reach(rows));
     let mut at = from;
     for (start, end) in spans.without_silences(rows).into_iter().chain([(to, to)]) {
         let until = start.min(to);
         // At an edge of the interval a short piece may be the end of a long gap.
         if until.micros_since(at) > JOIN_MICROS_MAX || (until > at && (at == from || until == to)) {
-            explain(rows, at, until, &mut pieces);
+            explain(near(rows, &reach, at, until), at, until, &mut pieces);
         }
         at = at.max(end);
         if at >= to {
@@ -101,6 +101,23 @@ pub fn tell(range: Range, known: Range, spans: &Spans, rows: &[Gap]) -> Told {
     let shown = pieces.iter().filter(|piece| piece.cause != GapCause::Removed);
     told.gaps = shown.map(|piece| piece.in_full(from, to)).collect();
     told
+}
+
+/// How far each row and those before it reach.
+fn reach(rows: &[Gap]) -> Vec<Wall> {
+    let furthest = |reach: &mut Wall, row: &Gap| {
+        *reach = row.end.unwrap_or(Range::ALL.to).max(*reach);
+        Some(*reach)
+    };
+    rows.iter().scan(Range::ALL.from, furthest).collect()
+}
+
+/// The rows that may lie in `[from, to)`. A camera that fails once a minute has as many holes as rows: not every row is
+/// looked at for every hole.
+fn near<'a>(rows: &'a [Gap], reach: &[Wall], from: Wall, to: Wall) -> &'a [Gap] {
+    let first = reach.partition_point(|end| *end <= from);
+    let end = rows.partition_point(|row| row.start < to);
+    rows.get(first..end).unwrap_or_default()
 }
 
 /// A part of a gap, within the interval.

@@ -74,3 +74,19 @@ fn a_sliver_of_a_step_beside_another_row_is_no_gap_of_its_own() {
     let whole = Gap { start: at(20), end: Some(at(29).plus_micros(JOIN_MICROS_MAX)), cause: Offline };
     assert_eq!(gaps, [whole]);
 }
+
+#[test]
+fn only_the_rows_near_a_hole_are_looked_at_and_a_long_one_from_far_before_still_counts() {
+    let gap = |from, to| Gap { start: at(from), end: Some(at(to)), cause: Offline };
+    // A step as long as all of it, and a hole each minute with its row.
+    let step = Gap { start: at(-60), end: Some(at(60 * 50_000)), cause: GapCause::ClockStep };
+    let rows: Vec<Gap> = std::iter::once(step).chain((0..1000).map(|n| gap(n * 60, n * 60 + 30))).collect();
+    let mut spans = Spans::default();
+    (0..1000).for_each(|n| spans.push(at(n * 60 + 30), at(n * 60 + 55), false));
+    let range = Range { from: at(0), to: at(60_000) };
+    let told = tell(range, range, &spans, &rows);
+    // Each hole is of both: the last five seconds of a minute are only the step's.
+    assert_eq!(told.gaps.iter().filter(|g| g.cause == Offline).count(), 1000);
+    assert_eq!(told.gaps.iter().filter(|g| g.cause == GapCause::ClockStep).count(), 1000);
+    assert_eq!(told.missing_micros, 35 * 1000 * SECOND);
+}
