@@ -72,7 +72,7 @@ pub enum Sync {
 }
 
 /// What is kept to tell later whether a file still holds what was recorded. Summing is the one thing done to every byte
-/// that no recorder must do: a tenth to a fifth of what a stream costs, which is for the operator to spend.
+/// that no recorder must do: about a quarter of what a stream costs, which is for the operator to spend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksum {
     /// Its SHA-256, made while the bytes are written.
