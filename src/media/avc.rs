@@ -92,7 +92,8 @@ pub fn nal_kind(codec: VideoCodec, nal: &[u8]) -> NalKind {
     match codec {
         VideoCodec::H264 => match first & 0x1f {
             5 => NalKind::KeySlice,
-            1..=4 => NalKind::Slice,
+            // 2 to 4 are parts of slices of a profile that no camera has: what looks so is another codec's.
+            1 => NalKind::Slice,
             7 | 8 | 13 => NalKind::ParameterSet,
             _ => NalKind::Other,
         },

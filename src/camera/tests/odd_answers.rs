@@ -62,6 +62,8 @@ pub(super) struct Device {
     hasty: bool,
     /// Parameter sets come before each key frame.
     inband: bool,
+    /// After so many pictures it goes on with units of another codec, under the old description.
+    turns_after: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -87,6 +89,7 @@ pub(super) const PLAIN: Device = Device {
     packing: Packing::Plain,
     hasty: false,
     inband: true,
+    turns_after: usize::MAX,
 };
 
 impl Device {
@@ -245,6 +248,10 @@ fn unit(device: &Device, clip: &fixture::Clip, sets: &[Bytes], n: usize, packets
     let (data, key) = &clip.video[n % clip.video.len()];
     let mut nals = if *key && device.inband { sets.to_vec() } else { Vec::new() };
     nals.extend(avc::nals(data).map(Bytes::copy_from_slice));
+    if n >= device.turns_after {
+        // The begin of H.265's pictures in pieces; H.264 reads a part of a picture that cameras never send.
+        nals = vec![Bytes::from_static(&[0x62, 0x01, 0x93, 0x80])];
+    }
     let mut out = Vec::new();
     if device.packing == Packing::Aggregated {
         let small: Vec<Bytes> = nals.iter().take_while(|nal| nal.len() < 300).cloned().collect();
@@ -378,6 +385,16 @@ async fn a_loudspeakers_track_is_not_taken_for_sound() {
     let audio = seen.view.audio.unwrap();
     assert_eq!((audio.codec.as_str(), audio.handling), ("mp2", AudioHandling::Dropped), "{:?}", audio.reason);
     assert_eq!(seen.asked.iter().filter(|m| *m == "SETUP").count(), 1, "{:?}", seen.asked);
+}
+
+#[tokio::test]
+async fn a_track_that_turns_into_something_else_is_asked_for_anew() {
+    let seen = watch(Device { name: "another codec", turns_after: PICTURES, ..PLAIN }, 2 * PICTURES).await;
+    let failure = seen.failure.unwrap();
+    assert!(failure.text.contains("not what it described"), "{}", failure.text);
+    // The last may still be on its way to the reader when the session ends.
+    assert_eq!(failure.kind, FailureKind::Lost);
+    assert!((PICTURES - 1..=PICTURES).contains(&seen.pictures.len()), "{}", seen.pictures.len());
 }
 
 #[tokio::test]
