@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 /// once in vain, and wakes each task. What is recorded is listed two seconds after it was live at the latest, and where
 /// one file ends and the next begins, several answers of the disk and the index are waited for one after the other, a
 /// turn each: longer turns than this would not leave them the time.
-const TURN: Duration = Duration::from_millis(200);
+pub const TURN: Duration = Duration::from_millis(200);
 /// The same while somebody watches, or a session is being opened, which takes a turn for each question and answer.
 const TURN_HURRIED: Duration = Duration::from_millis(20);
 /// Seats of a thread before another one is begun. At 4 Mb/s each, so many take about a third of a core.

@@ -5,6 +5,7 @@
 //! session asks for. So a frame is never given up for its stamp, and how long it lasts is right to half a thousandth.
 
 use super::arrivals::{LeastDelay, Pace};
+use crate::{base::lanes, model::span::JOIN_MICROS_MAX};
 
 /// Corrections are made no faster than this, which no player notices.
 pub(super) const SLEW_PPM_MAX: i64 = 500;
@@ -14,8 +15,16 @@ pub(super) const SLEW_CALM_MICROS: i64 = 600_000;
 const SLEW_HASTE_MICROS: i64 = 20_000_000;
 /// Time runs at least at half its speed, and at most at one and a half.
 const SLEW_SHARE_MAX: i64 = 2;
-/// A frame that comes so much sooner than it was taken shows a clock that jumped ahead.
-pub(super) const AHEAD_MICROS_MAX: i64 = 1_000_000;
+/// A thread's turn.
+const TURN_MICROS: i64 = 200_000;
+/// A clock that jumped ahead leaves a hole, which the ledger would count as footage that is missing from a quarter of a
+/// second on. Arrival tells it from a silence: a frame is read a turn of its thread late at most, and never early. So what
+/// follows a silence comes no sooner than the least delayed frame, but for what that one was late itself; what follows
+/// a jump of a quarter of a second comes sooner than the least delayed by what a turn leaves of it, however late it is read.
+///
+/// Few pictures a second may all be read late in their turns, and after a silence early: that counts as a jump too. Then
+/// the hole is as long as arrival says, which is right to a turn.
+const EARLY_MICROS_MAX: i64 = JOIN_MICROS_MAX - TURN_MICROS;
 /// Stamps that go back by less keep their order, as pictures have that are sent before those they are shown after;
 /// by more, the clock jumped back.
 pub(super) const BACK_MICROS_MAX: i64 = 500_000;
@@ -27,6 +36,8 @@ const REPEATS_MAX: u32 = 3;
 const INTERVAL_MICROS_MAX: i64 = 1_000_000;
 
 const NANOS: i64 = 1_000_000_000;
+
+const _: () = assert!(lanes::TURN.as_micros() == TURN_MICROS as u128 && EARLY_MICROS_MAX > 0);
 
 /// How raw stamps are read: all from one stamp on, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
@@ -169,14 +180,15 @@ impl Stamps {
     /// Finds a stamp that cannot be, and reads it so that time goes on.
     fn bridge(&mut self, raw: i64, arrival: i64, passed_on_arrival: i64) -> Option<Jump> {
         if self.fits(self.mapping, raw, arrival, passed_on_arrival) {
-            return None;
+            // A small step back from a single frame that was stamped ahead.
+            let goes_on = |b: &Mapping| (1..=self.interval.saturating_mul(2)).contains(&self.step(*b, raw));
+            let back = self.before_jump.filter(|b| self.step(self.mapping, raw) < 0 && goes_on(b));
+            return back.map(|before| self.back_to(before));
         }
         if let Some(before) = self.before_jump.filter(|b| self.fits(*b, raw, arrival, passed_on_arrival)) {
-            self.before_jump = Some(std::mem::replace(&mut self.mapping, before));
-            return Some(Jump::Known);
+            return Some(self.back_to(before));
         }
-        let usual = self.interval.max(1);
-        let step = if passed_on_arrival < usual.saturating_mul(2) { usual } else { passed_on_arrival };
+        let step = self.bridged(arrival, passed_on_arrival);
         let nominal = self.read(self.mapping, self.last_raw).0;
         let away = self.before_jump.is_some();
         let new = Mapping {
@@ -192,16 +204,42 @@ impl Stamps {
         Some(Jump::Bridged)
     }
 
+    fn back_to(&mut self, before: Mapping) -> Jump {
+        self.before_jump = Some(std::mem::replace(&mut self.mapping, before));
+        Jump::Known
+    }
+
+    /// Time from the last frame to one whose stamp says nothing: the usual where frames come as usual, as far as that can
+    /// be seen in turns, and arrival does not show that time was lost or won by it already; else what passed on arrival.
+    fn bridged(&self, arrival: i64, passed_on_arrival: i64) -> i64 {
+        let usual = self.interval.max(1);
+        let by_arrival = self
+            .delay
+            .get()
+            .map(|least| arrival.saturating_sub(least).saturating_mul(1000).saturating_sub(self.last_steady));
+        let agrees = by_arrival.is_some_and(|by| by.saturating_sub(usual).saturating_abs() <= 2 * TURN_MICROS * 1000);
+        let in_turns = agrees && self.interval > 1 && passed_on_arrival <= usual.saturating_add(JOIN_MICROS_MAX * 1000);
+        if in_turns || passed_on_arrival < usual.saturating_mul(2) { usual } else { passed_on_arrival }
+    }
+
     /// Whether a stamp, read so, can be that of the next frame.
     fn fits(&self, mapping: Mapping, raw: i64, arrival: i64, passed_on_arrival: i64) -> bool {
-        let step = self.read(mapping, raw).1.saturating_sub(self.last_steady);
+        let step = self.step(mapping, raw);
         if step < -BACK_MICROS_MAX * 1000 {
             return false;
         }
         let Some(least) = self.delay.get() else { return true };
         let delay = arrival.saturating_sub(self.read(mapping, raw).1 / 1000).saturating_sub(least);
-        let ahead = delay < -AHEAD_MICROS_MAX && step.saturating_sub(passed_on_arrival) > AHEAD_MICROS_MAX * 1000;
-        !ahead
+        // Cameras begin with frames that they kept, in a burst; what is usual is not known then.
+        let usual = if self.interval > 1 { self.interval } else { INTERVAL_MICROS_MAX * 1000 };
+        let leaves_a_hole = step.saturating_sub(usual) > JOIN_MICROS_MAX * 1000;
+        let sooner = step.saturating_sub(passed_on_arrival) > EARLY_MICROS_MAX * 1000;
+        !(leaves_a_hole && sooner && delay < -EARLY_MICROS_MAX)
+    }
+
+    /// Time from the last frame to one with this stamp.
+    fn step(&self, mapping: Mapping, raw: i64) -> i64 {
+        self.read(mapping, raw).1.saturating_sub(self.last_steady)
     }
 
     fn observe(&mut self, raw: i64, nominal: i64, steady: i64, arrival: i64) {

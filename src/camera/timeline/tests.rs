@@ -1,6 +1,7 @@
 //! Whole days of cameras with clocks of every kind, against the truth.
 
 use super::{super::stamps, *};
+use crate::model::span::JOIN_MICROS_MAX;
 use proptest::prelude::*;
 
 const START: i64 = 1_800_000_000_000_000;
@@ -133,13 +134,60 @@ fn jumps_cost_no_frame_and_no_time() {
 }
 
 #[test]
-fn single_frames_stamped_hours_away_are_put_where_they_belong() {
-    let camera = Camera::new(25)
-        .stamping(|micros| micros * 9 / 100 + if micros / 40_000 % 75 == 74 { 3 * 3600 * 90_000 } else { 0 })
-        .delayed(|n| (n * 7919) % 20_000);
-    let worst = run(&mut Timeline::default(), &camera, 0..1200, 0);
-    assert_eq!(worst.jumps, 2 * 400 - 1, "each is told, away and back");
-    assert!(worst.error_micros < 40_000 && worst.longest < 4000, "{worst:?}");
+fn single_frames_stamped_elsewhere_are_put_where_they_belong() {
+    for away in [400, 900, 3 * 3_600_000] {
+        let camera = Camera::new(25)
+            .stamping(move |micros| micros * 9 / 100 + if micros / 40_000 % 75 == 74 { away * 90 } else { 0 })
+            .delayed(|n| (n * 7919) % 20_000);
+        let worst = run(&mut Timeline::default(), &camera, 0..1200, 0);
+        assert_eq!(worst.jumps, 2 * 400 - 1, "{away} ms: each is told, away and back");
+        assert!(worst.error_micros < 40_000 && worst.longest < 4000, "{away} ms: {worst:?}");
+    }
+}
+
+/// From when a picture is taken to the end of the thread's turn that it is read in, where turns began so long ago.
+fn until_turn(taken: i64, phase: i64) -> i64 {
+    const TURN: i64 = 200_000;
+    TURN - 1 - (taken + phase).rem_euclid(TURN)
+}
+
+#[test]
+fn a_jump_of_less_than_a_second_leaves_no_hole_where_pictures_are_read_in_turns() {
+    for (fps, away, phase) in [5, 12, 25, 30]
+        .into_iter()
+        .flat_map(|fps| [300, 400, 600, 999].map(|away| (fps, away)))
+        .flat_map(|(fps, away)| (0..200).step_by(13).map(move |phase| (fps, away, phase * 1000)))
+    {
+        let camera = Camera::new(fps)
+            .stamping(move |micros| micros * 9 / 100 + if micros >= 40_000_000 { away * 90 } else { 0 })
+            .delayed(move |n| until_turn(n * 1_000_000 / fps, phase));
+        let worst = run(&mut Timeline::default(), &camera, 0..80, 0);
+        let case = format!("{fps} a second, {away} ms, turns of {phase} µs: {worst:?}");
+        assert_eq!(worst.jumps, 1, "{case}");
+        assert!(worst.longest <= 90_000 / fps + 90 && worst.error_micros < 210_000, "{case}");
+    }
+}
+
+#[test]
+fn a_silence_stays_one_where_pictures_are_read_in_turns() {
+    for (fps, silent, phase) in [5, 12, 25, 30]
+        .into_iter()
+        .flat_map(|fps| [600, 900, 1500, 4000].map(|silent| (fps, silent * 1000)))
+        .flat_map(|(fps, silent)| (0..200).step_by(13).map(move |phase| (fps, silent, phase * 1000)))
+    {
+        // Behind it, the camera takes its pictures at other moments of a turn.
+        let taken = (0..60 * fps).map(|n| n * 1_000_000 / fps).map(|t| if t > 40_000_000 { t + silent } else { t });
+        let (mut t, mut longest, mut last) = (Timeline::default(), 0, None);
+        for taken in taken {
+            let at = reading(taken + until_turn(taken, phase));
+            let ticks = t.picture(taken * 9 / 100, 0, true, at).ticks;
+            longest = longest.max(last.map_or(0, |last| ticks - last));
+            last = Some(ticks);
+        }
+        let hole = longest * 100 / 9 - 1_000_000 / fps;
+        let case = format!("{fps} a second, {silent} µs, turns of {phase} µs: {hole} µs");
+        assert!(hole > JOIN_MICROS_MAX && (hole - silent).abs() <= 200_000, "{case}");
+    }
 }
 
 #[test]
