@@ -14,7 +14,7 @@ use crate::{
     base::{TaskGroup, Wall},
     hikvision::{Client, Target},
     live::{Absence, Roster},
-    model::{DeviceId, GapCause, Presence, StreamState},
+    model::{GapCause, Presence, StreamState},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -233,7 +233,7 @@ impl Device {
         if let Some(at) = self.shared.last_frame().filter(|at| now.saturating_duration_since(*at) < FRAMES_PROVE) {
             self.tracker.learn(Evidence::Frames, at);
         }
-        note_clear_password(&self.client, &self.shared, &self.config.id, &mut self.warning);
+        note_clear_password(&self.client, &self.config, &mut self.warning);
         match polled {
             Ok(states) => {
                 self.error = None;
@@ -465,19 +465,16 @@ pub(super) fn client(config: &DeviceConfig, timings: Timings) -> Client {
     })
 }
 
-/// A password that goes over the net as it is stands in the device's state, and once in the log. RTSP is never encrypted.
-pub(super) fn note_clear_password(client: &Client, shared: &Shared, id: &DeviceId, warned: &mut Option<String>) {
-    let way = match (client.sends_password_in_clear(), shared.sends_password_in_clear()) {
-        (false, false) => return *warned = None,
-        (true, false) => "http; turn digest or https on at the device",
-        (false, true) => "rtsp; turn digest on at the device",
-        (true, true) => "http and rtsp; turn digest on at the device",
-    };
-    let warning = format!("the device asks for the password in clear (Basic) over {way}");
-    if warned.is_none() {
-        tracing::warn!(device = %id, warning, "password goes over the net in clear");
+/// A password that goes over the net as it is stands in the device's state, and once in the log.
+pub(super) fn note_clear_password(client: &Client, config: &DeviceConfig, warned: &mut Option<String>) {
+    if client.sends_password_in_clear() && warned.is_none() {
+        let warning = "the device asks for the password in clear (Basic over http); turn digest or https on at the \
+                       device";
+        tracing::warn!(device = %config.id, warning, "password goes over the net in clear");
+        *warned = Some(warning.to_owned());
+    } else if !client.sends_password_in_clear() {
+        *warned = None;
     }
-    *warned = Some(warning);
 }
 
 /// Asks what everybody may ask, without logging in.

@@ -1,7 +1,6 @@
 //! Why a session ended or never began, and what that means for the next try.
 
 use super::budget::Locked;
-use retina::bounds;
 
 /// What a person is shown of a failure, at most.
 const TEXT_CHARS_MAX: usize = 240;
@@ -22,7 +21,7 @@ pub(super) enum FailureKind {
     Locked,
     /// The device knows nothing of what was asked for: the URL may be another by now. Later, as anything else.
     NoSuchStream,
-    /// The device sends without end what never becomes whole; its session was ended at a bound. Later, as anything else.
+    /// The device sends all the while, and no picture comes of it. Later, as anything else.
     Flood,
     /// Anything else: exponentially later.
     Other,
@@ -60,9 +59,6 @@ impl Failure {
     pub(super) fn of_step(step: &str, error: &retina::Error) -> Self {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default().trim_end_matches([':', ' ']);
-        if let Some(flood) = flood_of(first) {
-            return Self::flood(flood);
-        }
         let (kind, text) = match error.status_code() {
             Some(401) => (FailureKind::Refused, "RTSP 401: the device refused the user or password".to_owned()),
             Some(404) => (FailureKind::NoSuchStream, "RTSP 404: the device has no such stream".to_owned()),
@@ -102,18 +98,6 @@ pub(super) fn track_of(error: &retina::Error) -> Option<usize> {
 
 fn is_connection(text: &str) -> bool {
     ["Unable to connect", "Error reading from", "Error writing to", "Timeout"].iter().any(|s| text.starts_with(s))
-}
-
-/// What retina's bounds say: of what is held, and of an answer.
-const FLOODS: [(&str, &str); 3] = [
-    (bounds::HELD_TOO_MUCH, bounds::HELD_TOO_MUCH),
-    ("head-too-large", "the head of an answer is longer than 16 KiB"),
-    ("message-too-large", "an answer is longer than 256 KiB"),
-];
-
-/// What a device sent without end, where the client's bounds ended the session.
-fn flood_of(text: &str) -> Option<&'static str> {
-    FLOODS.iter().find(|(said, _)| text.contains(said)).map(|(_, told)| *told)
 }
 
 /// retina's texts of answers begin with `<status> response to <method> CSeq=<n>: `.

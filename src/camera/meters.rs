@@ -52,7 +52,7 @@ impl Meters {
             reconnects: register("stream_reconnects", "Sessions that were lost and begun anew"),
             floods: register(
                 "stream_floods",
-                "Sessions that were ended since their camera sent without end what never became whole",
+                "Sessions that were ended since their camera sent all the while and no picture came of it",
             ),
             polls: metrics.register("device_polls", "Polls of devices, by outcome", Family::default()),
             restarts: metrics.register(

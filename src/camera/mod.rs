@@ -13,6 +13,7 @@ mod config;
 mod device;
 mod error;
 mod failure;
+mod flood;
 mod format;
 #[doc(hidden)]
 pub mod fuzz;

@@ -1,10 +1,19 @@
-//! A way to one device within this process that passes on what it says and puts its description right.
+//! A way to one device within this process that passes on what it says within bounds, and puts its description right.
 //!
-//! A session fails with a track that the RTSP client has no name for. The bytes of a well-behaved device go straight to the
-//! client: a relay costs a second trip through the kernel. It is put in between once a device has shown that it needs one.
+//! The RTSP client bounds neither a message nor a picture, and a session fails with a track that it has no name for. The
+//! bytes of a well-behaved device go straight to the client: a relay costs a second trip through the kernel. It is put in
+//! between once a device has shown that it needs one, by a session that was a flood (`session`) or by such a name. It goes
+//! by TCP alone. What it lets through is held by the client in a buffer of up to twice [`FLOW_BYTES_MAX`], as that doubles.
 
 use super::failure::Failure;
-use std::{io, net::Ipv4Addr};
+use std::{
+    io,
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -15,6 +24,8 @@ use url::Url;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// The longest description.
 const BODY_BYTES_MAX: usize = 256 << 10;
+/// The most that may come from one picture to the next: twice the largest picture that is taken.
+const FLOW_BYTES_MAX: u64 = 32 << 20;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
 /// `$`, a channel and a length.
@@ -27,11 +38,27 @@ pub(super) struct Relay {
     listener: TcpListener,
     host: String,
     port: u16,
+    flow: Flow,
+}
+
+/// Bytes since the last picture.
+#[derive(Clone, Default)]
+pub(super) struct Flow(Arc<AtomicU64>);
+
+impl Flow {
+    /// A picture came out of them.
+    pub(super) fn picture(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn grows(&self, bytes: usize) -> u64 {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64
+    }
 }
 
 impl Relay {
     /// A relay to the device of a URL, and the URL that leads through it.
-    pub(super) async fn open(url: &Url) -> Result<(Self, Url), Failure> {
+    pub(super) async fn open(url: &Url, flow: Flow) -> Result<(Self, Url), Failure> {
         let fault = |e: io::Error| Failure::other(format!("this host has no port left for a relay: {e}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(fault)?;
         let mut through = url.clone();
@@ -41,7 +68,7 @@ impl Relay {
             return Err(Failure::other("its URL cannot be led through a relay"));
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        Ok((Self { listener, host, port: url.port().unwrap_or(554) }, through))
+        Ok((Self { listener, host, port: url.port().unwrap_or(554), flow }, through))
     }
 
     /// Passes everything on until either side is done, or the device breaks a bound.
@@ -70,6 +97,10 @@ impl Relay {
                         return Ok(Failure::lost("the device ended the session"));
                     }
                     match answers.take() {
+                        Ok(whole) if self.flow.grows(whole.len()) > FLOW_BYTES_MAX => {
+                            let text = format!("it sent {} MiB without a picture", FLOW_BYTES_MAX >> 20);
+                            return Ok(Failure::flood(text));
+                        }
                         Ok(whole) => client.write_all(&whole).await?,
                         Err(what) => return Ok(Failure::flood(what)),
                     }

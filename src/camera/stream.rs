@@ -86,8 +86,6 @@ pub(super) struct Shared {
     /// Word that is left for a gateway's task; None where the device is no gateway.
     pub errands: Option<Arc<Errands>>,
     pub timings: watch::Receiver<Timings>,
-    /// Sessions send the password as it is.
-    in_clear: Arc<AtomicBool>,
     /// Who asks the device, once there is one.
     client: Mutex<Option<Arc<Client>>>,
     /// When the last frame of any stream came, in milliseconds since `began`; 0: never.
@@ -107,7 +105,6 @@ impl Shared {
             wake: Arc::default(),
             errands: None,
             timings,
-            in_clear: Arc::default(),
             last_frame_ms: AtomicU64::new(0),
             began: Instant::now(),
         }
@@ -143,11 +140,9 @@ impl Shared {
 
     /// What the streams of one device behind this gateway share: its budget and its poll, not its sessions.
     pub(super) fn behind(&self) -> Self {
-        let Self { board, hub, transcoded, budget, wake, errands, timings, in_clear, .. } = self;
+        let Self { board, hub, transcoded, budget, wake, errands, timings, .. } = self;
         let fresh = Self::new(board.clone(), hub.clone(), timings.clone(), budget.clone());
-        let (wake, errands, transcoded, in_clear) =
-            (wake.clone(), errands.clone(), transcoded.clone(), in_clear.clone());
-        Self { wake, errands, transcoded, in_clear, ..fresh }
+        Self { wake: wake.clone(), errands: errands.clone(), transcoded: transcoded.clone(), ..fresh }
     }
 
     /// A device behind this gateway is to begin its sessions anew.
@@ -156,18 +151,6 @@ impl Shared {
             errands.begin_anew(device);
             self.wake.notify_one();
         }
-    }
-
-    /// How a session logged in. The poll shows it.
-    pub(super) fn note_login(&self, in_clear: bool) {
-        if self.in_clear.swap(in_clear, Ordering::Relaxed) != in_clear {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Whether the last session sent the password as it is.
-    pub(super) fn sends_password_in_clear(&self) -> bool {
-        self.in_clear.load(Ordering::Relaxed)
     }
 
     /// When the last frame of any stream came.
@@ -194,6 +177,7 @@ pub(super) struct Stream {
     pub key: StreamKey,
     pub credentials: Credentials,
     pub audio: bool,
+    /// As configured; [`Stream::carrier`] says what sessions go by.
     pub transport: Transport,
     pub shared: Arc<Shared>,
     pub counters: Counters,
@@ -201,7 +185,7 @@ pub(super) struct Stream {
     running: AtomicBool,
     /// Some session has delivered.
     ran: AtomicBool,
-    /// The device needs a relay: it names a track as the client does not know it.
+    /// The device needs a relay: it floods us, or names a track as the client does not know it.
     relayed: AtomicBool,
     /// The stream has no key frames: what completes itself stands in for them.
     by_recovery: AtomicBool,
@@ -402,9 +386,14 @@ impl Stream {
         self.relayed.load(Ordering::Relaxed)
     }
 
-    /// From the next session on they do. Datagrams pass a relay by.
+    /// What sessions go by. Datagrams would pass a relay by: where there is one, it is TCP.
+    pub(super) fn carrier(&self) -> Transport {
+        if self.is_relayed() { Transport::Tcp } else { self.transport }
+    }
+
+    /// From the next session on they do.
     pub(super) fn relay(&self, reason: &str) {
-        if self.transport == Transport::Tcp && !self.relayed.swap(true, Ordering::Relaxed) {
+        if !self.relayed.swap(true, Ordering::Relaxed) {
             tracing::info!(stream = %self.key, reason, "its sessions go through a relay from now on");
         }
     }

@@ -263,7 +263,7 @@ impl Gateway {
         if let Some(at) = frames.filter(|at| now.saturating_duration_since(*at) < FRAMES_PROVE) {
             self.tracker.learn(Evidence::Frames, at);
         }
-        note_clear_password(&self.client, &self.shared, &self.config.id, &mut self.warning);
+        note_clear_password(&self.client, &self.config, &mut self.warning);
         match listed {
             Ok(listing) => {
                 self.tracker.learn(Evidence::Seen, now);

@@ -207,20 +207,6 @@ async fn basic_in_clear_works_and_is_warned_of_and_over_https_it_is_no_matter() 
     site.stop().await;
 }
 
-#[tokio::test]
-async fn basic_of_the_streams_alone_is_warned_of_too_until_digest_will_do() {
-    let site = Site::start(Options { rtsp_auth: Asks::Basic, ..Options::default() }).await;
-    let warning = |s: &Snapshot| s.devices.first().and_then(|d| d.warning.clone());
-    site.until_state("d1/1/main", StreamState::Running).await;
-    let snapshot = site.until("warning", |s| warning(s).is_some()).await;
-    let text = warning(&snapshot).unwrap();
-    assert!(text.contains("in clear") && text.contains("rtsp") && !text.contains("http"), "{text}");
-    site.sim.device(DeviceFault::Asks(Asks::DigestAndBasic));
-    site.sim.channel(1, ChannelFault::Drop).unwrap();
-    site.until("no warning", |s| warning(s).is_none()).await;
-    site.stop().await;
-}
-
 /// What a device is answered that asks for both, Basic first.
 #[tokio::test]
 async fn digest_is_answered_by_streams_where_basic_stands_before_it() {
