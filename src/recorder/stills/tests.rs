@@ -191,8 +191,9 @@ async fn a_period_without_a_picture_is_a_gap_with_its_cause_from_the_last_pictur
     until("it is back", &[GapCause::Unreachable], false).await;
     faults.inject(Rule::any(Failure::NoSpace).on("recordings/cam").persistent());
     until("the disk is full", &[GapCause::Unreachable, GapCause::DiskFull], true).await;
-    let told = bench.archive.health().borrow().trouble;
-    assert_eq!(told, Some(crate::disk::Trouble::Full));
+    let mut health = bench.archive.health();
+    let told = health.wait_for(|health| health.trouble == Some(crate::disk::Trouble::Full));
+    assert!(tokio::time::timeout(LIFE_MAX, told).await.is_ok_and(|told| told.is_ok()), "the archive is told too");
     faults.heal();
     until("there is room", &[GapCause::Unreachable, GapCause::DiskFull], false).await;
     more(2).await;
