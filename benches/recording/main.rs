@@ -15,7 +15,7 @@ mod clip;
 mod floor;
 mod footage;
 #[path = "../measure/process.rs"]
-#[allow(dead_code, reason = "each bench takes what it needs")]
+#[expect(dead_code, reason = "each bench takes what it needs")]
 mod process;
 mod programs;
 mod source;

@@ -10,10 +10,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 #[path = "../measure/http.rs"]
-#[allow(dead_code, reason = "each bench takes what it needs")]
 mod http;
 #[path = "../measure/process.rs"]
-#[allow(dead_code, reason = "each bench takes what it needs")]
+#[expect(dead_code, reason = "each bench takes what it needs")]
 mod process;
 
 use bytes::Bytes;
