@@ -15,7 +15,6 @@ mod clip;
 mod floor;
 mod footage;
 #[path = "../measure/process.rs"]
-#[expect(dead_code, reason = "each bench takes what it needs")]
 mod process;
 mod programs;
 mod source;
