@@ -6,6 +6,7 @@ pub mod gap;
 pub mod key;
 pub mod presence;
 pub mod segment;
+pub mod service;
 pub mod span;
 pub mod trust;
 
@@ -15,5 +16,6 @@ pub use gap::{Gap, GapCause};
 pub use key::{DeviceId, Profile, StreamKey};
 pub use presence::{Presence, StreamState};
 pub use segment::{SampleTable, Segment, TrackSamples};
+pub use service::{Catalog, Health, Instance, InstanceId, InstanceKey, Service, ServiceName};
 pub use span::{Range, Run, Span};
 pub use trust::{Fingerprint, Trust};
