@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod app;
 pub mod archive;
+pub mod balance;
 pub mod base;
 pub mod camera;
 pub mod cli;
@@ -17,6 +18,7 @@ pub mod media;
 pub mod model;
 pub mod outbound;
 pub mod playback;
+pub mod proxy;
 pub mod recorder;
 pub mod rtsp;
 pub mod serve;
