@@ -17,7 +17,9 @@ pub const WEIGHT_MAX: u32 = 65_535;
 
 /// A name that cannot be one; says what is wrong.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{shown}` is not the name of {what}; use 1 to {NAME_BYTES_MAX} bytes of text without `/` and control characters")]
+#[error(
+    "`{shown}` is not the name of {what}; use 1 to {NAME_BYTES_MAX} bytes of text without `/` and control characters"
+)]
 pub struct BadName {
     what: &'static str,
     shown: String,

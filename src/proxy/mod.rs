@@ -4,3 +4,5 @@
 //! does: knows where the catalog comes from, waits for a disk or a name on a worker, lets a request be read in two ways.
 //!
 //! Flow: listener → `h1` head → route → service → balance → upstream → forward, in one task that drives both sockets.
+
+pub mod h1;

@@ -18,6 +18,8 @@ pub const SIZE_DIGITS_MAX: u8 = 16;
 pub const TRAILERS_BYTES_MAX: usize = 8 * 1024;
 /// The most responses 1xx before the final one. More is an origin that talks without end.
 pub const INTERIM_RESPONSES_MAX: u8 = 16;
+/// The most options of all `Connection` fields of a head: each is looked for among the fields.
+pub const CONNECTION_OPTIONS_MAX: usize = 32;
 /// The longest host name with its port, in bytes: a DNS name, a colon and five digits.
 pub const HOST_BYTES_MAX: usize = 253 + 6;
 /// The most hops that are read of `X-Forwarded-For`; a longer way is no way.
