@@ -1,10 +1,6 @@
 //! One thread's choosing: its turns, its dice.
 
-use super::{
-    Policy, Pool,
-    hash::mix,
-    state::Admission,
-};
+use super::{Policy, Pool, hash::mix, state::Admission};
 use std::collections::HashMap;
 
 /// A member may be busier than the mean by this many parts of 100 before a key goes to the next one.
@@ -122,7 +118,8 @@ impl Picker {
             let load = u64::from(member.state.in_flight());
             let weight = pool.weight(member, ask.now_micros).unsigned_abs();
             // load / weight < least.0 / least.1, without dividing: below 2³² × 2⁴².
-            let order = least.map(|(l, w)| (u128::from(load) * u128::from(w)).cmp(&(u128::from(l) * u128::from(weight))));
+            let order =
+                least.map(|(l, w)| (u128::from(load) * u128::from(w)).cmp(&(u128::from(l) * u128::from(weight))));
             match order {
                 Some(std::cmp::Ordering::Greater) => {}
                 Some(std::cmp::Ordering::Equal) => tied.push(index),

@@ -62,7 +62,8 @@ impl Nginx {
 #[test]
 fn smooth_round_robin_gives_the_sequence_that_nginx_published() {
     let pool = pool_of(Policy::RoundRobin, &[5, 1, 1]);
-    let letters: String = picks(&mut Picker::default(), &pool, 14).iter().map(|i| ['a', 'b', 'c'][*i as usize]).collect();
+    let letters: String =
+        picks(&mut Picker::default(), &pool, 14).iter().map(|i| ['a', 'b', 'c'][*i as usize]).collect();
     assert_eq!(letters, "aabacaaaabacaa");
 }
 

@@ -5,4 +5,9 @@
 //!
 //! Flow: listener → `h1` head → route → service → balance → upstream → forward, in one task that drives both sockets.
 
+pub mod config;
+mod counted;
 pub mod h1;
+pub mod resolve;
+pub mod sync;
+pub mod table;

@@ -115,7 +115,8 @@ pub fn normalise(path: &[u8], merge_slashes: bool, out: &mut Vec<u8>) -> Result<
     Ok(doubts)
 }
 
-fn is_plain(path: &[u8]) -> bool {
+/// Whether the copy of an absolute path would be the path itself, without doubts.
+pub fn is_plain(path: &[u8]) -> bool {
     let mut last = 0;
     path.first() == Some(&b'/')
         && path.iter().all(|b| {

@@ -54,6 +54,8 @@ refusals! {
     UserInfo, "user_info", 400, "The request target names a user.";
     /// A path that climbs above its root.
     AboveRoot, "above_root", 400, "The path leads above its root.";
+    /// A path that others could read as that of another route.
+    AmbiguousPath, "ambiguous_path", 400, "The path can be read as that of another route.";
     /// A target over the limit of lines.
     TargetTooLong, "target_too_long", 414, "The request target is too long.";
     /// A line of a head over the limit.

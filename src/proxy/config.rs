@@ -1,0 +1,195 @@
+//! Routes as they were configured: checked values, in the order of the file.
+
+use super::{
+    h1::Edits,
+    table::{Rewrite, Template},
+};
+use crate::{balance::Policy, model::ServiceName};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+
+/// One `[[proxy.route]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Its name in logs, metrics and answers; no two routes share one.
+    pub name: Arc<str>,
+    /// For which hosts; empty: for any.
+    pub host: Vec<HostPattern>,
+    /// What the path begins with; a plain prefix, `/` at least.
+    pub path_prefix: Arc<str>,
+    /// What the path ends with, one of these; empty: whatever it ends with.
+    pub path_suffix: Vec<Arc<str>>,
+    /// For which methods; empty: for any. GET stands for HEAD as well.
+    pub methods: Vec<Arc<str>>,
+    /// Where it leads.
+    pub to: Target,
+    /// The most that a request's body may have, in bytes; 0: no limit.
+    pub body_max: u64,
+    /// Header fields that are set and removed on the way.
+    pub headers: HeaderRules,
+}
+
+/// Which hosts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostPattern {
+    /// This one, in lower case, without a port.
+    Exact(Arc<str>),
+    /// All below a name: `.example.com` of `*.example.com`.
+    Below(Arc<str>),
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(host) => f.write_str(host),
+            Self::Below(suffix) => write!(f, "*{suffix}"),
+        }
+    }
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// To others.
+    Forward(Forward),
+    /// Elsewhere, by an answer that says so.
+    Redirect {
+        /// The `Location`.
+        to: Template,
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+    },
+    /// To a fixed answer.
+    Respond {
+        /// 200 to 599.
+        status: u16,
+        /// What it says.
+        body: Template,
+        /// What kind of text that is.
+        content_type: Arc<str>,
+    },
+}
+
+/// How requests are passed on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forward {
+    /// To whom.
+    pub to: Backend,
+    /// How one of several is chosen.
+    pub balance: Balance,
+    /// What is cut off, or rewritten, before the path is passed on.
+    pub path: PathChange,
+    /// The longest that a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// The longest between two reads or writes of the upstream.
+    pub timeout: Duration,
+    /// How often a request may be tried again, where that is safe.
+    pub retries: u32,
+    /// The `Host` that the upstream gets; None: the client's.
+    pub host_header: Option<Arc<str>>,
+}
+
+/// Who serves.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    /// A service of the catalog; those of its instances that carry all the tags.
+    Service {
+        /// Its name. It need not be there.
+        name: ServiceName,
+        /// Words that an instance must carry.
+        tags: BTreeSet<Arc<str>>,
+    },
+    /// Fixed addresses.
+    Upstreams(Vec<Upstream>),
+}
+
+/// A fixed address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Upstream {
+    /// An IP address (IPv6 without brackets) or a host name, which is looked up again and again.
+    pub host: Arc<str>,
+    /// Its TCP port.
+    pub port: u16,
+    /// Its share beside the others.
+    pub weight: u32,
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// How one of several is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Balance {
+    /// By what.
+    pub policy: Policy,
+    /// With [`Policy::Hash`]: what stays with one instance.
+    pub hash_on: HashOn,
+    /// How long an instance that is new or back takes to get its whole share; zero: it gets it at once.
+    pub slow_start: Duration,
+}
+
+/// What stays with one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HashOn {
+    /// Requests of one client address.
+    #[default]
+    Ip,
+    /// Requests with one value in this header field.
+    Header(Arc<str>),
+    /// Requests with one value in this cookie.
+    Cookie(Arc<str>),
+    /// Requests for one path and query.
+    Uri,
+}
+
+impl fmt::Display for HashOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip => f.write_str("ip"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Uri => f.write_str("uri"),
+        }
+    }
+}
+
+/// What becomes of the path.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum PathChange {
+    /// It is passed on as it was sent.
+    #[default]
+    None,
+    /// This is cut off its begin, where it begins so.
+    Strip(Arc<str>),
+    /// What matches becomes something else.
+    Rewrite(Rewrite),
+}
+
+/// Header fields that are set and removed on the way. To set a field removes what was there of that name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderRules {
+    /// For the upstream.
+    pub request: Edits,
+    /// For the client.
+    pub response: Edits,
+    /// As it was written.
+    pub written: WrittenRules,
+}
+
+/// Header rules as they were written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WrittenRules {
+    /// Set for the upstream.
+    pub request_set: Vec<(String, String)>,
+    /// Not passed on to the upstream.
+    pub request_remove: Vec<String>,
+    /// Set for the client.
+    pub response_set: Vec<(String, String)>,
+    /// Not passed on to the client.
+    pub response_remove: Vec<String>,
+}

@@ -1,0 +1,173 @@
+//! A route as requests meet it. Made once per configuration and shared by all tables: only groups change with the
+//! catalog.
+
+use super::{RouteMeters, Template, Vars, group::GroupKey};
+use crate::{
+    balance,
+    proxy::{
+        config::{self, HashOn, PathChange},
+        h1::Edits,
+    },
+    serve::Handler,
+};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+/// One route.
+pub struct Route {
+    /// Its name in logs, metrics and answers.
+    pub name: Arc<str>,
+    /// What becomes of a request.
+    pub action: Action,
+    /// What is set and removed on the way to the upstream; None: nothing.
+    pub request_edits: Option<Edits>,
+    /// What is set and removed on the way to the client; None: nothing.
+    pub response_edits: Option<Edits>,
+    /// The most that a request's body may have, in bytes; `u64::MAX`: no limit.
+    pub body_max: u64,
+    /// What is counted.
+    pub meters: Arc<RouteMeters>,
+    /// As it was configured; None for those that are built in.
+    pub config: Option<Arc<config::Route>>,
+    /// Of those that are built in, what the path begins with.
+    pub(super) prefix: Arc<str>,
+}
+
+/// What becomes of a request.
+pub enum Action {
+    /// It is passed on to one of [`Match::group`](super::Match::group).
+    Forward(Forward),
+    /// It is sent elsewhere.
+    Redirect(Redirect),
+    /// It gets a fixed answer.
+    Respond(Respond),
+    /// It is answered in this process.
+    Handler(Arc<dyn Handler>),
+}
+
+/// How requests are passed on.
+#[derive(Debug)]
+pub struct Forward {
+    /// The longest that a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// The longest between two reads or writes of the upstream.
+    pub timeout: Duration,
+    /// How often a request may be tried again, where that is safe.
+    pub retries: u32,
+    /// What the upstream gets as `Host`.
+    pub host: HostHeader,
+    pub(super) group: usize,
+    pub(super) key: GroupKey,
+    change: PathChange,
+}
+
+/// What an upstream gets as `Host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// What the client sent.
+    Pass,
+    /// This.
+    Set(Arc<str>),
+}
+
+impl Forward {
+    pub(super) fn new(config: &config::Forward, group: usize, key: GroupKey) -> Self {
+        Self {
+            connect_timeout: config.connect_timeout,
+            timeout: config.timeout,
+            retries: config.retries,
+            host: config.host_header.clone().map_or(HostHeader::Pass, HostHeader::Set),
+            group,
+            key,
+            change: config.path.clone(),
+        }
+    }
+
+    pub(super) fn change(&self) -> &PathChange {
+        &self.change
+    }
+
+    /// Writes path and query as the upstream gets them behind `out`: as they were sent, unless something is cut off or
+    /// rewritten, which is done to the normalised copy.
+    pub fn target(&self, sent: &[u8], normalised: &[u8], query: Option<&[u8]>, out: &mut Vec<u8>) {
+        let from = out.len();
+        match &self.change {
+            PathChange::Strip(prefix) if normalised.starts_with(prefix.as_bytes()) => {
+                out.push(b'/');
+                let rest = &normalised[prefix.len()..];
+                // Two slashes at the begin would be read as a host.
+                let slashes = rest.iter().take_while(|b| **b == b'/').count();
+                out.extend_from_slice(&rest[slashes..]);
+            }
+            PathChange::Rewrite(rewrite) if rewrite.write(normalised, out) => {
+                let slashes = out[from..].iter().take_while(|b| **b == b'/').count();
+                out.drain(from + 1..from + slashes.max(1));
+            }
+            _ => out.extend_from_slice(sent),
+        }
+        if let Some(query) = query {
+            // A rewrite may have brought a query of its own.
+            out.push(if out[from..].contains(&b'?') { b'&' } else { b'?' });
+            out.extend_from_slice(query);
+        }
+    }
+
+    /// The hash of what stays with one instance; 0 where nothing does. `target`: path and query as sent; `header`: the
+    /// first field of a name in lower case.
+    pub fn hash<'a>(&self, client: IpAddr, target: &[u8], header: impl Fn(&str) -> Option<&'a [u8]>) -> u64 {
+        if self.key.balance.policy != balance::Policy::Hash {
+            return 0;
+        }
+        let key = match &self.key.balance.hash_on {
+            HashOn::Ip => None,
+            HashOn::Uri => Some(target),
+            HashOn::Header(name) => header(name),
+            HashOn::Cookie(name) => header("cookie").and_then(|cookies| cookie(cookies, name)),
+        };
+        // Who has no such key goes by its address, rather than all of them to one instance.
+        match (key.filter(|key| !key.is_empty()), client.to_canonical()) {
+            (Some(key), _) => balance::hash(key),
+            (None, IpAddr::V4(ip)) => balance::hash(&ip.octets()),
+            (None, IpAddr::V6(ip)) => balance::hash(&ip.octets()),
+        }
+    }
+}
+
+/// The value of a cookie.
+fn cookie<'a>(cookies: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    cookies.split(|b| *b == b';').map(<[u8]>::trim_ascii).find_map(|pair| {
+        let at = pair.iter().position(|b| *b == b'=')?;
+        (&pair[..at] == name.as_bytes()).then_some(&pair[at + 1..])
+    })
+}
+
+/// An answer that sends the client elsewhere.
+#[derive(Debug)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    pub(super) to: Template,
+}
+
+impl Redirect {
+    /// Writes the `Location` behind `out`.
+    pub fn location(&self, vars: &Vars<'_>, out: &mut Vec<u8>) {
+        self.to.write(vars, out);
+    }
+}
+
+/// A fixed answer.
+#[derive(Debug)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// What kind of text it is.
+    pub content_type: Arc<str>,
+    pub(super) body: Template,
+}
+
+impl Respond {
+    /// Writes what it says behind `out`.
+    pub fn body(&self, vars: &Vars<'_>, out: &mut Vec<u8>) {
+        self.body.write(vars, out);
+    }
+}
