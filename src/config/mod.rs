@@ -13,6 +13,7 @@ mod load;
 mod reader;
 mod reload;
 mod rooms;
+mod route_view;
 mod sections;
 mod tree;
 mod types;

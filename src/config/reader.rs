@@ -223,6 +223,26 @@ impl<'a> Scope<'a> {
         all
     }
 
+    /// Reads a table of texts, the names of which are not known beforehand, in the order of the names.
+    pub(super) fn texts(&self, key: &'static str) -> Vec<(String, String)> {
+        let table = match self.node(key).map(|n| &n.value) {
+            None => return Vec::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                self.fault(key, format!("is {}; it must be a table of texts, {{ \"NAME\" = \"…\" }}", other.kind()));
+                return Vec::new();
+            }
+        };
+        let read = |(name, node): (&String, &Node)| match as_text(node) {
+            Ok(text) => Some((name.clone(), text)),
+            Err(problem) => {
+                self.fault_at(&node.place, key, format!("{name} {problem}"));
+                None
+            }
+        };
+        table.iter().filter_map(read).collect()
+    }
+
     /// Refuses a key that has its place elsewhere, in words of its own.
     pub(super) fn misplaced(&self, key: &'static str, problem: &str) {
         if self.section_node(key).is_some() {

@@ -12,6 +12,7 @@ use std::{path::Path, time::Duration};
 
 /// A device that is right, from which tests depart.
 mod recording;
+mod route;
 
 const DEVICE: &str =
     "[[device]]\nid = \"nvr1\"\nkind = \"nvr\"\naddress = \"10.0.0.1\"\nuser = \"admin\"\npassword = \"pw\"\n";
@@ -57,7 +58,7 @@ fn a_comment_gives_the_defaults_of_the_contract() {
     assert_eq!(c.data_dir, Path::new("/var/lib/skyvis"));
     assert_eq!((c.node.as_str(), c.log.format, c.log.level.as_str()), ("host1", LogFormat::Text, "info"));
     assert_eq!(c.admin, Admin { listen: AdminListen::Tcp("127.0.0.1:9080".parse().unwrap()), token: None });
-    assert_eq!(c.proxy, Proxy { listen: vec!["0.0.0.0:8080".parse().unwrap()], wan_endpoint: None });
+    assert_eq!(c.proxy, Proxy { listen: vec!["0.0.0.0:8080".parse().unwrap()], wan_endpoint: None, routes: vec![] });
     assert_eq!(c.cameras(), crate::camera::Config::default());
     assert_eq!(c.recorder().defaults, crate::recorder::Settings::default());
     assert_eq!(c.archive().defaults, crate::archive::Limits::default());
@@ -195,7 +196,8 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
     let refused = [
         ("[proxy]\nworkers = 4", "2: proxy.workers"),
         ("[[proxy.tls]]\nlisten = \"0.0.0.0:8443\"", "1: proxy.tls"),
-        ("[[proxy.route]]\nname = \"api\"", "1: proxy.route"),
+        ("[[proxy.route]]\nname = \"api\"\ndir = \"/srv\"", "3: proxy.route.dir"),
+        ("[[proxy.route]]\nname = \"api\"\nservice = \"a\"\nrate_limit = \"9r/s\"", "4: proxy.route.rate_limit"),
         ("[registry]\nbackend = \"etcd\"", "2: registry.backend"),
         ("[[registry.service]]\nname = \"a\"", "1: registry.service"),
         ("[archive]\nurl = \"s3://b\"", "2: archive.url"),

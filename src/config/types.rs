@@ -5,6 +5,7 @@ use crate::{
     base::Secret,
     camera::{DeviceKind, Transport},
     model::{DeviceId, Profile, Trust},
+    proxy,
     recorder::{Checksum, Mode, Schedule, Sync},
     transcode,
 };
@@ -80,12 +81,14 @@ pub enum AdminListen {
 }
 
 /// `[proxy]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Proxy {
     /// Where media is served to others.
     pub listen: Vec<SocketAddr>,
     /// What URLs that are handed out begin with, without a slash at the end; `None`: taken from the request.
     pub wan_endpoint: Option<String>,
+    /// `[[proxy.route]]`, in the order of the file.
+    pub routes: Vec<proxy::config::Route>,
 }
 
 /// `[hikvision]`

@@ -1,6 +1,6 @@
 //! The effective configuration as others may see it: secrets are `***`.
 
-use super::{Config, Device, Recording};
+use super::{Config, Device, Recording, route_view};
 use crate::{
     archive::MinFree,
     base::{
@@ -38,6 +38,9 @@ impl Config {
             Value::Object(view)
         };
         all.insert("device".into(), self.devices.iter().map(device).collect());
+        if let Some(Value::Object(proxy)) = all.get_mut("proxy") {
+            proxy.insert("route".into(), self.proxy.routes.iter().map(route_view::to_view).collect());
+        }
         Value::Object(all)
     }
 
@@ -48,6 +51,7 @@ impl Config {
         for (name, keys) in self.sections() {
             put(&mut out, Some(format!("[{name}]")), keys);
         }
+        self.proxy.routes.iter().for_each(|route| route_view::to_toml(route, &mut out));
         for device in &self.devices {
             put(&mut out, Some("[[device]]".into()), device_keys(device));
             put(&mut out, Some("[device.recording]".into()), changed_keys(&device.recording, &self.recording));

@@ -3,10 +3,12 @@
 mod device;
 mod network;
 mod recording;
+mod route;
 mod secret;
 mod small;
 mod transcode;
 mod unbuilt;
+mod upstream;
 
 use super::{
     Config, Env,
@@ -58,7 +60,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
         node: if node.is_empty() { origin.env.host_name().to_owned() } else { node },
         log,
         admin,
-        proxy,
+        proxy: proxy?,
         hikvision,
         devices: devices?,
         recording,

@@ -1,6 +1,6 @@
 //! `[admin]` and `[proxy]`: where skyvis listens, and what others call it.
 
-use super::{Origin, secret, unbuilt};
+use super::{Origin, route, secret, unbuilt};
 use crate::config::{
     Admin, AdminListen, Proxy,
     fault::Place,
@@ -44,8 +44,8 @@ fn admin_listen(text: &str) -> Result<AdminListen, String> {
     Ok(AdminListen::Unix(path.into()))
 }
 
-/// `[proxy]`
-pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen) -> Proxy {
+/// `[proxy]`. `None` after a fault in a route.
+pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen) -> Option<Proxy> {
     unbuilt::proxy(scope);
     let mut listen = scope.list("listen", vec![PROXY_DEFAULT], |n| address(&as_text(n)?));
     if let Some((name, port)) = origin.env.old_proxy_port() {
@@ -70,7 +70,8 @@ pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen)
     }
     let wan = scope.value("wan_endpoint", String::new(), |n| base_url(&as_text(n)?));
     let wan = wan.trim_end_matches('/');
-    Proxy { listen, wan_endpoint: (!wan.is_empty()).then(|| wan.to_owned()) }
+    let routes = route::all(scope)?;
+    Some(Proxy { listen, wan_endpoint: (!wan.is_empty()).then(|| wan.to_owned()), routes })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -40,7 +40,22 @@ pub(super) fn proxy(scope: &Scope<'_>) {
     scope.not_built("workers", Integer(0));
     scope.not_built("header_timeout", Duration("10s"));
     scope.not_built("idle_timeout", Duration("75s"));
-    for key in ["tls", "route", "tcp"] {
+    for key in ["tls", "tcp"] {
+        scope.not_built(key, Empty);
+    }
+}
+
+/// `[[proxy.route]]`
+pub(super) fn route(scope: &Scope<'_>) {
+    scope.not_built("dir", Text(""));
+    scope.not_built("spa", Flag(false));
+    scope.not_built("split", Empty);
+    scope.not_built("concurrency", Integer(0));
+    scope.not_built("queue", Integer(0));
+    scope.not_built("queue_timeout", Duration("0s"));
+    scope.not_built("rate_limit", Text(""));
+    scope.not_built("compress", Flag(false));
+    for key in ["cors", "cache", "auth"] {
         scope.not_built(key, Empty);
     }
 }

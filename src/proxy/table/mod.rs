@@ -21,8 +21,6 @@ mod states;
 mod template;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests;
 
 pub use build::{BuildError, Builder, BuiltIn};
 pub use explain::{Explained, OutView, RouteView};

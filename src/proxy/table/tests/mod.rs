@@ -1,0 +1,7 @@
+//! Tests of the table as a whole.
+
+mod fixture;
+mod groups;
+mod matching;
+
+pub(in crate::proxy) use fixture::{instance, route, upstreams, with};
