@@ -19,6 +19,7 @@ pub(super) struct Alive {
     disk: crate::disk::Disk,
     writing: crate::disk::Disk,
     lanes: Lanes,
+    proxy: crate::proxy::Proxy,
     store: store::Store,
     archive: crate::archive::Archive,
     probe: Probe,
@@ -42,6 +43,7 @@ impl Alive {
             disk: rooms.disk.clone(),
             writing: rooms.writing.clone(),
             lanes: rooms.lanes.clone(),
+            proxy: rooms.proxy.clone(),
             store: rooms.store.clone(),
             archive: rooms.archive.clone(),
             probe: Probe::beside(&rooms.disk, rooms.clock.clone()),
@@ -57,13 +59,15 @@ impl Alive {
             Err(_) if self.is_told_as_hung() => Ok(()),
             Err(_) => Err(format!("{name}: no thread is free, and the disk answers")),
         };
-        let (lanes, reading, writing, store) = tokio::join!(
+        let (lanes, proxy, reading, writing, store) = tokio::join!(
             tokio::time::timeout(limit, self.lanes.answer()),
+            tokio::time::timeout(limit, self.proxy.answer()),
             threads("disk threads", &self.disk),
             threads("footage threads", &self.writing),
             tokio::time::timeout(limit, self.store.commit(store::Batch::new())),
         );
         lanes.map_err(|_| "media threads: no answer".to_owned())?;
+        proxy.map_err(|_| "proxy threads: no answer".to_owned())?;
         reading?;
         writing?;
         let answer = store.ok();

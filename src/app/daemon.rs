@@ -7,7 +7,7 @@ use super::{
     care,
     phases::{Phases, STORE_CLOSE, run_room},
     reload::Reloading,
-    wiring,
+    systemd, wiring,
 };
 use crate::{
     base::Clock,
@@ -15,7 +15,11 @@ use crate::{
     serve::{Handler, Limits, Listener, ListenerKind, Server},
     store::EXPORTS_DIR,
 };
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
 
@@ -65,23 +69,22 @@ impl Daemon {
         let clock = Clock::real();
         let began = clock.now();
         let (ended_tx, ended) = mpsc::channel(1);
-        let rooms = wiring::build(&config, phases, clock.clone(), ended_tx.clone()).await?;
+        let mut sockets = systemd::tcp_sockets();
+        let admin_socket = take_admin(&config, &mut sockets);
+        let (rooms, plane) = wiring::build(&config, phases, sockets, clock.clone(), ended_tx.clone()).await?;
         let given_up = phases.cancel_on_drop();
         let reloading = Reloading::new(config.clone(), file, env, &rooms);
         let admin_handler = wiring::admin(&config, &rooms, phases, reloading.clone());
 
         // Listeners come last: whoever reaches one reaches a daemon that is ready.
-        let admin = bind_admin(&config).await?;
+        let admin = match admin_socket {
+            Some(socket) => Listener::from_std_tcp(socket, ListenerKind::Admin)?,
+            None => bind_admin(&config).await?,
+        };
         let admin_address = admin.local_addr();
-        let mut proxies = Vec::new();
-        for address in &config.proxy.listen {
-            proxies.push(Listener::tcp(*address, ListenerKind::Proxy).await?);
-        }
-        let proxy_addresses = proxies.iter().filter_map(Listener::local_addr).collect();
+        let proxy_addresses = rooms.proxy.addresses().to_vec();
         serve(phases, admin, admin_handler, &ended_tx);
-        for listener in proxies {
-            serve(phases, listener, rooms.playback.clone(), &ended_tx);
-        }
+        run_room(&phases.listeners, "proxy", &ended_tx, plane.run(phases.listeners.stop_token()));
         reloading.watch_file(&phases.listeners, clock.clone());
         let alive = Arc::new(Alive::new(&rooms, config.store_dir()));
         wiring::watchdog(&rooms, alive.clone(), phases);
@@ -154,6 +157,13 @@ impl Daemon {
 fn serve(phases: &Phases, listener: Listener, handler: Arc<dyn Handler>, ended: &mpsc::Sender<&'static str>) {
     let stop = phases.listeners.stop_token();
     run_room(&phases.listeners, "listener", ended, Server::run(listener, handler, Limits::default(), stop));
+}
+
+/// The socket that systemd has bound to the admin endpoint's address, if it has. What is left is the proxy's.
+fn take_admin(config: &Config, sockets: &mut Vec<TcpListener>) -> Option<TcpListener> {
+    let crate::config::AdminListen::Tcp(address) = &config.admin.listen else { return None };
+    let at = sockets.iter().position(|socket| socket.local_addr().is_ok_and(|bound| bound == *address))?;
+    Some(sockets.swap_remove(at))
 }
 
 async fn bind_admin(config: &Config) -> Result<Listener, Error> {

@@ -35,6 +35,9 @@ pub enum Error {
     /// An address cannot be bound.
     #[error(transparent)]
     Serve(#[from] crate::serve::Error),
+    /// The proxy cannot listen.
+    #[error(transparent)]
+    Proxy(#[from] crate::proxy::Error),
     /// Cameras could not be told.
     #[error(transparent)]
     Camera(#[from] crate::camera::Error),
@@ -72,6 +75,7 @@ impl Error {
             Self::Events(e) => e.kind(),
             Self::Archive(e) => e.kind(),
             Self::Serve(e) => e.kind(),
+            Self::Proxy(e) => e.kind(),
             Self::Camera(e) => e.kind(),
             Self::Sim(e) => e.kind(),
             Self::Runtime(_) | Self::RoomEnded(_) => Kind::Internal,

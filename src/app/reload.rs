@@ -37,6 +37,7 @@ struct Targets {
     cameras: crate::camera::Cameras,
     recorder: crate::recorder::Recorder,
     transcoder: crate::transcode::Transcoder,
+    proxy: crate::proxy::Proxy,
     archive: crate::archive::Archive,
     events: crate::events::Events,
 }
@@ -63,6 +64,7 @@ impl Reloading {
                 cameras: rooms.cameras.clone(),
                 recorder: rooms.recorder.clone(),
                 transcoder: rooms.transcoder.clone(),
+                proxy: rooms.proxy.clone(),
                 archive: rooms.archive.clone(),
                 events: rooms.events.clone(),
             },
@@ -116,6 +118,7 @@ impl Reloading {
         self.targets.recorder.apply(next.recorder());
         self.targets.transcoder.apply(next.transcode());
         self.targets.cameras.apply(next.cameras()).await?;
+        self.targets.proxy.apply(next.proxy());
         self.view.send_replace(Arc::new(next.to_view()));
         *current = next;
         Ok(changed)

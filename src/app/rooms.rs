@@ -8,6 +8,7 @@ use crate::{
     disk::Disk,
     events::Events,
     live::Hub,
+    proxy::Proxy,
     recorder::Recorder,
     serve::Handler,
     store::Store,
@@ -40,6 +41,8 @@ pub struct Rooms {
     pub transcoder: Transcoder,
     /// Footage to players.
     pub playback: Arc<dyn Handler>,
+    /// Requests of others, to services and to playback.
+    pub proxy: Proxy,
     /// What is counted.
     pub metrics: Metrics,
     pub(super) clock: Clock,

@@ -2,7 +2,7 @@
 
 use crate::base::Clock;
 use sd_notify::NotifyState;
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::TcpListener, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// The daemon serves.
@@ -16,6 +16,26 @@ pub fn reloading() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(_) => tell(&[NotifyState::Reloading]),
     }
+}
+
+/// The TCP sockets that systemd has bound for us, by its socket units. They are taken once.
+pub fn tcp_sockets() -> Vec<TcpListener> {
+    let mut given = listenfd::ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for at in 0..given.len() {
+        match given.take_tcp_listener(at) {
+            Ok(Some(socket)) => {
+                // No process that we start is to hold it. One that cannot be marked so is served all the same.
+                let _ = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
+                sockets.push(socket);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(at, %error, "a socket that systemd handed down is no TCP listener, it is not served")
+            }
+        }
+    }
+    sockets
 }
 
 /// The daemon stops in order.

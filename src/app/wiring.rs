@@ -19,12 +19,14 @@ use crate::{
     events::{self, Events},
     live::Hub,
     playback,
+    proxy::{self, PlaneTask, Proxy, table::BuiltIn},
     recorder::{self, Recorder},
     serve::Handler,
     store::{self, Store},
     transcode::{self, Transcoder},
 };
 use std::{
+    net::TcpListener,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -34,14 +36,17 @@ use tokio_util::sync::DropGuard;
 
 /// Threads that do all blocking work on files. Two streams' syncs can overlap on one disk; more would only queue there.
 const DISK_THREADS: usize = 4;
+/// What is sent to the media paths of the proxy: a password by form at most.
+const MEDIA_BODY_BYTES_MAX: u64 = 64 << 10;
 
 /// Opens what is kept, takes in what a crash left, and starts everything but the listeners.
 pub(super) async fn build(
     config: &Config,
     phases: &Phases,
+    sockets: Vec<TcpListener>,
     clock: Clock,
     ended: mpsc::Sender<&'static str>,
-) -> Result<Rooms, Error> {
+) -> Result<(Rooms, PlaneTask), Error> {
     let metrics = Metrics::default();
     count_build(&metrics);
     process::count(&metrics, phases.groups());
@@ -93,9 +98,10 @@ pub(super) async fn build(
         metrics: metrics.clone(),
     };
     let playback = playback::build(config.playback(), deps);
+    let (proxy, plane) = start_proxy(config, phases, sockets, &ended, &clock, &metrics, &disk, playback.clone())?;
     let (phase, _) = watch::channel(Phase::Starting);
     let _running = given_up.map(DropGuard::disarm);
-    Ok(Rooms {
+    let rooms = Rooms {
         disk,
         writing,
         lanes,
@@ -107,10 +113,42 @@ pub(super) async fn build(
         cameras,
         transcoder,
         playback,
+        proxy,
         metrics,
         clock,
         phase,
-    })
+    };
+    Ok((rooms, plane))
+}
+
+/// Binds the listeners and begins to follow the catalog. What serves is run once everything else is there.
+fn start_proxy(
+    config: &Config,
+    phases: &Phases,
+    sockets: Vec<TcpListener>,
+    ended: &mpsc::Sender<&'static str>,
+    clock: &Clock,
+    metrics: &Metrics,
+    disk: &Disk,
+    playback: Arc<dyn Handler>,
+) -> Result<(Proxy, PlaneTask), Error> {
+    let config = config.proxy();
+    let listeners = proxy::Listeners::bind(&config.listen, config.worker_count(), sockets)?;
+    let built_in =
+        |name, path_prefix| BuiltIn { name, path_prefix, body_max: MEDIA_BODY_BYTES_MAX, handler: playback.clone() };
+    let deps = proxy::Deps {
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        handlers: phases.listeners.here(),
+        disk: disk.clone(),
+        catalog: watch::channel(Arc::default()).1,
+        lookup: proxy::resolve::system_lookup(),
+        built_in: vec![built_in("(vod)", "/vod/"), built_in("(media)", "/media/")],
+        listeners,
+    };
+    let (proxy, sync, plane) = proxy::build(&config, deps);
+    run_room(&phases.keeping, "routes", ended, sync.run(phases.keeping.stop_token()));
+    Ok((proxy, plane))
 }
 
 #[expect(clippy::too_many_arguments, reason = "this is the list of what the recorder knows")]

@@ -70,6 +70,11 @@ impl TaskGroup {
         Self { runtime: seat.runtime().cloned(), ..self.clone() }
     }
 
+    /// The same group, whose tasks run on the runtime that this is called in, wherever they are spawned from.
+    pub fn here(&self) -> Self {
+        Self { runtime: Some(Handle::current()), ..self.clone() }
+    }
+
     /// The token that tells the group's tasks to end.
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()

@@ -54,6 +54,13 @@ impl Wall {
         self.plus_micros(-i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
     }
 
+    /// As HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn http_date(self) -> [u8; 29] {
+        let text = self.to_timestamp().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        // Only a year of five digits is longer, which no clock shows.
+        text.as_bytes().first_chunk().copied().unwrap_or(*b"Thu, 01 Jan 1970 00:00:00 GMT")
+    }
+
     /// The civil time in UTC; out-of-range values are clamped to what the calendar can show.
     pub fn to_timestamp(self) -> jiff::Timestamp {
         jiff::Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {

@@ -12,6 +12,7 @@ pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("admin.token", old.admin.token != new.admin.token),
         ("proxy.listen", old.proxy.listen != new.proxy.listen),
+        ("proxy.workers", old.proxy.workers != new.proxy.workers),
         // Below the data directory unless set, hence no key of its own to name where that one moved.
         ("recording.dir", old.recording_dir != new.recording_dir && old.data_dir == new.data_dir),
         ("playback.token", old.playback.token != new.playback.token && old.admin.token == new.admin.token),

@@ -1,8 +1,8 @@
 //! What each room is told, out of the checked values.
 
-use super::{Config, Device, Recording};
+use super::{Config, Device, Proxy, Recording};
 use crate::{
-    archive, camera, playback,
+    archive, camera, playback, proxy,
     recorder::{self, Checksum},
     transcode,
 };
@@ -25,6 +25,12 @@ impl Config {
             age_out: self.hikvision.age_out,
             timeout: self.hikvision.timeout,
         }
+    }
+
+    /// What the proxy runs on.
+    pub fn proxy(&self) -> proxy::Config {
+        let Proxy { listen, workers, settings, routes, .. } = &self.proxy;
+        proxy::Config { listen: listen.clone(), workers: *workers, settings: settings.clone(), routes: routes.clone() }
     }
 
     /// What the recorder runs on.

@@ -58,7 +58,16 @@ fn a_comment_gives_the_defaults_of_the_contract() {
     assert_eq!(c.data_dir, Path::new("/var/lib/skyvis"));
     assert_eq!((c.node.as_str(), c.log.format, c.log.level.as_str()), ("host1", LogFormat::Text, "info"));
     assert_eq!(c.admin, Admin { listen: AdminListen::Tcp("127.0.0.1:9080".parse().unwrap()), token: None });
-    assert_eq!(c.proxy, Proxy { listen: vec!["0.0.0.0:8080".parse().unwrap()], wan_endpoint: None, routes: vec![] });
+    assert_eq!(
+        c.proxy,
+        Proxy {
+            listen: vec!["0.0.0.0:8080".parse().unwrap()],
+            wan_endpoint: None,
+            workers: 0,
+            settings: Default::default(),
+            routes: vec![]
+        }
+    );
     assert_eq!(c.cameras(), crate::camera::Config::default());
     assert_eq!(c.recorder().defaults, crate::recorder::Settings::default());
     assert_eq!(c.archive().defaults, crate::archive::Limits::default());
@@ -194,7 +203,6 @@ fn a_device_that_is_wrong_says_where() {
 #[test]
 fn what_is_not_built_is_refused_and_its_default_is_not() {
     let refused = [
-        ("[proxy]\nworkers = 4", "2: proxy.workers"),
         ("[[proxy.tls]]\nlisten = \"0.0.0.0:8443\"", "1: proxy.tls"),
         ("[[proxy.route]]\nname = \"api\"\ndir = \"/srv\"", "3: proxy.route.dir"),
         ("[[proxy.route]]\nname = \"api\"\nservice = \"a\"\nrate_limit = \"9r/s\"", "4: proxy.route.rate_limit"),
@@ -242,7 +250,7 @@ fn a_certificate_is_pinned_in_any_spelling_and_only_over_https() {
 
 #[test]
 fn all_faults_come_at_once_in_the_order_of_the_file() {
-    let text = "dat_dir = \"x\"\n[recording]\nsegment = 3\nfragment = \"1h\"\n[proxy]\nworkers = 3\n[[device]]\nid = \"a\"\nkind = \"x\"\n";
+    let text = "dat_dir = \"x\"\n[recording]\nsegment = 3\nfragment = \"1h\"\n[proxy]\nworkers = -3\n[[device]]\nid = \"a\"\nkind = \"x\"\n";
     let faults = read_with(text, &[("SKYVIS_LOG__LEVL", "debug")]).unwrap_err();
     let seen: Vec<_> = faults.iter().map(|f| (f.place.clone(), f.key.as_str())).collect();
     use Place::{Environment, Line};

@@ -87,6 +87,10 @@ pub struct Proxy {
     pub listen: Vec<SocketAddr>,
     /// What URLs that are handed out begin with, without a slash at the end; `None`: taken from the request.
     pub wan_endpoint: Option<String>,
+    /// Threads; 0: one for each processor.
+    pub workers: usize,
+    /// What connections live under.
+    pub settings: proxy::Settings,
     /// `[[proxy.route]]`, in the order of the file.
     pub routes: Vec<proxy::config::Route>,
 }

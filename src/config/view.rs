@@ -1,6 +1,6 @@
 //! The effective configuration as others may see it: secrets are `***`.
 
-use super::{Config, Device, Recording, route_view};
+use super::{Config, Device, Proxy, Recording, route_view};
 use crate::{
     archive::MinFree,
     base::{
@@ -9,6 +9,7 @@ use crate::{
     },
     camera::{DeviceKind, Transport},
     model::Trust,
+    proxy::AccessLog,
     recorder::{Checksum, Mode, Sync},
     transcode,
 };
@@ -86,7 +87,10 @@ impl Config {
                 vec![
                     ("listen", json!(listen)),
                     ("wan_endpoint", json!(self.proxy.wan_endpoint.as_deref().unwrap_or(""))),
-                ],
+                ]
+                .into_iter()
+                .chain(proxy_keys(&self.proxy))
+                .collect(),
             ),
             (
                 "hikvision",
@@ -108,6 +112,27 @@ impl Config {
             ("notify", vec![("prefix", json!(self.notify_prefix))]),
         ]
     }
+}
+
+/// `[proxy]` behind its addresses.
+fn proxy_keys(proxy: &Proxy) -> Keys {
+    let settings = &proxy.settings;
+    let trusted: Vec<String> = settings.trusted.networks().iter().map(ToString::to_string).collect();
+    let access_log = match &settings.access_log {
+        AccessLog::Off => "off".into(),
+        AccessLog::Stdout { .. } => "stdout".into(),
+        AccessLog::File { path, .. } => path.to_string_lossy().into_owned(),
+    };
+    vec![
+        ("trusted_proxies", json!(trusted)),
+        ("proxy_protocol", json!(settings.proxy_protocol)),
+        ("access_log", json!(access_log)),
+        ("max_connections", json!(settings.connections_max)),
+        ("max_connections_per_address", json!(settings.connections_per_address_max)),
+        ("workers", json!(proxy.workers)),
+        ("header_timeout", json!(format_duration(settings.header_timeout))),
+        ("idle_timeout", json!(format_duration(settings.idle_timeout))),
+    ]
 }
 
 fn device_keys(device: &Device) -> Keys {

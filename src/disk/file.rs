@@ -3,7 +3,7 @@
 use super::{Error, Faults, Op};
 use std::{
     fs, io,
-    os::unix::fs::FileExt,
+    os::{fd::BorrowedFd, unix::fs::FileExt},
     path::{Path, PathBuf},
 };
 
@@ -140,6 +140,22 @@ impl File {
         self.faults.pass(Op::Read, &self.path)?;
         let flags = rustix::io::ReadWriteFlags::NOWAIT;
         Ok(rustix::io::preadv2(&self.inner, &mut [io::IoSliceMut::new(buffer)], offset, flags).unwrap_or(0))
+    }
+
+    /// Moves up to `len` bytes from `offset` into a pipe without copying them: how many, 0 at the end; None where the
+    /// pipe is full, which is not waited for. Blocks for what is not in memory.
+    pub fn splice_at(&self, offset: u64, pipe: BorrowedFd<'_>, len: u64) -> Result<Option<usize>, Error> {
+        self.faults.pass(Op::Read, &self.path)?;
+        let (mut at, len) = (offset, usize::try_from(len).unwrap_or(usize::MAX));
+        let flags = rustix::pipe::SpliceFlags::NONBLOCK;
+        loop {
+            match rustix::pipe::splice(&self.inner, Some(&mut at), pipe, None, len, flags) {
+                Ok(n) => return Ok(Some(n)),
+                Err(rustix::io::Errno::AGAIN) => return Ok(None),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(Error::io(Op::Read, &self.path, e)),
+            }
+        }
     }
 
     /// Overwrites `bytes` at `offset`, not durable until synced. Blocks.

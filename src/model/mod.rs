@@ -16,6 +16,6 @@ pub use gap::{Gap, GapCause};
 pub use key::{DeviceId, Profile, StreamKey};
 pub use presence::{Presence, StreamState};
 pub use segment::{SampleTable, Segment, TrackSamples};
-pub use service::{Catalog, Health, Instance, InstanceId, InstanceKey, Service, ServiceName};
+pub use service::{Catalog, Health, Instance, InstanceId, InstanceKey, Service, ServiceName, Source};
 pub use span::{Range, Run, Span};
 pub use trust::{Fingerprint, Trust};

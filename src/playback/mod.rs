@@ -14,6 +14,7 @@ mod handler;
 mod hls;
 mod metrics;
 mod plan;
+mod pour;
 mod query;
 mod route;
 mod send;

@@ -1,6 +1,6 @@
 //! Virtual files as HTTP answers: conditions, ranges, headers.
 
-use super::{body, metrics::Meters, plan::Plan};
+use super::{body, metrics::Meters, plan::Plan, pour::Pouring};
 use crate::{
     disk::Disk,
     serve::{Body, ETag, Precondition, RangeOutcome, Request, Response, if_range_holds, problem},
@@ -40,7 +40,9 @@ pub(super) fn plan(
     meters: &Meters,
 ) -> (Response, &'static str) {
     answer(request, content, plan.layout.len(), |range| {
-        Body::sized(range.end - range.start, body::stream(plan, range, disk.clone(), meters.clone()))
+        let (files, meters) = (disk.files(), meters.clone());
+        let pouring = Pouring { plan: plan.clone(), range: range.clone(), files, meters: meters.clone(), open: None };
+        Body::sized(range.end - range.start, body::stream(plan, range, disk.clone(), meters)).pouring(pouring)
     })
 }
 

@@ -5,9 +5,44 @@
 //!
 //! Flow: listener → `h1` head → route → service → balance → upstream → forward, in one task that drives both sockets.
 
+mod access_log;
+mod answer;
+mod body;
+mod buffer;
+mod chunks;
 pub mod config;
+mod connection;
 mod counted;
+mod deadline;
+mod error;
+mod exchange;
+mod forward;
 pub mod h1;
+mod inside;
+mod io;
+mod linger;
+mod listener;
+mod meters;
+mod places;
+mod plane;
+mod pour;
+mod record;
+mod refused;
+mod request;
 pub mod resolve;
+mod retry;
+mod send;
+mod settings;
+mod splice;
 pub mod sync;
 pub mod table;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod upstream;
+mod worker;
+
+pub use error::Error;
+pub use listener::Listeners;
+pub use plane::{DRAIN_TIMEOUT, Deps, PlaneTask, Proxy, build};
+pub use settings::{AccessLog, Config, Settings};

@@ -1,6 +1,6 @@
 //! What a response carries.
 
-use super::ByteStream;
+use super::{ByteStream, Pour};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::{
@@ -10,7 +10,7 @@ use std::{
 };
 
 /// A response's body: nothing, bytes at hand, or a stream of them of known or unknown length.
-pub struct Body(Inner);
+pub struct Body(Inner, Option<Box<dyn Pour>>);
 
 enum Inner {
     Bytes(Bytes),
@@ -23,23 +23,34 @@ enum Inner {
 impl Body {
     /// No bytes.
     pub fn empty() -> Self {
-        Self(Inner::Bytes(Bytes::new()))
+        Self(Inner::Bytes(Bytes::new()), None)
     }
 
     /// Bytes at hand.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self(Inner::Bytes(bytes.into()))
+        Self(Inner::Bytes(bytes.into()), None)
     }
 
     /// A stream of exactly `len` bytes. One that yields more or fewer cuts the connection, so that the client sees
     /// that the body is not whole. Nothing is asked of it before the client can take it, nor at all on HEAD.
     pub fn sized(len: u64, stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
-        Self(Inner::Sized(len, stream.boxed()))
+        Self(Inner::Sized(len, stream.boxed()), None)
     }
 
     /// A stream whose end nobody knows yet; sent chunked.
     pub fn unsized_stream(stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
-        Self(Inner::Unsized(stream.boxed()))
+        Self(Inner::Unsized(stream.boxed()), None)
+    }
+
+    /// With another way to the same bytes, for who can take them so. Only for a body of known length.
+    #[must_use]
+    pub fn pouring(self, pour: impl Pour) -> Self {
+        Self(self.0, Some(Box::new(pour)))
+    }
+
+    /// The other way, where there is one. Who takes it leaves the stream alone.
+    pub fn take_pour(&mut self) -> Option<Box<dyn Pour>> {
+        self.1.take()
     }
 
     /// How many bytes are still to come, where known.

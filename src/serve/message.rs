@@ -1,10 +1,15 @@
 //! Requests, responses and the trait that turns one into the other.
 
-use super::{Body, BoxFuture, Error, ListenerKind, query};
+use super::{Body, BoxFuture, ByteStream, Error, ListenerKind, query};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::BodyExt;
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 
 /// An answer.
@@ -63,10 +68,32 @@ pub struct Request {
     body: Incoming,
 }
 
-#[derive(Debug)]
 pub(super) enum Incoming {
     Bytes(Bytes),
     Wire(hyper::body::Incoming, Duration),
+    /// Nobody shares it; the lock lets a request be looked at from several threads.
+    Stream(Mutex<ByteStream>, Duration),
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Incoming")
+    }
+}
+
+/// The head of a request that another server than this room's has read.
+#[derive(Debug)]
+pub struct RequestParts {
+    /// As sent.
+    pub method: Method,
+    /// Path and query, as sent.
+    pub uri: Uri,
+    /// Header fields.
+    pub headers: HeaderMap,
+    /// Who asks.
+    pub peer: Peer,
+    /// Fires when the server stops.
+    pub stopping: CancellationToken,
 }
 
 impl Request {
@@ -76,6 +103,14 @@ impl Request {
         let stopping = CancellationToken::new();
         let body = Incoming::Bytes(body.into());
         Self { method, uri, headers: HeaderMap::new(), peer, head_only: false, stopping, body }
+    }
+
+    /// A request whose head is read, and whose body comes in pieces, all of them within `body_timeout` of being asked for.
+    pub fn from_parts(parts: RequestParts, body: ByteStream, body_timeout: Duration) -> Self {
+        let RequestParts { method, uri, headers, peer, stopping } = parts;
+        let head_only = method == Method::HEAD;
+        let method = if head_only { Method::GET } else { method };
+        Self { method, uri, headers, peer, head_only, stopping, body: Incoming::Stream(Mutex::new(body), body_timeout) }
     }
 
     pub(super) fn from_wire(
@@ -123,6 +158,17 @@ impl Request {
         match self.body {
             Incoming::Bytes(b) if b.len() > limit_bytes => Err(too_long),
             Incoming::Bytes(b) => Ok(b),
+            Incoming::Stream(body, patience) => match tokio::time::timeout(
+                patience,
+                gather(body.into_inner().unwrap_or_else(PoisonError::into_inner), limit_bytes),
+            )
+            .await
+            {
+                Err(_) => Err(Error::BodyTooSlow(patience)),
+                Ok(Ok(Some(whole))) => Ok(whole),
+                Ok(Ok(None)) => Err(too_long),
+                Ok(Err(e)) => Err(Error::BodyBroken(e.to_string())),
+            },
             Incoming::Wire(body, patience) => {
                 let limited = http_body_util::Limited::new(body, limit_bytes);
                 match tokio::time::timeout(patience, limited.collect()).await {
@@ -134,6 +180,18 @@ impl Request {
             }
         }
     }
+}
+
+/// All pieces together; None where they are longer than they may be.
+async fn gather(mut body: ByteStream, limit_bytes: usize) -> std::io::Result<Option<Bytes>> {
+    let mut whole = Vec::new();
+    while let Some(piece) = body.next().await {
+        whole.extend_from_slice(&piece?);
+        if whole.len() > limit_bytes {
+            return Ok(None);
+        }
+    }
+    Ok(Some(whole.into()))
 }
 
 /// Puts the usual response together.

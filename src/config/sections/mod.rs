@@ -2,6 +2,7 @@
 
 mod device;
 mod network;
+mod proxy;
 mod recording;
 mod route;
 mod secret;
@@ -46,7 +47,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
     let node = scope.value("node", String::new(), |n| small::node_name(as_text(n)?));
     let log = scope.section("log", small::log);
     let admin = scope.section("admin", |s| network::admin(s, origin));
-    let proxy = scope.section("proxy", |s| network::proxy(s, origin, &admin.listen));
+    let proxy = scope.section("proxy", |s| network::proxy(s, origin, &admin.listen, log.format));
     let hikvision = scope.section("hikvision", small::hikvision);
     let (recording, recording_dir) = scope.section("recording", |s| recording::global(s, origin));
     let devices = device::all(scope, origin, &recording);

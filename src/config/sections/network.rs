@@ -1,8 +1,8 @@
 //! `[admin]` and `[proxy]`: where skyvis listens, and what others call it.
 
-use super::{Origin, route, secret, unbuilt};
+use super::{Origin, proxy, route, secret, unbuilt};
 use crate::config::{
-    Admin, AdminListen, Proxy,
+    Admin, AdminListen, LogFormat, Proxy,
     fault::Place,
     reader::{Scope, as_text, clip},
 };
@@ -45,7 +45,7 @@ fn admin_listen(text: &str) -> Result<AdminListen, String> {
 }
 
 /// `[proxy]`. `None` after a fault in a route.
-pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen) -> Option<Proxy> {
+pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen, format: LogFormat) -> Option<Proxy> {
     unbuilt::proxy(scope);
     let mut listen = scope.list("listen", vec![PROXY_DEFAULT], |n| address(&as_text(n)?));
     if let Some((name, port)) = origin.env.old_proxy_port() {
@@ -70,8 +70,10 @@ pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen)
     }
     let wan = scope.value("wan_endpoint", String::new(), |n| base_url(&as_text(n)?));
     let wan = wan.trim_end_matches('/');
+    let wan_endpoint = (!wan.is_empty()).then(|| wan.to_owned());
+    let (workers, settings) = (proxy::workers(scope), proxy::settings(scope, origin, format));
     let routes = route::all(scope)?;
-    Some(Proxy { listen, wan_endpoint: (!wan.is_empty()).then(|| wan.to_owned()), routes })
+    Some(Proxy { listen, wan_endpoint, workers, settings, routes })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -32,14 +32,6 @@ pub(super) fn sections(scope: &Scope<'_>) {
 
 /// `[proxy]`
 pub(super) fn proxy(scope: &Scope<'_>) {
-    scope.not_built("trusted_proxies", Empty);
-    scope.not_built("proxy_protocol", Flag(false));
-    scope.not_built("access_log", Text("off"));
-    scope.not_built("max_connections", Integer(20_000));
-    scope.not_built("max_connections_per_address", Integer(0));
-    scope.not_built("workers", Integer(0));
-    scope.not_built("header_timeout", Duration("10s"));
-    scope.not_built("idle_timeout", Duration("75s"));
     for key in ["tls", "tcp"] {
         scope.not_built(key, Empty);
     }

@@ -85,6 +85,11 @@ impl Trust {
         Self(networks)
     }
 
+    /// The networks.
+    pub fn networks(&self) -> &[Network] {
+        &self.0
+    }
+
     /// Whether one of them is there.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))

@@ -1,0 +1,93 @@
+//! Answers of our own: refusals, redirects, fixed texts, and what is said where no upstream answers.
+
+use super::{
+    connection::{Connection, Next},
+    h1::{self, Answer, Method, Refusal, Version},
+    io::Transport,
+    record::Record,
+};
+use std::{borrow::Cow, time::Duration};
+
+/// A client that takes no byte for this long, while we have some for it, is cut off.
+pub(super) const CLIENT_STALL_MAX: Duration = Duration::from_secs(60);
+
+/// A short answer.
+pub(super) struct Own {
+    status: u16,
+    content_type: Cow<'static, str>,
+    /// No part of it may hold a secret.
+    body: Vec<u8>,
+    field: Option<(&'static str, String)>,
+}
+
+impl Own {
+    /// A status alone.
+    pub(super) fn bare(status: u16) -> Self {
+        Self { status, content_type: "".into(), body: Vec::new(), field: None }
+    }
+
+    /// A text for people.
+    pub(super) fn text(status: u16, text: &str) -> Self {
+        Self {
+            body: format!("{text}\n").into(),
+            content_type: "text/plain; charset=utf-8".into(),
+            ..Self::bare(status)
+        }
+    }
+
+    /// Whatever a route says.
+    pub(super) fn of(status: u16, content_type: &str, body: Vec<u8>) -> Self {
+        Self { body, content_type: content_type.to_owned().into(), ..Self::bare(status) }
+    }
+
+    /// With a field more.
+    pub(super) fn with(self, name: &'static str, value: impl Into<String>) -> Self {
+        Self { field: Some((name, value.into())), ..self }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, is_head: bool, client: Version, keep_alive: bool, date: &[u8; 29]) {
+        let field = self.field.as_ref().map(|(name, value)| (*name, value.as_str()));
+        let answer = Answer {
+            status: self.status,
+            fields: field.as_slice(),
+            content_type: &self.content_type,
+            text: &self.body,
+        };
+        h1::write_answer(out, &answer, is_head, client, keep_alive, date);
+    }
+}
+
+/// Refuses what came in place of a request. Nothing more of this connection is believed.
+pub(super) async fn refuse<C: Transport>(connection: &Connection<C>, refusal: Refusal) -> Next {
+    connection.worker.shared.meters.refused(refusal.name());
+    tracing::debug!(peer = %connection.ends.peer, reason = refusal.name(), "request refused");
+    connection.worker.lines.refused(connection, refusal);
+    // What an upstream is refused for is its own fault.
+    let own = Own::text(refusal.status(), refusal.reason());
+    let mut out = connection.worker.buffers.head();
+    own.write(&mut out.bytes, false, Version::Http11, false, &connection.worker.date());
+    write(connection, &out.bytes, Next::Linger).await
+}
+
+/// Answers a request without anybody else. `all_read`: the request's body, if it has one, is at an end.
+pub(super) async fn own<C: Transport>(connection: &Connection<C>, record: &Record, own: Own, all_read: bool) -> Next {
+    let stay = all_read && record.keep_alive && connection.may_stay();
+    let mut out = connection.worker.buffers.head();
+    let is_head = record.method == Method::Head;
+    own.write(&mut out.bytes, is_head, record.version, stay, &connection.worker.date());
+    record.answered(own.status, own.body.len() as u64);
+    let next = match (stay, all_read) {
+        (true, _) => Next::Request,
+        (_, true) => Next::Close,
+        (_, false) => Next::Linger,
+    };
+    write(connection, &out.bytes, next).await
+}
+
+/// Writes, and then `next`; a client that does not take it is gone.
+async fn write<C: Transport>(connection: &Connection<C>, bytes: &[u8], next: Next) -> Next {
+    match connection.io.write_all(bytes, &connection.deadline, CLIENT_STALL_MAX).await {
+        Ok(()) => next,
+        Err(_) => Next::Abort,
+    }
+}

@@ -1,0 +1,227 @@
+//! One client's connection: request after request, until one of us ends it.
+//!
+//! While nothing is asked it holds no memory but its own few hundred bytes. A head that comes in pieces is kept as the
+//! pieces, so that a client that sends one byte a second costs one byte a second.
+
+use super::{
+    buffer::Buffer,
+    deadline::Deadline,
+    h1::{self, Client, Limits, Refusal, RequestHead, Scheme},
+    io::{Io, Transport},
+    linger, request,
+    settings::Settings,
+    tunnel::Tunnel,
+    worker::{Lent, Worker},
+};
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// Both ends of an accepted connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    /// Who connected.
+    pub(super) peer: SocketAddr,
+    /// To what.
+    pub(super) local: SocketAddr,
+}
+
+/// A client's connection.
+pub(super) struct Connection<C> {
+    pub(super) worker: Rc<Worker>,
+    pub(super) io: Io<C>,
+    pub(super) deadline: Deadline,
+    /// What came and is not consumed: the begin of a body, or of the next request. None where there is nothing.
+    pub(super) input: RefCell<Option<Buffer>>,
+    /// The client sends nothing more.
+    pub(super) half_closed: Cell<bool>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) client: Client,
+    pub(super) ends: Ends,
+}
+
+/// What comes after an answer.
+pub(super) enum Next {
+    /// Another request, if the client has one.
+    Request,
+    /// The end: everything was sent, and all that the client sent was read.
+    Close,
+    /// The end, while the client may still be sending: it must see the answer first.
+    Linger,
+    /// The end of an answer that is not whole.
+    Abort,
+    /// No HTTP any more.
+    Tunnel(Box<Tunnel>),
+}
+
+/// What came of waiting for a request.
+enum Heard {
+    /// A whole head of so many bytes at the begin of the input.
+    Request(Lent<RequestHead>, usize),
+    /// Nothing, and nothing will.
+    Gone,
+    /// What nobody should answer otherwise.
+    Refused(Refusal),
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<C: Transport>(worker: Rc<Worker>, transport: C, ends: Ends, settings: Arc<Settings>) {
+    let scheme = if transport.plain().is_some() { Scheme::Http } else { Scheme::Https };
+    let connection = Connection {
+        deadline: worker.deadlines.slot(),
+        client: Client::new(ends.peer, scheme, &settings.trusted),
+        io: Io::new(transport),
+        input: RefCell::new(None),
+        half_closed: Cell::new(false),
+        worker,
+        settings,
+        ends,
+    };
+    connection.run().await;
+}
+
+impl<C: Transport> Connection<C> {
+    async fn run(mut self) {
+        if self.settings.proxy_protocol && !Box::pin(self.prelude()).await {
+            return;
+        }
+        let mut first = true;
+        loop {
+            let next = match self.hear(first).await {
+                Heard::Request(head, len) => request::answer(&self, head, len).await,
+                Heard::Gone => return,
+                Heard::Refused(refusal) => Box::pin(super::answer::refuse(&self, refusal)).await,
+            };
+            first = false;
+            match next {
+                Next::Request => {}
+                // A plain socket closes on drop; a session says goodbye first.
+                Next::Close => return drop(self.deadline.within(self.io.shutdown()).await),
+                Next::Linger => return Box::pin(linger::linger(&self)).await,
+                Next::Abort => return self.io.abort_on_close(),
+                Next::Tunnel(tunnel) => return tunnel.run(self).await,
+            }
+        }
+    }
+
+    /// Waits for the next request's head.
+    async fn hear(&self, first: bool) -> Heard {
+        if self.input.borrow().is_none() {
+            let idle = !first;
+            if idle && (self.worker.draining.get() || self.half_closed.get()) {
+                return Heard::Gone;
+            }
+            // From the accept on, a head is due; later only from its first byte on.
+            let limit = if idle { self.settings.idle_timeout } else { self.settings.header_timeout };
+            self.deadline.set_idle(limit);
+            match self.deadline.within(self.io.next(&self.worker.buffers)).await {
+                Ok(Ok(Some(buffer))) => *self.input.borrow_mut() = Some(buffer),
+                // Whoever never asked anything needs no answer.
+                _ => return Heard::Gone,
+            }
+        }
+        let mut head = self.worker.request_head();
+        head.clear();
+        match self.parse(&mut head) {
+            Ok(Some(len)) => Heard::Request(head, len),
+            Ok(None) => Box::pin(self.hear_rest(head)).await,
+            Err(refusal) => Heard::Refused(refusal),
+        }
+    }
+
+    fn parse(&self, head: &mut RequestHead) -> Result<Option<usize>, Refusal> {
+        let input = self.input.borrow();
+        let Some(buffer) = &*input else { return Ok(None) };
+        h1::parse_request(buffer.filled(), &Limits::default(), head)
+    }
+
+    /// The rest of a head that came in pieces, within its time.
+    async fn hear_rest(&self, mut head: Lent<RequestHead>) -> Heard {
+        self.deadline.set(self.settings.header_timeout);
+        loop {
+            let Some(kept) = self.input.borrow_mut().take() else { return Heard::Gone };
+            let kept = kept.filled().to_vec();
+            let mut buffer = match self.deadline.within(std::future::poll_fn(|cx| self.io.poll_readable(cx))).await {
+                Ok(Ok(())) => self.worker.buffers.lease(),
+                Ok(Err(_)) => return Heard::Gone,
+                Err(_) => return Heard::Refused(Refusal::TooSlow),
+            };
+            // There was room for it in a buffer before.
+            buffer.append(&kept);
+            match self.deadline.within(self.io.fill(&mut buffer)).await {
+                Ok(Ok(1..)) => {}
+                Ok(_) => return Heard::Gone,
+                Err(_) => return Heard::Refused(Refusal::TooSlow),
+            }
+            *self.input.borrow_mut() = Some(buffer);
+            match self.parse(&mut head) {
+                Ok(Some(len)) => return Heard::Request(head, len),
+                Ok(None) => {}
+                Err(refusal) => return Heard::Refused(refusal),
+            }
+        }
+    }
+
+    /// The PROXY protocol's header, which says who is at the other end of the proxy before us. False: there is none.
+    async fn prelude(&mut self) -> bool {
+        self.deadline.set(self.settings.header_timeout);
+        let mut buffer = self.worker.buffers.lease();
+        let prelude = loop {
+            match h1::parse_prelude(buffer.filled()) {
+                Ok(Some(prelude)) => break prelude,
+                Ok(None) if !buffer.is_full() => {}
+                _ => {
+                    self.worker.shared.meters.bad_prelude.inc();
+                    tracing::debug!(peer = %self.ends.peer, "no sound PROXY protocol header");
+                    return false;
+                }
+            }
+            match self.deadline.within(self.io.fill(&mut buffer)).await {
+                Ok(Ok(1..)) => {}
+                _ => return false,
+            }
+        };
+        buffer.consume(prelude.len);
+        if let Some((peer, local)) = prelude.ends {
+            self.ends = Ends { peer, local };
+            let scheme = if self.io.is_plain() { Scheme::Http } else { Scheme::Https };
+            self.client = Client::new(peer, scheme, &self.settings.trusted);
+        }
+        *self.input.get_mut() = (!buffer.is_empty()).then_some(buffer);
+        true
+    }
+
+    /// Drops `n` bytes of the input.
+    pub(super) fn consume(&self, n: usize) {
+        let mut input = self.input.borrow_mut();
+        if let Some(buffer) = &mut *input {
+            buffer.consume(n);
+            if buffer.is_empty() {
+                *input = None;
+            }
+        }
+    }
+
+    /// Ready where the client's connection is broken. One that only sends nothing more is noted; what it sends is kept.
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.half_closed.get() || self.input.borrow().is_some() {
+            return Poll::Pending;
+        }
+        match self.io.poll_next(cx, &self.worker.buffers) {
+            Poll::Ready(Ok(Some(buffer))) => *self.input.borrow_mut() = Some(buffer),
+            Poll::Ready(Ok(None)) => self.half_closed.set(true),
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            Poll::Pending => {}
+        }
+        Poll::Pending
+    }
+
+    /// Whether the client can be asked to go on after this answer.
+    pub(super) fn may_stay(&self) -> bool {
+        !self.worker.draining.get() && !self.half_closed.get()
+    }
+}

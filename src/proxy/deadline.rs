@@ -1,0 +1,273 @@
+//! Time limits of a worker's connections, by one timer for all of them.
+//!
+//! To set one is a store: no clock is read and no timer is moved. A tick each [`TICK`] looks at all that are set; twenty
+//! thousand take it some microseconds. A limit so fires up to two ticks late, and never early.
+
+use crate::base::Clock;
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// How often limits are looked at.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+/// Not set.
+const NEVER: u64 = u64::MAX;
+/// Memory for so many limits is kept when all are gone.
+const SLOTS_SPARE_MAX: usize = 256;
+
+/// The limit ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Elapsed;
+
+/// All limits of one worker.
+pub(super) struct Deadlines {
+    clock: Clock,
+    began: Instant,
+    /// Ticks since `began`, as of the last look.
+    now: Cell<u64>,
+    slots: RefCell<Slots>,
+    first: Notify,
+}
+
+#[derive(Default)]
+struct Slots {
+    due: Vec<u64>,
+    waiting: Vec<Option<Waker>>,
+    idle: Vec<bool>,
+    free: Vec<u32>,
+}
+
+/// One task's limit.
+pub(super) struct Deadline {
+    of: Rc<Deadlines>,
+    slot: u32,
+}
+
+impl Deadlines {
+    pub(super) fn new(clock: Clock) -> Rc<Self> {
+        let began = clock.now();
+        Rc::new(Self { clock, began, now: Cell::new(0), slots: RefCell::default(), first: Notify::new() })
+    }
+
+    /// A limit that is not set.
+    pub(super) fn slot(self: &Rc<Self>) -> Deadline {
+        let mut slots = self.slots.borrow_mut();
+        let slot = match slots.free.pop() {
+            Some(slot) => slot,
+            None => {
+                slots.due.push(NEVER);
+                slots.waiting.push(None);
+                slots.idle.push(false);
+                u32::try_from(slots.due.len() - 1).expect("a host has fewer connections")
+            }
+        };
+        if slots.free.len() + 1 == slots.due.len() {
+            // The first one after a rest: time went on meanwhile.
+            self.now.set(self.ticks());
+            self.first.notify_one();
+        }
+        Deadline { of: self.clone(), slot }
+    }
+
+    /// Ends what waits for a next request. Some, the least patient first, or all of them.
+    pub(super) fn expire_idle(&self, most: usize) -> usize {
+        let mut slots = self.slots.borrow_mut();
+        let mut idle: Vec<_> = (0..slots.due.len()).filter(|i| slots.idle[*i] && slots.due[*i] > 0).collect();
+        if idle.len() > most {
+            idle.select_nth_unstable_by_key(most, |i| slots.due[*i]);
+            idle.truncate(most);
+        }
+        for i in &idle {
+            slots.due[*i] = 0;
+        }
+        let woken: Vec<_> = idle.iter().filter_map(|i| slots.waiting[*i].take()).collect();
+        drop(slots);
+        woken.into_iter().for_each(Waker::wake);
+        idle.len()
+    }
+
+    /// Ends once there is a limit to look at.
+    pub(super) async fn used(&self) {
+        while self.is_unused() {
+            self.first.notified().await;
+        }
+    }
+
+    /// Whether there is no limit at all.
+    pub(super) fn is_unused(&self) -> bool {
+        let slots = self.slots.borrow();
+        slots.free.len() == slots.due.len()
+    }
+
+    fn ticks(&self) -> u64 {
+        let passed = self.clock.now().saturating_duration_since(self.began);
+        u64::try_from(passed.as_millis() / TICK.as_millis()).unwrap_or(NEVER - 1)
+    }
+
+    /// Wakes those whose limit ran out. Called every [`TICK`].
+    pub(super) fn look(&self) {
+        let now = self.ticks();
+        self.now.set(now);
+        let mut woken = Vec::new();
+        let mut slots = self.slots.borrow_mut();
+        for i in 0..slots.due.len() {
+            if slots.due[i] <= now {
+                woken.extend(slots.waiting[i].take());
+            }
+        }
+        if slots.free.len() == slots.due.len() && slots.due.capacity() > SLOTS_SPARE_MAX {
+            *slots = Slots::default();
+        }
+        drop(slots);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Deadline {
+    /// From now on, `limit` is left.
+    pub(super) fn set(&self, limit: Duration) {
+        self.put(limit, false);
+    }
+
+    /// The same; but when the worker needs the place or stops, it ends at once.
+    pub(super) fn set_idle(&self, limit: Duration) {
+        self.put(limit, true);
+    }
+
+    /// No limit.
+    pub(super) fn clear(&self) {
+        let mut slots = self.of.slots.borrow_mut();
+        slots.due[self.slot as usize] = NEVER;
+        slots.idle[self.slot as usize] = false;
+    }
+
+    fn put(&self, limit: Duration, idle: bool) {
+        let ticks = u64::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(NEVER / 2);
+        let mut slots = self.of.slots.borrow_mut();
+        // One more, since the current tick is partly over.
+        slots.due[self.slot as usize] = self.of.now.get().saturating_add(ticks).saturating_add(1);
+        slots.idle[self.slot as usize] = idle;
+    }
+
+    /// Whether it ran out. If not, the task is woken when it does.
+    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Elapsed> {
+        let mut slots = self.of.slots.borrow_mut();
+        if slots.due[self.slot as usize] <= self.of.now.get() {
+            return Poll::Ready(Elapsed);
+        }
+        match &mut slots.waiting[self.slot as usize] {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            waiting => *waiting = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// What the future gives, unless the limit runs out before.
+    pub(super) async fn within<T>(&self, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Ok(value)),
+            Poll::Pending => self.poll(cx).map(Err),
+        })
+        .await
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        let mut slots = self.of.slots.borrow_mut();
+        let slot = self.slot as usize;
+        slots.due[slot] = NEVER;
+        slots.idle[slot] = false;
+        slots.waiting[slot] = None;
+        slots.free.push(self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Wall;
+    use tokio::task::LocalSet;
+
+    async fn with<T>(test: impl AsyncFnOnce(Rc<Deadlines>) -> T) -> T {
+        let local = LocalSet::new();
+        let deadlines = Deadlines::new(Clock::simulated(Wall::from_millis(0)));
+        let running = deadlines.clone();
+        local.spawn_local(async move {
+            loop {
+                running.used().await;
+                running.clock.sleep(TICK).await;
+                running.look();
+            }
+        });
+        local.run_until(test(deadlines)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_fires_within_two_ticks_and_never_early() {
+        with(async |deadlines| {
+            let clock = deadlines.clock.clone();
+            for millis in [0, 1, 99, 100, 101, 250, 10_000] {
+                let deadline = deadlines.slot();
+                let began = clock.now();
+                deadline.set(Duration::from_millis(millis));
+                assert_eq!(deadline.within(std::future::pending::<()>()).await, Err(Elapsed));
+                let took = clock.now() - began;
+                assert!(took >= Duration::from_millis(millis), "{took:?} for {millis}");
+                assert!(took <= Duration::from_millis(millis) + 3 * TICK, "{took:?} for {millis}");
+                clock.sleep(Duration::from_millis(37)).await;
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_set_anew_counts_anew_and_after_a_rest_of_all() {
+        with(async |deadlines| {
+            let clock = deadlines.clock.clone();
+            let deadline = deadlines.slot();
+            for _ in 0..20 {
+                deadline.set(Duration::from_millis(500));
+                assert!(deadline.within(clock.sleep(Duration::from_millis(400))).await.is_ok());
+            }
+            drop(deadline);
+            clock.sleep(Duration::from_secs(1000)).await;
+            let deadline = deadlines.slot();
+            deadline.set(Duration::from_millis(500));
+            assert!(deadline.within(clock.sleep(Duration::from_millis(400))).await.is_ok(), "time had stood still");
+            assert!(deadline.within(clock.sleep(Duration::from_millis(1000))).await.is_err());
+            deadline.clear();
+            assert!(deadline.within(clock.sleep(Duration::from_secs(1000))).await.is_ok());
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_ones_make_room_the_least_patient_first_and_busy_ones_do_not() {
+        with(async |deadlines| {
+            let slots: Vec<_> = (0..4).map(|_| deadlines.slot()).collect();
+            for (n, slot) in slots.iter().enumerate() {
+                match n {
+                    0 => slot.set(Duration::from_secs(1)),
+                    n => slot.set_idle(Duration::from_secs(100 - n as u64)),
+                }
+            }
+            assert_eq!(deadlines.expire_idle(1), 1);
+            let ended = |n: usize| {
+                let mut cx = Context::from_waker(Waker::noop());
+                slots[n].poll(&mut cx).is_ready()
+            };
+            assert_eq!([ended(0), ended(1), ended(2), ended(3)], [false, false, false, true]);
+            assert_eq!(deadlines.expire_idle(usize::MAX), 2);
+            assert_eq!([ended(0), ended(1), ended(2), ended(3)], [false, true, true, true]);
+        })
+        .await;
+    }
+}

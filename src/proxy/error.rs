@@ -1,0 +1,26 @@
+//! What can go wrong before the first connection.
+
+use crate::base::Kind;
+use std::{io, net::SocketAddr};
+
+/// A failure of this room.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A socket could not be opened.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Listen { .. } => Kind::Internal,
+        }
+    }
+}

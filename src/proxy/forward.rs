@@ -1,0 +1,237 @@
+//! A request on its way to an instance: chosen, connected to, and tried again where that is right.
+
+use super::{
+    answer::{self, Own},
+    buffer::Head,
+    connection::{Connection, Next},
+    exchange::{self, Exchange, Lost, Relayed},
+    h1::Asked,
+    io::{Broken, Transport},
+    record::Record,
+    retry::{self, Failure, Tried, Verdict},
+    table::{Action, Endpoint, Forward, Group, Route},
+    tunnel::Tunnel,
+    upstream::{NoConnection, Upstream, Upstreams},
+};
+use crate::balance::{Ask, Outcome};
+use std::{cell::Cell, sync::Arc, time::Duration};
+
+/// A request to be forwarded.
+pub(super) struct Job {
+    pub(super) record: Record,
+    pub(super) route: Arc<Route>,
+    pub(super) group: Arc<Group>,
+    /// The head for the upstream, and a small body behind it.
+    pub(super) out: Head,
+    /// What is not in `out`.
+    pub(super) rest: Rest,
+    pub(super) asked: Asked,
+    /// The protocol that the client would switch to.
+    pub(super) upgrade: Option<Box<[u8]>>,
+    /// What the balancer's hash goes by.
+    pub(super) hash: u64,
+    /// The client waits for a 100 before it sends its body.
+    pub(super) expects: bool,
+    /// The client takes trailers.
+    pub(super) trailers: bool,
+}
+
+/// What of a request's body is still to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// Forwards a request until it is answered.
+pub(super) async fn forward<C: Transport>(connection: &Connection<C>, job: Job) -> Next {
+    let worker = &connection.worker;
+    let Action::Forward(settings) = &job.route.action else { return Next::Abort };
+    let mut tried = Tried::default();
+    let mut members: Vec<u32> = Vec::new();
+    let mut again = None;
+    let mut last = None;
+    loop {
+        let (member, fresh) = match again.take() {
+            Some(member) => (member, true),
+            None => {
+                let ask = Ask { now_micros: worker.now_micros(), hash: job.hash, tried: &members };
+                let picked = worker.pickers.borrow_mut().pick(&job.group, &ask).map(|(member, _)| member);
+                match picked {
+                    Some(member) => (member, false),
+                    None => break nobody(connection, &job, last.as_ref()).await,
+                }
+            }
+        };
+        let lost = match attempt(connection, &job, settings, member, fresh).await {
+            Ok(next) => return next,
+            Err(lost) => lost,
+        };
+        if let Some(outcome) = lost.outcome() {
+            job.group.pool.settle(member, outcome, worker.now_micros());
+        }
+        let asked = retry::Asked {
+            idempotent: job.record.method.is_idempotent(),
+            replayable: job.rest == Rest::None || lost.untouched,
+            retries: settings.retries,
+        };
+        match retry::verdict(lost.failure, asked, tried, || worker.budget.borrow_mut().take()) {
+            Verdict::Fresh => {
+                tried.stale += 1;
+                worker.shared.meters.stale.inc();
+                again = Some(member);
+            }
+            Verdict::Other => {
+                match lost.failure {
+                    Failure::NoConnection => tried.unreachable += 1,
+                    _ => tried.again += 1,
+                }
+                job.record.retry();
+                members.push(member);
+                last = Some(lost);
+            }
+            Verdict::GiveUp => break give_up(connection, &job, &lost).await,
+        }
+    }
+}
+
+/// One try with one instance. An error is before any byte of an answer.
+async fn attempt<C: Transport>(
+    connection: &Connection<C>,
+    job: &Job,
+    settings: &Forward,
+    member: u32,
+    fresh: bool,
+) -> Result<Next, Lost> {
+    let worker = &connection.worker;
+    let Some(endpoint) = job.group.endpoints.get(member as usize) else {
+        return Err(Lost::no_connection(false, false));
+    };
+    let flight = endpoint.state.begin();
+    job.record.upstream(&endpoint.name);
+    let kept = (!fresh).then(|| endpoint.targets.iter().find_map(|target| worker.upstreams.take(*target))).flatten();
+    let reused = kept.is_some();
+    let upstream = match kept {
+        Some(upstream) => upstream,
+        None => Box::pin(connect(connection, endpoint, settings.connect_timeout)).await?,
+    };
+    let sent = upstream.io.write_all(&job.out.bytes, &connection.deadline, settings.timeout).await;
+    if let Err(broken) = sent {
+        return Err(Lost::before_answer(&broken, reused, true));
+    }
+    let exchange = Exchange {
+        connection,
+        job,
+        upstream: &upstream.io,
+        member,
+        reused,
+        timeout: settings.timeout,
+        sent_micros: worker.now_micros(),
+        sending: Cell::new(job.rest != Rest::None),
+        broken: Cell::new(false),
+        begun: Cell::new(false),
+    };
+    let relayed = match job.rest {
+        Rest::None => exchange::relay(&exchange).await?,
+        _ => Box::pin(exchange::both(&exchange)).await?,
+    };
+    Ok(match relayed {
+        Relayed::Done { reusable, stay } => {
+            let all_read = !exchange.sending.get();
+            if reusable && all_read && !exchange.broken.get() {
+                worker.upstreams.keep(upstream, worker.now_micros());
+            }
+            match (all_read, stay) {
+                (true, true) => Next::Request,
+                (true, false) => Next::Close,
+                (false, _) => Next::Linger,
+            }
+        }
+        Relayed::Switched { behind } => {
+            Next::Tunnel(Box::new(Tunnel { upstream, behind, _flight: flight, meters: worker.shared.clone() }))
+        }
+        Relayed::Cut => {
+            job.record.cut.set(true);
+            Next::Abort
+        }
+        Relayed::Refused(refusal) => answer::refuse(connection, refusal).await,
+        Relayed::TooLong => {
+            let own = super::request::too_long_body(job.route.body_max);
+            answer::own(connection, &job.record, own, false).await
+        }
+    })
+}
+
+/// A new connection to one of the instance's addresses, in their order.
+async fn connect<C: Transport>(
+    connection: &Connection<C>,
+    endpoint: &Endpoint,
+    limit: Duration,
+) -> Result<Upstream, Lost> {
+    connection.worker.shared.meters.connects.inc();
+    connection.deadline.set(limit);
+    let mut refused = Lost::no_connection(false, false);
+    for target in endpoint.targets.iter() {
+        match connection.deadline.within(Upstreams::connect(*target, &endpoint.state)).await {
+            Ok(Ok(upstream)) => return Ok(upstream),
+            Ok(Err(NoConnection::Full)) => return Err(Lost::no_connection(false, true)),
+            Ok(Err(NoConnection::Refused(error))) => {
+                tracing::debug!(%target, %error, "an upstream refused");
+                refused = Lost::no_connection(false, false);
+            }
+            Err(_) => return Err(Lost::no_connection(true, false)),
+        }
+    }
+    Err(refused)
+}
+
+/// No instance is left, or there was none.
+async fn nobody<C: Transport>(connection: &Connection<C>, job: &Job, last: Option<&Lost>) -> Next {
+    if let Some(last) = last {
+        return give_up(connection, job, last).await;
+    }
+    let own = Own::text(503, &job.group.missing()).with("Retry-After", "1");
+    Box::pin(answer::own(connection, &job.record, own, job.rest == Rest::None)).await
+}
+
+async fn give_up<C: Transport>(connection: &Connection<C>, job: &Job, lost: &Lost) -> Next {
+    let own = match lost.failure {
+        Failure::NoConnection if lost.full => {
+            Own::text(503, "the instance has as many connections as it may").with("Retry-After", "1")
+        }
+        Failure::NoConnection if lost.timed_out => Own::text(504, "the instance could not be reached in time"),
+        Failure::NoConnection => Own::text(502, "the instance could not be reached"),
+        Failure::Slow => Own::text(504, "the instance did not answer in time"),
+        Failure::Stale | Failure::Broken => Own::text(502, "the instance broke off before its answer"),
+        Failure::Unsound => Own::text(502, "the instance's answer is not sound HTTP"),
+    };
+    Box::pin(answer::own(connection, &job.record, own, job.rest == Rest::None)).await
+}
+
+impl Lost {
+    fn no_connection(timed_out: bool, full: bool) -> Self {
+        Self { failure: Failure::NoConnection, timed_out, full, untouched: true }
+    }
+
+    /// A connection failed before a byte of an answer came.
+    pub(super) fn before_answer(broken: &Broken, reused: bool, untouched: bool) -> Self {
+        let failure = match broken {
+            Broken::Slow => Failure::Slow,
+            Broken::Ended | Broken::Failed(_) if reused => Failure::Stale,
+            Broken::Ended | Broken::Failed(_) => Failure::Broken,
+        };
+        Self { failure, timed_out: false, full: false, untouched }
+    }
+
+    /// What the balancer should know.
+    fn outcome(&self) -> Option<Outcome> {
+        match self.failure {
+            Failure::NoConnection if self.full => None,
+            Failure::NoConnection => Some(Outcome::Unreachable),
+            Failure::Stale => None,
+            Failure::Broken | Failure::Unsound => Some(Outcome::Broken),
+            Failure::Slow => Some(Outcome::Slow),
+        }
+    }
+}

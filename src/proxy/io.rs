@@ -1,0 +1,172 @@
+//! A socket as the connection loop uses it: shared by both directions of one task, and never holding memory to wait.
+
+use super::{
+    buffer::{Buffer, Buffers},
+    deadline::{Deadline, Elapsed},
+};
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+
+/// What a connection can be made of.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Ready once a read may bring something, without memory to read into.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The socket, where what goes through it are the very bytes: the kernel can move them then.
+    fn plain(&self) -> Option<&TcpStream>;
+
+    /// The socket, whatever goes through it.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Transport for TcpStream {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Transport for tokio_rustls::server::TlsStream<TcpStream> {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (socket, session) = self.get_ref();
+        // It wants nothing of the socket while there is something of it to be read.
+        if session.wants_read() { socket.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        None
+    }
+
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// Why a wait for a peer ended badly.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The limit ran out.
+    Slow,
+    /// The peer ended the stream.
+    Ended,
+    /// The connection failed.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Elapsed> for Broken {
+    fn from(_: Elapsed) -> Self {
+        Self::Slow
+    }
+}
+
+/// A transport that both directions of a task share: each poll takes it for itself.
+pub(super) struct Io<T>(RefCell<T>);
+
+impl<T: Transport> Io<T> {
+    pub(super) fn new(transport: T) -> Self {
+        Self(RefCell::new(transport))
+    }
+
+    pub(super) fn with<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.0.borrow())
+    }
+
+    /// True where the kernel can move this connection's bytes.
+    pub(super) fn is_plain(&self) -> bool {
+        self.0.borrow().plain().is_some()
+    }
+
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_readable(cx)
+    }
+
+    pub(super) fn poll_fill(&self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+        buffer.poll_fill(cx, &mut *self.0.borrow_mut())
+    }
+
+    /// Reads behind what is in the buffer; 0 at the stream's end. Holds the buffer while it waits.
+    pub(super) async fn fill(&self, buffer: &mut Buffer) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill(cx, buffer)).await
+    }
+
+    /// The next bytes, in a buffer that is leased once they are there. None at the stream's end.
+    pub(super) async fn next(&self, buffers: &Rc<Buffers>) -> io::Result<Option<Buffer>> {
+        poll_fn(|cx| self.poll_next(cx, buffers)).await
+    }
+
+    pub(super) fn poll_next(&self, cx: &mut Context<'_>, buffers: &Rc<Buffers>) -> Poll<io::Result<Option<Buffer>>> {
+        std::task::ready!(self.poll_readable(cx))?;
+        let mut buffer = buffers.lease();
+        let got = std::task::ready!(self.poll_fill(cx, &mut buffer))?;
+        Poll::Ready(Ok((got > 0).then_some(buffer)))
+    }
+
+    /// Writes all; the limit holds from each write to the next.
+    pub(super) async fn write_all(
+        &self,
+        bytes: &[u8],
+        deadline: &Deadline,
+        limit: std::time::Duration,
+    ) -> Result<(), Broken> {
+        let mut rest = bytes;
+        let mut waited = false;
+        let write = poll_fn(|cx| {
+            while !rest.is_empty() {
+                let polled = Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, rest);
+                match polled {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::Ended)),
+                    Poll::Ready(Ok(n)) => {
+                        rest = &rest[n..];
+                        waited = false;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending => {
+                        if !waited {
+                            deadline.set(limit);
+                            waited = true;
+                        }
+                        return deadline.poll(cx).map(|elapsed| Err(elapsed.into()));
+                    }
+                }
+            }
+            // What a TLS session holds back goes out now; a plain socket has nothing to flush.
+            Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx).map_err(Broken::Failed)
+        });
+        write.await
+    }
+
+    /// Says that nothing more comes.
+    pub(super) async fn shutdown(&self) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)).await
+    }
+
+    /// Makes the close of this connection a reset: what was sent is not whole, and the peer shall know.
+    pub(super) fn abort_on_close(&self) {
+        let transport = self.0.borrow();
+        // One that is gone already needs no reset.
+        let _ = socket2::SockRef::from(transport.socket()).set_linger(Some(std::time::Duration::ZERO));
+    }
+}

@@ -1,0 +1,121 @@
+//! Sockets that clients connect to: one for each worker and address, all bound to the same port, so that the kernel
+//! spreads connections over the workers and none of them waits for another.
+
+use super::Error;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+};
+
+/// Connections that wait to be accepted, of each socket. The kernel takes no more than `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// The sockets, by worker.
+#[derive(Debug)]
+pub struct Listeners {
+    pub(super) of_workers: Vec<Vec<TcpListener>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Listeners {
+    /// Binds every address for every worker, or takes the socket that systemd has bound to it.
+    pub fn bind(addresses: &[SocketAddr], workers: usize, handed_down: Vec<TcpListener>) -> Result<Self, Error> {
+        let mut listeners =
+            Self { of_workers: (0..workers.max(1)).map(|_| Vec::new()).collect(), addresses: Vec::new() };
+        let mut handed_down: Vec<_> = handed_down.into_iter().map(|l| (l.local_addr().ok(), Some(l))).collect();
+        for address in addresses {
+            let given = handed_down.iter_mut().find(|(of, l)| *of == Some(*address) && l.is_some());
+            match given.and_then(|(_, listener)| listener.take()) {
+                Some(listener) => listeners.share(listener),
+                None => listeners.bind_one(*address, addresses.contains(&twin(*address))),
+            }
+            .map_err(|error| Error::Listen { address: *address, error })?;
+        }
+        // Bound by systemd, named by nobody: whoever configured the unit wants it served.
+        for (address, listener) in handed_down {
+            if let (Some(address), Some(listener)) = (address, listener) {
+                listeners.share(listener).map_err(|error| Error::Listen { address, error })?;
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// What was bound, ports that were asked for as 0 included.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    fn bind_one(&mut self, address: SocketAddr, beside_v4: bool) -> io::Result<()> {
+        // Sockets that share a port do so with any other process of this user, too: two daemons would each get half of
+        // the connections. One that does not share finds that out.
+        if address.port() != 0 {
+            drop(socket(address, beside_v4, false)?);
+        }
+        let mut bound = address;
+        for of_worker in &mut self.of_workers {
+            let socket = socket(bound, beside_v4, true)?;
+            socket.listen(BACKLOG)?;
+            let listener = TcpListener::from(socket);
+            bound = listener.local_addr()?;
+            of_worker.push(listener);
+        }
+        self.addresses.push(bound);
+        Ok(())
+    }
+
+    /// One socket for all workers: each accepts what it finds there.
+    fn share(&mut self, listener: TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        self.addresses.push(listener.local_addr()?);
+        for of_worker in &mut self.of_workers {
+            of_worker.push(listener.try_clone()?);
+        }
+        Ok(())
+    }
+}
+
+/// All of IPv4 on the same port: where that is listened on as well, IPv6 must keep to itself.
+fn twin(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), address.port())
+}
+
+fn socket(address: SocketAddr, beside_v4: bool, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(beside_v4)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_a_port_and_another_daemon_does_not() {
+        let any = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
+        let listeners = Listeners::bind(&any, 3, Vec::new()).unwrap();
+        let addresses = listeners.addresses().to_vec();
+        for of_worker in &listeners.of_workers {
+            let bound: Vec<_> = of_worker.iter().map(|l| l.local_addr().unwrap()).collect();
+            assert_eq!(bound, addresses);
+        }
+        let taken = Listeners::bind(&addresses[..1], 3, Vec::new()).unwrap_err();
+        assert!(taken.to_string().contains(&addresses[0].to_string()), "{taken}");
+        drop(listeners);
+        Listeners::bind(&addresses, 2, Vec::new()).unwrap();
+    }
+
+    #[test]
+    fn a_socket_that_was_handed_down_serves_its_address_and_one_that_is_not_named_is_served_too() {
+        let (named, other) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let (address, more) = (named.local_addr().unwrap(), other.local_addr().unwrap());
+        let listeners = Listeners::bind(&[address], 2, vec![named, other]).unwrap();
+        assert_eq!(listeners.addresses(), [address, more]);
+        assert!(listeners.of_workers.iter().all(|of| of.len() == 2));
+    }
+}

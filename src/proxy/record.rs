@@ -1,0 +1,96 @@
+//! What becomes of one request, for the counts and the log. It is written when this is dropped, however that comes about.
+
+use super::{
+    access_log::{Line, LogOutcome},
+    h1::{Method, Version},
+    table::Route,
+    worker::Worker,
+};
+use std::{cell::Cell, rc::Rc, sync::Arc};
+
+/// The client went away before an answer: never sent, only counted and logged.
+pub(super) const CLIENT_GONE: u16 = 499;
+
+/// One request.
+pub(super) struct Record {
+    worker: Rc<Worker>,
+    /// None where no route was found.
+    route: Option<Arc<Route>>,
+    pub(super) method: Method,
+    pub(super) version: Version,
+    /// The client would ask again on this connection.
+    pub(super) keep_alive: bool,
+    began_micros: u64,
+    status: Cell<u16>,
+    /// Bytes of the request's body that went on.
+    pub(super) received: Cell<u64>,
+    /// Bytes that the client was sent.
+    pub(super) sent: Cell<u64>,
+    /// The answer broke off.
+    pub(super) cut: Cell<bool>,
+    line: Option<Box<Line>>,
+}
+
+impl Record {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        route: Option<Arc<Route>>,
+        (method, version, keep_alive): (Method, Version, bool),
+        line: Option<Box<Line>>,
+    ) -> Self {
+        let began_micros = worker.now_micros();
+        if let Some(route) = &route {
+            route.meters.shard(worker.id).begin();
+        }
+        Self {
+            worker,
+            route,
+            method,
+            version,
+            keep_alive,
+            began_micros,
+            status: Cell::new(CLIENT_GONE),
+            received: Cell::new(0),
+            sent: Cell::new(0),
+            cut: Cell::new(false),
+            line,
+        }
+    }
+
+    /// The client is being sent this.
+    pub(super) fn answered(&self, status: u16, bytes: u64) {
+        self.status.set(status);
+        self.sent.set(self.sent.get() + bytes);
+    }
+
+    /// It is tried again.
+    pub(super) fn retry(&self) {
+        if let Some(route) = &self.route {
+            route.meters.shard(self.worker.id).retry();
+        }
+    }
+
+    /// Which instance it went to.
+    pub(super) fn upstream(&self, name: &Arc<str>) {
+        if let Some(line) = &self.line {
+            line.upstream(name);
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let micros = self.worker.now_micros().saturating_sub(self.began_micros);
+        let (status, received, sent) = (self.status.get(), self.received.get(), self.sent.get());
+        match &self.route {
+            Some(route) => route.meters.shard(self.worker.id).end(status, micros, received, sent),
+            None => drop(self.worker.shared.meters.unrouted.inc()),
+        }
+        if let Some(line) = self.line.take() {
+            let route = self.route.as_ref().map_or("", |route| &route.name);
+            let cut = self.cut.get();
+            let outcome = LogOutcome { route, status, micros, received, sent, cut, refusal: None };
+            self.worker.lines.write(&line, &outcome);
+        }
+    }
+}

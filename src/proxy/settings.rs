@@ -1,0 +1,97 @@
+//! What the proxy is told, as checked values.
+
+use super::{config::Route, h1::Trust};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Default of [`Settings::connections_max`].
+pub const CONNECTIONS_MAX: usize = 20_000;
+/// Default of [`Settings::header_timeout`].
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Default of [`Settings::idle_timeout`].
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Where it listens and by how many threads; what cannot change while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Addresses; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Threads; 0: one for each processor.
+    pub workers: usize,
+    /// What can change.
+    pub settings: Settings,
+    /// What goes where; can change, too.
+    pub routes: Vec<Route>,
+}
+
+/// What connections live under. Those that are open when it changes keep what they were accepted under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Peers whose word on where a request comes from is believed.
+    pub trusted: Trust,
+    /// Whether every connection begins with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// Where requests are written down.
+    pub access_log: AccessLog,
+    /// Client connections at once.
+    pub connections_max: usize,
+    /// The same from one address; 0: no limit.
+    pub connections_per_address_max: usize,
+    /// From the first byte of a head (or from the accept) to its last.
+    pub header_timeout: Duration,
+    /// A kept-alive connection without a request is closed after this.
+    pub idle_timeout: Duration,
+}
+
+/// Where requests are written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// To standard output.
+    Stdout {
+        /// As JSON rather than text.
+        json: bool,
+    },
+    /// To a file, which is opened anew when it was moved away.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// As JSON rather than text.
+        json: bool,
+    },
+}
+
+impl AccessLog {
+    /// Whether lines are JSON; None: there are none.
+    pub(super) fn is_json(&self) -> Option<bool> {
+        match self {
+            Self::Off => None,
+            Self::Stdout { json } | Self::File { json, .. } => Some(*json),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            trusted: Trust::default(),
+            proxy_protocol: false,
+            access_log: AccessLog::Off,
+            connections_max: CONNECTIONS_MAX,
+            connections_per_address_max: 0,
+            header_timeout: HEADER_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+        }
+    }
+}
+
+impl Config {
+    /// How many threads that is on this host.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
+}

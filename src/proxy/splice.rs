@@ -1,0 +1,172 @@
+//! Large bodies from socket to socket by the kernel: `splice(2)` through a pipe, so that no byte comes up here.
+//!
+//! Pipes are kept per worker, since making one costs as much as it saves on a small body.
+
+use super::{
+    deadline::Deadline,
+    io::{Broken, Io, Transport},
+};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
+use tokio::{io::Interest, net::TcpStream};
+
+/// From so many bytes on that are still to come, the kernel moves them: below, two calls for each piece cost more than
+/// the copy.
+pub(super) const SPLICE_BYTES_MIN: u64 = 64 << 10;
+/// What a pipe takes, in bytes.
+const PIPE_BYTES: usize = 256 << 10;
+/// Pipes of a worker at once. The kernel gives all of a user 64 MiB of them, and then no more than a page each; bodies
+/// beyond that are copied.
+const PIPES_MAX: usize = 64;
+
+/// The pipes of one worker.
+#[derive(Default)]
+pub(super) struct Pipes {
+    spare: RefCell<Vec<[OwnedFd; 2]>>,
+    open: Cell<usize>,
+}
+
+/// A leased pipe. One with bytes left in it is closed on drop, an empty one goes back.
+pub(super) struct Pipe {
+    of: Rc<Pipes>,
+    /// Where bytes come out, and where they go in; none only within drop.
+    ends: Option<[OwnedFd; 2]>,
+    held: usize,
+}
+
+impl Pipes {
+    /// An empty pipe; none where there are too many, or the host gives no more.
+    pub(super) fn lease(self: &Rc<Self>) -> Option<Pipe> {
+        let ends = match self.spare.borrow_mut().pop() {
+            Some(ends) => ends,
+            None if self.open.get() >= PIPES_MAX => return None,
+            None => {
+                let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+                fcntl_setpipe_size(&into, PIPE_BYTES).ok()?;
+                self.open.set(self.open.get() + 1);
+                [out, into]
+            }
+        };
+        Some(Pipe { of: self.clone(), ends: Some(ends), held: 0 })
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let Some(ends) = self.ends.take() else { return };
+        if self.held == 0 {
+            self.of.spare.borrow_mut().push(ends);
+        } else {
+            self.of.open.set(self.of.open.get().saturating_sub(1));
+        }
+    }
+}
+
+impl Pipe {
+    fn ends(&self) -> &[OwnedFd; 2] {
+        self.ends.as_ref().expect("they are taken on drop alone")
+    }
+
+    /// Takes at most `most` bytes of the socket; 0 at its end.
+    fn take(&mut self, from: &TcpStream, most: u64) -> io::Result<usize> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let got =
+            from.try_io(Interest::READABLE, || Ok(splice(from.as_fd(), None, &self.ends()[1], None, most, flags)?))?;
+        self.held += got;
+        Ok(got)
+    }
+
+    /// Gives what is held to the socket. `more`: the body goes on behind it.
+    fn give(&mut self, to: &TcpStream, more: bool) -> io::Result<usize> {
+        let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        flags.set(SpliceFlags::MORE, more);
+        let given =
+            to.try_io(Interest::WRITABLE, || Ok(splice(&self.ends()[0], None, to.as_fd(), None, self.held, flags)?))?;
+        self.held -= given;
+        Ok(given)
+    }
+}
+
+/// Which side failed.
+#[derive(Debug)]
+pub(super) enum Side {
+    /// Who sends.
+    From(Broken),
+    /// Who takes.
+    To(Broken),
+}
+
+/// Limits from one piece to the next.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// With who sends.
+    pub(super) from: Duration,
+    /// With who takes.
+    pub(super) to: Duration,
+}
+
+/// Moves exactly `len` bytes. Both must be plain. `moved` counts what went out, also where it fails.
+pub(super) async fn pass<F: Transport, T: Transport>(
+    (from, to): (&Io<F>, &Io<T>),
+    len: u64,
+    mut pipe: Pipe,
+    deadline: &Deadline,
+    patience: Patience,
+    moved: &Cell<u64>,
+) -> Result<(), Side> {
+    let mut left = len;
+    let not_plain = || io::Error::from(io::ErrorKind::Unsupported);
+    while left > 0 {
+        deadline.set(patience.from);
+        let got = poll_fn(|cx| {
+            loop {
+                let taken =
+                    from.with(|from| from.plain().map_or_else(|| Err(not_plain()), |from| pipe.take(from, left)));
+                match taken {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done.map_err(Broken::Failed)),
+                }
+                match from.poll_readable(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),
+                }
+            }
+        });
+        match got.await {
+            Ok(0) => return Err(Side::From(Broken::Ended)),
+            Ok(got) => left -= got as u64,
+            Err(error) => return Err(Side::From(error)),
+        }
+        deadline.set(patience.to);
+        while pipe.held > 0 {
+            let given = poll_fn(|cx| {
+                loop {
+                    let given = to.with(|to| to.plain().map_or_else(|| Err(not_plain()), |to| pipe.give(to, left > 0)));
+                    match given {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        done => return Poll::Ready(done.map_err(Broken::Failed)),
+                    }
+                    match to.with(|to| to.socket().poll_write_ready(cx)) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                        Poll::Pending => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),
+                    }
+                }
+            });
+            let given = given.await.map_err(Side::To)?;
+            moved.set(moved.get() + given as u64);
+            deadline.set(patience.to);
+        }
+    }
+    Ok(())
+}

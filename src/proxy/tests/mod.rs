@@ -1,0 +1,9 @@
+//! The whole data plane over real sockets: a raw client, the proxy, a raw origin.
+
+mod bodies;
+mod forward;
+mod inside;
+mod limits;
+mod rig;
+mod swaps;
+mod tunnels;

@@ -1,0 +1,87 @@
+//! Connections that speak another protocol after a while.
+
+use super::rig::{Client, Origin, Rig, ok, route};
+use std::time::Duration;
+
+const ASK: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+const GRANT: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+/// Grants what is asked for and sends back whatever comes.
+fn echo() -> Origin {
+    Origin::new(|c| {
+        let (head, _) = c.request().unwrap();
+        if !head.to_lowercase().contains("\r\nupgrade: websocket\r\n") {
+            return c.send(&ok(b"plain"));
+        }
+        // The first words of the other protocol come with the grant.
+        c.send(&[GRANT, b"hello"].concat());
+        let mut socket = c.socket.try_clone().unwrap();
+        let ahead = std::mem::take(&mut c.read);
+        c.send(&ahead);
+        let _ = std::io::copy(&mut socket, &mut c.socket);
+    })
+}
+
+fn open(rig: &Rig, ahead: &[u8]) -> Client {
+    let mut client = rig.client();
+    client.send(&[ASK, ahead].concat());
+    let head = client.head().unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("Upgrade: websocket\r\n"), "{head}");
+    assert_eq!(client.take(5), b"hello");
+    client
+}
+
+#[test]
+fn bytes_pass_both_ways_and_an_end_is_an_end() {
+    let origin = echo();
+    let rig = Rig::new(vec![route(&[origin.address])]);
+    let mut client = open(&rig, b"ahead");
+    assert_eq!(client.take(5), b"ahead", "what came with the request is not lost");
+    assert_eq!(rig.metric("skyvis_proxy_tunnels"), 1.0);
+    for n in 0..50 {
+        let piece = vec![n; 1 + usize::from(n) * 3000];
+        let mut socket = client.socket.try_clone().unwrap();
+        let sent = piece.clone();
+        let sending = std::thread::spawn(move || std::io::Write::write_all(&mut socket, &sent).unwrap());
+        assert_eq!(client.take(piece.len()), piece);
+        sending.join().unwrap();
+    }
+    client.half_close();
+    assert!(client.ended());
+    while rig.metric("skyvis_proxy_tunnels") != 0.0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_tunnel_outlives_its_route() {
+    let origin = echo();
+    let rig = Rig::new(vec![route(&[origin.address])]);
+    let mut client = open(&rig, b"");
+    for _ in 0..100 {
+        rig.reroute(Vec::new());
+        client.send(b"still there");
+        assert_eq!(client.take(11), b"still there");
+    }
+    assert_eq!(rig.get("/").status, 404);
+}
+
+#[test]
+fn an_upgrade_that_is_not_granted_is_an_answer_like_others() {
+    let origin = Origin::answering(|_, _| ok(b"no"));
+    let rig = Rig::new(vec![route(&[origin.address])]);
+    let mut client = rig.client();
+    for _ in 0..3 {
+        client.send(ASK);
+        assert_eq!(client.answer(false).text(), "no");
+    }
+    assert_eq!(client.get("/").text(), "no");
+    let rogue = Origin::answering(|_, _| GRANT.to_vec());
+    rig.reroute(vec![route(&[rogue.address])]);
+    while rig.get("/").status != 502 {}
+    let h2c = echo();
+    rig.reroute(vec![route(&[h2c.address])]);
+    let ask = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    while rig.ask(ask).text() != "plain" {}
+}

@@ -1,0 +1,287 @@
+//! One thread of the proxy: its listeners, its connections, and what they share without locks.
+
+use super::{
+    Error,
+    access_log::Lines,
+    buffer::Buffers,
+    connection::{self, Ends},
+    deadline::{Deadlines, TICK},
+    h1::{self, RequestHead, ResponseHead},
+    places::Full,
+    plane::Shared,
+    refused,
+    retry::Budget,
+    settings::Settings,
+    splice::Pipes,
+    table::{Pickers, RouteTable},
+    upstream::Upstreams,
+};
+use crate::base::LocalTasks;
+use futures_util::FutureExt;
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// Ticks of a second.
+const TICKS_A_SECOND: u64 = Duration::from_secs(1).as_millis() as u64 / TICK.as_millis() as u64;
+/// How long accepting rests after the host refused a new descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Idle connections that are closed at once where there is no place for a new one.
+const MAKE_ROOM: usize = 32;
+/// Parsed heads that are kept to be used again.
+const SPARE_HEADS_MAX: usize = 64;
+
+/// What all connections of a thread share.
+pub(super) struct Worker {
+    pub(super) id: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) tasks: LocalTasks,
+    pub(super) deadlines: Rc<Deadlines>,
+    pub(super) buffers: Rc<Buffers>,
+    pub(super) pipes: Rc<Pipes>,
+    pub(super) upstreams: Upstreams,
+    pub(super) pickers: RefCell<Pickers>,
+    pub(super) budget: RefCell<Budget>,
+    pub(super) lines: Lines,
+    pub(super) draining: Cell<bool>,
+    date: Cell<[u8; 29]>,
+    ids: Cell<[u64; 2]>,
+    requests: RefCell<Vec<Box<RequestHead>>>,
+    responses: RefCell<Vec<Box<ResponseHead>>>,
+}
+
+/// A parsed request's head, lent by the worker.
+pub(super) struct Lent<T: 'static> {
+    of: Rc<Worker>,
+    spare: fn(&Worker) -> &RefCell<Vec<Box<T>>>,
+    head: Option<Box<T>>,
+}
+
+impl<T> std::ops::Deref for Lent<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.head.as_ref().expect("it is taken on drop alone")
+    }
+}
+
+impl<T> std::ops::DerefMut for Lent<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.head.as_mut().expect("it is taken on drop alone")
+    }
+}
+
+impl<T> Drop for Lent<T> {
+    fn drop(&mut self) {
+        let mut spare = (self.spare)(&self.of).borrow_mut();
+        if let Some(head) = self.head.take().filter(|_| spare.len() < SPARE_HEADS_MAX) {
+            spare.push(head);
+        }
+    }
+}
+
+impl Worker {
+    fn new(id: usize, shared: Arc<Shared>, tasks: LocalTasks) -> Rc<Self> {
+        let lines = Lines::new(&shared);
+        let worker = Self {
+            id,
+            tasks,
+            deadlines: Deadlines::new(shared.clock.clone()),
+            buffers: Rc::default(),
+            pipes: Rc::default(),
+            upstreams: Upstreams::default(),
+            pickers: RefCell::new(Pickers::new(rand::random())),
+            budget: RefCell::default(),
+            lines,
+            draining: Cell::new(false),
+            date: Cell::new([b' '; 29]),
+            ids: Cell::new([rand::random(), rand::random::<u64>() | 1]),
+            requests: RefCell::default(),
+            responses: RefCell::default(),
+            shared,
+        };
+        worker.set_date();
+        Rc::new(worker)
+    }
+
+    /// Serves until `stop`, then until the connections have ended or `cut` comes. On the thread's runtime.
+    pub(super) async fn run(
+        id: usize,
+        shared: Arc<Shared>,
+        listeners: Vec<std::net::TcpListener>,
+        stop: CancellationToken,
+        cut: CancellationToken,
+    ) -> Result<(), Error> {
+        let mut sockets = Vec::new();
+        for listener in listeners {
+            let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+            sockets.push(TcpListener::from_std(listener).map_err(|error| Error::Listen { address, error })?);
+        }
+        let panics = shared.panics.clone();
+        LocalTasks::run(panics, |tasks| async move {
+            let worker = Self::new(id, shared, tasks.clone());
+            let upkeep = worker.clone();
+            let upkeep = async move { upkeep.upkeep().await };
+            let serving = async {
+                let accepting = futures_util::future::join_all(sockets.iter().map(|s| worker.accept(s)));
+                tokio::select! {
+                    _ = accepting => {}
+                    () = stop.cancelled() => {}
+                }
+                // A worker without a listener has nothing to do, which is no reason to end.
+                stop.cancelled().await;
+                worker.accept_rest(sockets);
+                worker.drain().await;
+            };
+            tokio::select! {
+                () = upkeep => {}
+                () = serving => {}
+                () = cut.cancelled() => drop(worker.shared.meters.cut.inc_by(tasks.alive() as u64)),
+            };
+            worker.lines.flush();
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Who had connected when the stop came is served; the close of a listener would reset them.
+    fn accept_rest(self: &Rc<Self>, listeners: Vec<TcpListener>) {
+        for listener in listeners {
+            while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+                self.accepted(stream, peer);
+            }
+        }
+    }
+
+    async fn accept(self: &Rc<Self>, listener: &TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.accepted(stream, peer),
+                Err(error) => refused::rest(&self.shared.clock, &error, ACCEPT_PAUSE).await,
+            }
+        }
+    }
+
+    fn accepted(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let settings = self.shared.settings.load_full();
+        // A connection that is gone already fails here and at its first read, so the failure needs no care.
+        let _ = stream.set_nodelay(true);
+        let Ok(local) = stream.local_addr() else { return };
+        self.shared.meters.accepted.inc();
+        let place = |s: &Settings| self.shared.places.take(peer.ip(), s.connections_max, s.connections_per_address_max);
+        let place = match place(&settings) {
+            Err(full) => {
+                if full == Full::All {
+                    // Those that wait for nothing leave; who comes now has something to ask, and may try again.
+                    self.deadlines.expire_idle(MAKE_ROOM);
+                }
+                return refused::turn_away(self, stream, full);
+            }
+            Ok(place) => place,
+        };
+        let worker = self.clone();
+        self.tasks.spawn("proxy connection", async move {
+            connection::serve(worker, stream, Ends { peer, local }, settings).await;
+            drop(place);
+        });
+    }
+
+    /// What is done now and then for all connections.
+    async fn upkeep(&self) {
+        let mut ticks = 0u64;
+        loop {
+            if self.deadlines.is_unused() && self.upstreams.is_empty() && self.lines.is_empty() {
+                self.deadlines.used().await;
+                self.set_date();
+            }
+            self.shared.clock.sleep(TICK).await;
+            self.deadlines.look();
+            ticks += 1;
+            if ticks.is_multiple_of(TICKS_A_SECOND) {
+                self.set_date();
+                self.upstreams.sweep(self.now_micros());
+                self.budget.borrow_mut().second();
+                self.lines.flush();
+            }
+        }
+    }
+
+    /// Ends idle connections and waits for the others.
+    async fn drain(&self) {
+        self.draining.set(true);
+        self.deadlines.expire_idle(usize::MAX);
+        self.upstreams.clear();
+        self.tasks.ended().await;
+    }
+
+    /// Monotonic time, the same on all workers; never 0.
+    pub(super) fn now_micros(&self) -> u64 {
+        self.shared.now_micros()
+    }
+
+    /// The table in force, for one request.
+    pub(super) fn table(&self) -> arc_swap::Guard<Arc<RouteTable>> {
+        self.shared.table.load()
+    }
+
+    /// The time of day as HTTP writes it.
+    pub(super) fn date(&self) -> [u8; 29] {
+        self.date.get()
+    }
+
+    fn set_date(&self) {
+        self.date.set(self.shared.clock.wall().http_date());
+    }
+
+    /// A name for a request that came without one: digits that no other request has.
+    pub(super) fn request_id(&self) -> [u8; h1::REQUEST_ID_DIGITS] {
+        let [mut a, b] = self.ids.get();
+        // Weyl's sequence never repeats; the mixing hides from one client how many requests the others make.
+        a = a.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.ids.set([a, b]);
+        h1::request_id(u128::from(mix(a ^ b)) << 64 | u128::from(mix(a.wrapping_mul(b))))
+    }
+
+    pub(super) fn request_head(self: &Rc<Self>) -> Lent<RequestHead> {
+        let head = self.requests.borrow_mut().pop().unwrap_or_default();
+        Lent { of: self.clone(), spare: |w| &w.requests, head: Some(head) }
+    }
+
+    pub(super) fn response_head(self: &Rc<Self>) -> Lent<ResponseHead> {
+        let head = self.responses.borrow_mut().pop().unwrap_or_default();
+        Lent { of: self.clone(), spare: |w| &w.responses, head: Some(head) }
+    }
+}
+
+/// The last step of splitmix64.
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The thread and its runtime.
+pub(super) fn start(
+    id: usize,
+    shared: Arc<Shared>,
+    listeners: Vec<std::net::TcpListener>,
+    stop: CancellationToken,
+    cut: CancellationToken,
+) -> io::Result<(tokio::runtime::Handle, tokio::sync::oneshot::Receiver<Result<(), Error>>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name(format!("proxy-{id}")).spawn(move || {
+        let outcome = runtime.block_on(Worker::run(id, shared, listeners, stop, cut));
+        // Nobody waits any more once the drain's time is over.
+        let _ = ended.send(outcome);
+    })?;
+    Ok((handle, end))
+}
