@@ -5,6 +5,7 @@ mod changes;
 mod clock;
 mod crash;
 mod disks;
+pub mod framing;
 mod fuzz;
 mod gaps;
 mod gateway;

@@ -129,12 +129,14 @@ fn first_line_fault(line: &[u8], limits: &Limits, first: First) -> Option<Refusa
     if target.is_some_and(|target| target.iter().any(|b| !b.is_ascii_graphic())) {
         return Some(Refusal::Target);
     }
-    let is_short = line.ends_with(b"\n") && version.is_none();
-    let is_other = version.is_some_and(|v| !b"HTTP/1.0".starts_with(v) && !b"HTTP/1.1".starts_with(v));
-    match (is_short, is_other) {
-        (true, _) => Some(Refusal::RequestLine),
-        (_, true) => Some(Refusal::Version),
-        _ => None,
+    let is_whole = line.ends_with(b"\n");
+    match version {
+        None => is_whole.then_some(Refusal::RequestLine),
+        Some(b"HTTP/1.0" | b"HTTP/1.1") => None,
+        Some(begun) => {
+            let may_become_one = b"HTTP/1.0".starts_with(begun) || b"HTTP/1.1".starts_with(begun);
+            (is_whole || !may_become_one).then_some(Refusal::Version)
+        }
     }
 }
 

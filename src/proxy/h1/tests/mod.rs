@@ -1,1 +1,13 @@
-//! tests
+//! Tests of the codec, over the cases that the whole proxy is tested with too.
+
+mod bodies;
+mod driver;
+mod forwarding;
+mod heads;
+mod parsers;
+mod paths;
+mod preludes;
+mod properties;
+mod replies;
+mod trust;
+mod verdicts;
