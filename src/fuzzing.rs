@@ -14,6 +14,7 @@ use crate::{
         sound::{Coding, Decoder, Order, flac},
     },
     model::{Segment, SessionId, StreamKey, VideoCodec},
+    proxy::h1,
     rtsp::{digest::Credentials, message::Parser},
 };
 use bytes::Bytes;
@@ -40,6 +41,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "rows", run: archive::fuzz::rows },
     Target { name: "sound", run: sound },
     Target { name: "texts", run: texts },
+    Target { name: "http_requests", run: h1::fuzz::requests },
+    Target { name: "http_responses", run: h1::fuzz::responses },
+    Target { name: "http_chunks", run: h1::fuzz::chunks },
+    Target { name: "http_paths", run: h1::fuzz::paths },
+    Target { name: "proxy_protocol", run: h1::fuzz::preludes },
 ];
 
 /// Bytes of an RTSP connection, in pieces; and what a login in them says.

@@ -37,13 +37,24 @@ pub struct Client {
     peer: IpAddr,
     scheme: Scheme,
     is_trusted: bool,
+    /// The peer's address as text: every request takes it on.
+    text: [u8; ADDRESS_BYTES_MAX],
+    text_bytes: u8,
 }
+
+/// The longest text of an address, in bytes: eight groups of four digits.
+const ADDRESS_BYTES_MAX: usize = 39;
 
 impl Client {
     /// `peer` is the client's end of the socket, or what the PROXY protocol says.
     pub fn new(peer: SocketAddr, scheme: Scheme, trust: &Trust) -> Self {
         let peer = peer.ip().to_canonical();
-        Self { peer, scheme, is_trusted: trust.contains(peer) }
+        let mut text = [0; ADDRESS_BYTES_MAX];
+        let mut room = &mut text[..];
+        // There is room for any.
+        let _ = write!(room, "{peer}");
+        let text_bytes = (ADDRESS_BYTES_MAX - room.len()) as u8;
+        Self { peer, scheme, is_trusted: trust.contains(peer), text, text_bytes }
     }
 
     /// Who is connected.
@@ -72,6 +83,15 @@ impl Client {
         }
     }
 
+    /// An address as text at the end of `out`; most often it is the peer's.
+    pub(super) fn push_address(&self, out: &mut Vec<u8>, address: IpAddr) {
+        if address == self.peer {
+            return out.extend_from_slice(&self.text[..usize::from(self.text_bytes)]);
+        }
+        // Writing to memory cannot fail.
+        let _ = write!(out, "{address}");
+    }
+
     /// How the client speaks to the first proxy.
     pub(super) fn outer_scheme<'b>(&self, head: &RequestHead, bytes: &'b [u8]) -> &'b [u8] {
         let said = self.is_trusted.then(|| first_member(head.all(bytes, Kind::ForwardedProto))).flatten();
@@ -95,12 +115,6 @@ impl Client {
             _ => own,
         }
     }
-}
-
-/// An address as text at the end of `out`.
-pub(super) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
-    // Writing to memory cannot fail.
-    let _ = write!(out, "{address}");
 }
 
 /// The same as a `for` of `Forwarded`: IPv6 in brackets and quotes.

@@ -2,8 +2,9 @@
 
 use super::{
     limits::CONNECTION_OPTIONS_MAX,
-    text::{Span, is_token},
+    text::{Span, is_token, push_field},
 };
+use std::ops::Range;
 
 /// What a field is to a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,20 +178,69 @@ pub(super) struct Slot {
     pub(super) value: Span,
     pub(super) kind: Kind,
     pub(super) is_dropped: bool,
+    /// It stands there as we would write it: `name: value` and CRLF.
+    pub(super) is_canonical: bool,
+}
+
+impl Slot {
+    /// The field of this name and value, which are parts of `bytes`, a whole head.
+    pub(super) fn new(bytes: &[u8], name: &[u8], value: &[u8]) -> Self {
+        let (kind, name, value) = (Kind::of(name), Span::within(bytes, name), Span::within(bytes, value));
+        let is_canonical =
+            bytes.get(name.to()..value.from()) == Some(b": ") && bytes[value.to()..].starts_with(b"\r\n");
+        Self { name, value, kind, is_dropped: kind.is_hop_by_hop(), is_canonical }
+    }
+}
+
+/// Copies fields, those that stand side by side in one go.
+pub(super) struct Copier<'o, 'b> {
+    out: &'o mut Vec<u8>,
+    bytes: &'b [u8],
+    run: Range<usize>,
+}
+
+impl<'o, 'b> Copier<'o, 'b> {
+    pub(super) fn new(out: &'o mut Vec<u8>, bytes: &'b [u8]) -> Self {
+        Self { out, bytes, run: 0..0 }
+    }
+
+    pub(super) fn copy(&mut self, slot: &Slot) {
+        if slot.is_canonical {
+            let line = slot.name.from()..slot.value.to() + 2;
+            if self.run.end != line.start {
+                self.flush();
+                self.run.start = line.start;
+            }
+            self.run.end = line.end;
+        } else {
+            self.flush();
+            push_field(self.out, slot.name.of(self.bytes), slot.value.of(self.bytes));
+        }
+    }
+
+    /// Must be called once all are copied.
+    pub(super) fn flush(&mut self) {
+        self.out.extend_from_slice(self.bytes.get(self.run.clone()).unwrap_or_default());
+        self.run = 0..0;
+    }
 }
 
 /// The fields of a head, as places in its buffer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields {
     slots: Vec<Slot>,
+    /// One bit for each [`Kind`] that is there, since most are not.
+    kinds: u64,
 }
 
 impl Fields {
     pub(super) fn clear(&mut self) {
         self.slots.clear();
+        self.kinds = 0;
     }
 
     pub(super) fn push(&mut self, slot: Slot) {
+        self.kinds |= 1 << slot.kind as u8;
         self.slots.push(slot);
     }
 
@@ -207,13 +257,19 @@ impl Fields {
         &self.slots
     }
 
+    /// Whether there is one of this kind.
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.kinds & (1 << kind as u8) != 0
+    }
+
     /// The values of all fields of a kind, in order.
     pub(super) fn all<'b>(
         &self,
         bytes: &'b [u8],
         kind: Kind,
     ) -> impl DoubleEndedIterator<Item = &'b [u8]> + use<'_, 'b> {
-        self.slots.iter().filter(move |slot| slot.kind == kind).map(move |slot| slot.value.of(bytes))
+        let slots = if self.has(kind) { &self.slots[..] } else { &[] };
+        slots.iter().filter(move |slot| slot.kind == kind).map(move |slot| slot.value.of(bytes))
     }
 
     /// The first value of a kind.
@@ -230,6 +286,9 @@ impl Fields {
     pub(super) fn drop_nominated(&mut self, bytes: &[u8]) -> Option<Options> {
         let mut options = Options::default();
         let mut count = 0;
+        if !self.has(Kind::Connection) {
+            return Some(options);
+        }
         for at in 0..self.slots.len() {
             if self.slots[at].kind != Kind::Connection {
                 continue;
@@ -291,5 +350,15 @@ pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Whether a request's field can be told from every other by parsers that turn what is no letter and no digit into `_`,
 /// as CGI does: `X_Forwarded_For` would come out as `X-Forwarded-For`.
 pub(super) fn is_plain_name(name: &[u8]) -> bool {
-    name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+    name.iter().all(|b| IS_PLAIN[usize::from(*b)])
 }
+
+const IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 128 {
+        table[b] = (b as u8).is_ascii_alphanumeric() || b as u8 == b'-';
+        b += 1;
+    }
+    table
+};

@@ -2,8 +2,8 @@
 
 use super::{
     Body, Client, Edits, Refusal, RequestHead, Trust,
-    client::{has_passed, push_address, push_node},
-    field::{Field, Kind},
+    client::{has_passed, push_node},
+    field::{Copier, Kind, Slot},
     text::{push_field, push_number},
     trace::is_trace_parent,
 };
@@ -48,11 +48,13 @@ pub fn write_request(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, to: &F
     out.extend_from_slice(b" HTTP/1.1\r\n");
     push_field(out, b"Host", to.host);
     let is_traced = is_traced(head, bytes);
-    for field in head.fields(bytes) {
-        if is_passed_on(&field, to, is_traced) {
-            push_field(out, field.name, field.value);
+    let mut fields = Copier::new(out, bytes);
+    for slot in head.slots() {
+        if is_passed_on(slot, bytes, to, is_traced) {
+            fields.copy(slot);
         }
     }
+    fields.flush();
     write_identity(out, bytes, head, to);
     write_framing(out, bytes, head, to);
     if let Some(edits) = to.edits {
@@ -68,7 +70,7 @@ fn is_traced(head: &RequestHead, bytes: &[u8]) -> bool {
     parents.next().is_some_and(is_trace_parent) && parents.next().is_none()
 }
 
-fn is_passed_on(field: &Field<'_>, to: &Forwarding<'_>, is_traced: bool) -> bool {
+fn is_passed_on(field: &Slot, bytes: &[u8], to: &Forwarding<'_>, is_traced: bool) -> bool {
     if field.is_dropped {
         return false;
     }
@@ -81,7 +83,7 @@ fn is_passed_on(field: &Field<'_>, to: &Forwarding<'_>, is_traced: bool) -> bool
         kind if kind.is_identity() => !to.client.is_trusted(),
         _ => false,
     };
-    !is_ours && to.edits.is_none_or(|edits| !edits.takes(field.name))
+    !is_ours && to.edits.is_none_or(|edits| !edits.takes(field.name.of(bytes)))
 }
 
 /// Who asks, and by which id.
@@ -95,7 +97,7 @@ fn write_identity(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, to: &Forw
     }
     if is_free("x-real-ip") {
         out.extend_from_slice(b"X-Real-IP: ");
-        push_address(out, address);
+        to.client.push_address(out, address);
         out.extend_from_slice(b"\r\n");
     }
     if is_free("x-forwarded-proto") {
@@ -130,11 +132,11 @@ fn write_hops(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, to: &Forwardi
         }
         // The peer said it in `Forwarded` alone.
         if is_empty && address != peer {
-            push_address(out, address);
+            to.client.push_address(out, address);
             out.extend_from_slice(b", ");
         }
     }
-    push_address(out, peer);
+    to.client.push_address(out, peer);
 }
 
 /// `Forwarded` of a trusted peer, and our element.

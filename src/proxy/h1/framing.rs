@@ -37,6 +37,9 @@ pub(super) struct Declared {
 /// Reads `Content-Length` and `Transfer-Encoding`, each at most once and never together.
 pub(super) fn declared(fields: &Fields, bytes: &[u8], version: Version) -> Result<Declared, Refusal> {
     let mut declared = Declared::default();
+    if !fields.has(Kind::ContentLength) && !fields.has(Kind::TransferEncoding) {
+        return Ok(declared);
+    }
     let (mut lengths, mut codings) = (0, 0);
     let mut fault = None;
     for slot in fields.slots() {

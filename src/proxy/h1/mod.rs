@@ -10,6 +10,8 @@ mod edits;
 mod field;
 mod forward;
 mod framing;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 pub mod limits;
 mod lines;

@@ -2,7 +2,7 @@
 
 use super::{
     Body, Edits, ResponseHead, Version,
-    field::Kind,
+    field::{Copier, Kind},
     text::{is_value_byte, push_field, push_number},
 };
 
@@ -45,18 +45,20 @@ pub fn write_response(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, to: 
     out.reserve(head.head_bytes() + 256);
     write_status(out, bytes, head);
     let mut has_date = false;
-    for field in head.fields(bytes) {
-        let is_ours = match field.kind {
+    let mut fields = Copier::new(out, bytes);
+    for slot in head.slots() {
+        let is_ours = match slot.kind {
             Kind::ContentLength => true,
             Kind::RequestId => to.request_id.is_some(),
-            _ => field.is_dropped,
+            _ => slot.is_dropped,
         };
-        if is_ours || to.edits.is_some_and(|edits| edits.takes(field.name)) {
+        if is_ours || to.edits.is_some_and(|edits| edits.takes(slot.name.of(bytes))) {
             continue;
         }
-        has_date |= field.kind == Kind::Date;
-        push_field(out, field.name, field.value);
+        has_date |= slot.kind == Kind::Date;
+        fields.copy(slot);
     }
+    fields.flush();
     let is_free = |name: &str| to.edits.is_none_or(|edits| !edits.takes(name.as_bytes()));
     if !has_date && is_free("date") {
         push_field(out, b"Date", to.date);
@@ -85,11 +87,11 @@ pub fn write_response(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, to: 
 /// Writes an interim response, which has no body, at the end of `out`.
 pub fn write_interim(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead) {
     write_status(out, bytes, head);
-    for field in head.fields(bytes) {
-        if !field.is_dropped && field.kind != Kind::ContentLength {
-            push_field(out, field.name, field.value);
-        }
+    let mut fields = Copier::new(out, bytes);
+    for slot in head.slots().iter().filter(|slot| !slot.is_dropped && slot.kind != Kind::ContentLength) {
+        fields.copy(slot);
     }
+    fields.flush();
     out.extend_from_slice(b"\r\n");
 }
 

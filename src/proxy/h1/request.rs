@@ -163,13 +163,13 @@ impl RequestHead {
         self.fields.clear();
         let mut line_end = first_line_end;
         for header in parsed {
-            let (name, value) = (Span::within(bytes, header.name.as_bytes()), Span::within(bytes, header.value));
-            lines::check_end(&bytes[line_end..name.from()])?;
-            line_end = value.to();
-            lines::check_length(line_end - name.from(), limits, None)?;
-            let kind = Kind::of(header.name.as_bytes());
-            let is_dropped = kind.is_hop_by_hop() || !is_plain_name(header.name.as_bytes());
-            self.fields.push(Slot { name, value, kind, is_dropped });
+            let name = header.name.as_bytes();
+            let slot = Slot::new(bytes, name, header.value);
+            lines::check_end(&bytes[line_end..slot.name.from()])?;
+            line_end = slot.value.to();
+            lines::check_length(line_end - slot.name.from(), limits, None)?;
+            let is_dropped = slot.is_dropped || !is_plain_name(name);
+            self.fields.push(Slot { is_dropped, ..slot });
         }
         let [rest @ .., b'\r', b'\n'] = &bytes[line_end..] else { return Err(Refusal::BareLf) };
         lines::check_end(rest)
@@ -255,6 +255,10 @@ impl RequestHead {
             self.upgrade = wanted.map(|token| Span::within(bytes, token));
         }
         Ok(())
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        self.fields.slots()
     }
 
     /// How long the head is, with its empty line.

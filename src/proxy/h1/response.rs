@@ -8,6 +8,7 @@ use super::{
     lines::{self, First, Reading},
     text::Span,
 };
+use std::mem::MaybeUninit;
 
 /// What was asked, as far as the answer is read by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,9 +50,10 @@ pub fn parse_response(
         return Err(Refusal::LeadingLines);
     }
     let text = &bytes[..bytes.len().min(limits.head_bytes())];
-    let mut room = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut parsed = httparse::Response::new(&mut room[..limits.fields()]);
-    match parsed.parse(text) {
+    let mut room = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    let strict = httparse::ParserConfig::default();
+    match strict.parse_response_with_uninit_headers(&mut parsed, text, &mut room[..limits.fields()]) {
         Ok(httparse::Status::Partial) => lines::may_wait(text, limits, First::Status).map(|()| None),
         Ok(httparse::Status::Complete(len)) => {
             head.take(&bytes[..len], &parsed, limits, asked)?;
@@ -121,12 +123,11 @@ impl ResponseHead {
         self.fields.clear();
         let mut line_end = first_line_end;
         for header in parsed {
-            let (name, value) = (Span::within(bytes, header.name.as_bytes()), Span::within(bytes, header.value));
-            lines::check_end(&bytes[line_end..name.from()])?;
-            line_end = value.to();
-            lines::check_length(line_end - name.from(), limits, None)?;
-            let kind = Kind::of(header.name.as_bytes());
-            self.fields.push(Slot { name, value, kind, is_dropped: kind.is_hop_by_hop() });
+            let slot = Slot::new(bytes, header.name.as_bytes(), header.value);
+            lines::check_end(&bytes[line_end..slot.name.from()])?;
+            line_end = slot.value.to();
+            lines::check_length(line_end - slot.name.from(), limits, None)?;
+            self.fields.push(slot);
         }
         let [rest @ .., b'\r', b'\n'] = &bytes[line_end..] else { return Err(Refusal::BareLf) };
         lines::check_end(rest)
@@ -145,6 +146,10 @@ impl ResponseHead {
             }
             _ => Err(Refusal::UpgradeUnasked),
         }
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        self.fields.slots()
     }
 
     /// How long the head is, with its empty line.

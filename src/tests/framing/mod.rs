@@ -1,4 +1,6 @@
-//! What two parsers could read differently: cases as data, told of by [`cases`] and mutated by [`mutants`].
+//! What two parsers could read differently, as data: [`cases`] and [`mutants`] of them. The codec reads them alone
+//! ([`walk`]); here they go through the whole proxy.
 
 pub mod cases;
 pub mod mutants;
+pub mod walk;

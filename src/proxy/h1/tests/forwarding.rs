@@ -97,6 +97,43 @@ fn what_a_stranger_says_of_itself_is_gone() {
 }
 
 #[test]
+fn no_spelling_of_identity_gets_through() {
+    let names = [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-server",
+        "x-forwarded-prefix",
+        "x-forwarded-ssl",
+        "x-real-ip",
+        "forwarded",
+    ];
+    let mut count = 0;
+    for name in names {
+        let title =
+            name.split('-').map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..])).collect::<Vec<_>>();
+        let mut spellings = vec![name.to_owned(), name.to_uppercase(), title.join("-")];
+        for other in ["_", ".", "~", "'", "!"].iter().filter(|_| name.contains('-')) {
+            spellings.extend([name.replace('-', other), name.replacen('-', other, 1), title.join(other)]);
+        }
+        for spelling in &spellings {
+            for fields in [
+                format!("{spelling}: evil\r\n"),
+                format!("{spelling}:evil \t\r\n"),
+                format!("{spelling}: evil\r\n{spelling}: evil\r\n"),
+                format!("X-Other: a\r\n{spelling}:\t, evil\r\nConnection: {spelling}\r\n"),
+            ] {
+                let text = forward(&fields, &WAY).unwrap().join("\n");
+                assert!(!text.contains("evil"), "{fields}: {text}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 200, "{count}");
+}
+
+#[test]
 fn what_a_trusted_peer_says_is_gone_on_with() {
     let way = Way { peer: "10.1.2.3:4000", ..WAY };
     let lines = forward(

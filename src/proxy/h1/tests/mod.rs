@@ -1,7 +1,6 @@
 //! Tests of the codec, over the cases that the whole proxy is tested with too.
 
 mod bodies;
-mod driver;
 mod forwarding;
 mod heads;
 mod parsers;

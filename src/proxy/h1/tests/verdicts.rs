@@ -1,9 +1,11 @@
 //! Every case of the framing rig, read by the codec alone.
 
-use super::driver::{End, Seen, walk, walk_pieces};
 use crate::{
     proxy::h1::Refusal,
-    tests::framing::cases::{self, Case, Verdict},
+    tests::framing::{
+        cases::{self, Case, Verdict},
+        walk::{End, Seen, walk, walk_pieces},
+    },
 };
 use std::collections::BTreeSet;
 

@@ -4,18 +4,18 @@ use crate::proxy::h1::{Body, ChunkReader, Limits, Refusal, RequestHead, Step, pa
 
 /// A request that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) method: Vec<u8>,
-    pub(super) target: Vec<u8>,
-    pub(super) host: Vec<u8>,
-    pub(super) fields: Vec<(Vec<u8>, Vec<u8>, bool)>,
-    pub(super) body: Vec<u8>,
-    pub(super) trailers: Vec<u8>,
+pub struct Seen {
+    pub method: Vec<u8>,
+    pub target: Vec<u8>,
+    pub host: Vec<u8>,
+    pub fields: Vec<(Vec<u8>, Vec<u8>, bool)>,
+    pub body: Vec<u8>,
+    pub trailers: Vec<u8>,
 }
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// Between two requests.
     Clean,
     /// Within one.
@@ -28,7 +28,7 @@ pub(super) enum End {
 
 impl End {
     /// The same, without the name of a refusal: which fault of a line is seen first depends on how much of it is there.
-    pub(super) fn kind(self) -> Self {
+    pub fn kind(self) -> Self {
         match self {
             Self::Refused(_) => Self::Refused(Refusal::RequestLine),
             Self::Broken(_) | Self::Clean | Self::Waiting => self,
@@ -37,12 +37,12 @@ impl End {
 }
 
 /// All that is read of `sent`, whose pieces are `piece_bytes` long.
-pub(super) fn walk(sent: &[u8], piece_bytes: usize) -> (Vec<Seen>, End) {
+pub fn walk(sent: &[u8], piece_bytes: usize) -> (Vec<Seen>, End) {
     walk_pieces(sent.chunks(piece_bytes.max(1)))
 }
 
 /// All that is read of these pieces.
-pub(super) fn walk_pieces<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> (Vec<Seen>, End) {
+pub fn walk_pieces<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> (Vec<Seen>, End) {
     let mut connection = Connection::default();
     for piece in pieces {
         connection.buffer.extend_from_slice(piece);
