@@ -2,5 +2,9 @@
 //! ([`walk`]); here they go through the whole proxy.
 
 pub mod cases;
+mod evil;
 pub mod mutants;
+mod origins;
+mod rig;
+mod through;
 pub mod walk;

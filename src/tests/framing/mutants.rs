@@ -68,7 +68,7 @@ pub fn mutants(seed: u64, count: usize) -> impl Iterator<Item = (String, Vec<u8>
     (0..count).map(move |number| {
         let case = cases.choose(&mut random).expect("there are cases");
         let mut sent = case.sent.clone();
-        for _ in 0..random.random_range(1..=3) {
+        for _ in 0..random.random_range(1..=2) {
             mutate(&mut sent, &mut random);
         }
         (format!("{} #{number}", case.name), sent)
