@@ -14,7 +14,7 @@ use crate::{
         sound::{Coding, Decoder, Order, flac},
     },
     model::{Segment, SessionId, StreamKey, VideoCodec},
-    proxy::h1,
+    proxy::{self, h1},
     rtsp::{digest::Credentials, message::Parser},
 };
 use bytes::Bytes;
@@ -46,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "http_chunks", run: h1::fuzz::chunks },
     Target { name: "http_paths", run: h1::fuzz::paths },
     Target { name: "proxy_protocol", run: h1::fuzz::preludes },
+    Target { name: "routes", run: proxy::table::fuzz::routes },
 ];
 
 /// Bytes of an RTSP connection, in pieces; and what a login in them says.

@@ -25,6 +25,7 @@ use crate::{
     camera::Cameras,
     events::Events,
     live::Hub,
+    proxy::sync::Routes,
     recorder::Recorder,
     serve::{BoxFuture, Handler},
     store::Store,
@@ -62,6 +63,8 @@ pub struct Deps {
     pub events: Events,
     /// Who watches what.
     pub hub: Hub,
+    /// What the proxy does with requests.
+    pub routes: Routes,
     /// Answers `/media/…`.
     pub playback: Arc<dyn Handler>,
     /// For `/metrics`.

@@ -3,7 +3,7 @@
 
 use super::{
     auth::Access::{Operator, Probe, Shell},
-    handlers::{console, devices, events, footage, gaps, pauses, streams, system, upkeep},
+    handlers::{console, devices, events, footage, gaps, pauses, routes, streams, system, upkeep},
     paging::Page,
     route::{
         Answer::{Json, Media},
@@ -99,6 +99,19 @@ const UNTIL: Parameter = Parameter {
     required: false,
     summary: "When it ends by itself",
     schema: |g| g.subschema_for::<Wall>(),
+};
+
+const URL: Parameter = Parameter {
+    name: "url",
+    required: false,
+    summary: "Only the route that a request for this URL (or path) would meet",
+    schema: |_| json_schema!({ "type": "string", "examples": ["https://media.example.com/api/users"] }),
+};
+const METHOD: Parameter = Parameter {
+    name: "method",
+    required: false,
+    summary: "With `url`: the method of that request",
+    schema: |_| json_schema!({ "type": "string", "default": "GET" }),
 };
 
 const FOOTAGE: &[Parameter] = &[STREAM, FROM, TO, LIMIT, CURSOR];
@@ -268,6 +281,15 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::GET,
+        pattern: "/api/v1/routes",
+        summary: "The proxy's routes in the order in which they are matched, who serves them, and why somebody does not",
+        query: Some(&[URL, METHOD, LIMIT, CURSOR]),
+        access: Operator,
+        answer: schema!(views::RoutesView),
+        run: run!(routes::list),
+    },
+    Route {
+        method: Method::GET,
         pattern: "/api/v1/events",
         summary: "What happens, as server-sent events; `Last-Event-ID` resumes",
         query: Some(&[AFTER, KIND]),
@@ -377,7 +399,6 @@ pub(super) const NOT_BUILT: &[(&str, &str)] = &[
     ("GET PUT DELETE", "/api/v1/services"),
     ("GET PUT POST DELETE", "/api/v1/services/{rest}"),
     ("GET PUT DELETE", "/api/v1/kv/{rest}"),
-    ("GET", "/api/v1/routes"),
     ("GET POST DELETE", "/api/v1/jobs"),
     ("GET POST DELETE", "/api/v1/jobs/{rest}"),
     ("POST", "/api/v1/queues/{rest}"),

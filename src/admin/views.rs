@@ -6,7 +6,7 @@ use crate::{
     base::Wall,
     camera,
     model::{Gap, GapCause, Presence, Segment, Span, StreamKey, StreamState, VideoCodec},
-    recorder, transcode,
+    proxy, recorder, transcode,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -31,10 +31,12 @@ pub(super) struct StatusView {
     pub disk: DiskView,
     /// Id of the last event; 0 before the first.
     pub last_event: u64,
-    /// Version of the catalog of services; null in a version of skyvis without one.
+    /// The revision of the catalog of services.
     pub catalog_version: Option<u64>,
-    /// Version of the table of routes; null in a version of skyvis without one.
+    /// The revision of the catalog that the proxy routes by: the same, but for a moment or where a table cannot be made.
     pub route_table_version: Option<u64>,
+    /// Why no newer table of routes could be made; null: the last one could.
+    pub route_table_error: Option<String>,
 }
 
 /// How many of what.
@@ -64,6 +66,19 @@ impl CountsView {
             readers,
         }
     }
+}
+
+/// `/api/v1/routes`
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RoutesView {
+    /// Routes in the order in which they are matched; with `url`, the one that a request would meet.
+    pub items: Vec<proxy::table::RouteView>,
+    /// Send it as `cursor` to get what follows; null where nothing does.
+    pub next: Option<String>,
+    /// With `url`, where it meets no route: the status that a request would get.
+    pub status: Option<u16>,
+    /// With `url`, where it meets no route: why.
+    pub why: Option<String>,
 }
 
 /// `/api/v1/streams`: a stream as camera, recorder and viewers see it.

@@ -7,7 +7,7 @@ use super::{
     care,
     phases::{Phases, STORE_CLOSE, run_room},
     reload::Reloading,
-    systemd, wiring,
+    systemd, tell, wiring,
 };
 use crate::{
     base::Clock,
@@ -91,6 +91,7 @@ impl Daemon {
         care::export_store(&rooms, phases, config.data_dir.join(EXPORTS_DIR), &ended_tx);
         care::watch_store(&rooms, alive, phases, &ended_tx);
         care::watch_clock(&rooms, phases);
+        tell::watch_routes(&rooms, phases);
         rooms.ready();
         let _running = given_up.map(DropGuard::disarm);
         let daemon = Self {

@@ -16,6 +16,7 @@ mod rooms;
 mod run;
 mod systemd;
 pub mod telemetry;
+mod tell;
 mod wiring;
 
 pub use daemon::Daemon;

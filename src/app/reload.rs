@@ -188,6 +188,16 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
     for gone in old.devices.iter().filter(|d| !new.devices.iter().any(|n| n.id == d.id)) {
         changed.push(format!("device {} removed", gone.id));
     }
+    for route in &new.proxy.routes {
+        match old.proxy.routes.iter().find(|r| r.name == route.name) {
+            None => changed.push(format!("route {} added", route.name)),
+            Some(before) if before != route => changed.push(format!("route {} changed", route.name)),
+            Some(_) => {}
+        }
+    }
+    for gone in old.proxy.routes.iter().filter(|r| !new.proxy.routes.iter().any(|n| n.name == r.name)) {
+        changed.push(format!("route {} removed", gone.name));
+    }
     let sections = [
         ("hikvision", old.hikvision != new.hikvision),
         ("recording", old.recording != new.recording),

@@ -219,6 +219,7 @@ pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: 
             store: rooms.store.clone(),
             events: rooms.events.clone(),
             hub: rooms.hub.clone(),
+            routes: rooms.proxy.routes().clone(),
             playback: rooms.playback.clone(),
             metrics: rooms.metrics.clone(),
             clock: rooms.clock.clone(),

@@ -20,7 +20,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -79,6 +79,8 @@ pub struct TableState {
     pub version: u64,
     /// Why the table after it could not be made, and for which revision; None: there is none.
     pub failed: Option<(u64, Arc<str>)>,
+    /// Routes that have nobody to serve them now, with what is missing.
+    pub down: BTreeMap<Arc<str>, String>,
 }
 
 /// The table, for whoever shows it, serves it or changes its routes. Cheap to clone.
@@ -86,6 +88,7 @@ pub struct TableState {
 pub struct Routes {
     cell: Cell,
     time: Time,
+    catalog: watch::Receiver<Arc<Catalog>>,
     wanted: watch::Sender<Arc<[Arc<Route>]>>,
     served: watch::Receiver<u64>,
     state: watch::Receiver<TableState>,
@@ -134,7 +137,7 @@ pub fn build(routes: Vec<Route>, deps: Deps) -> (Routes, SyncTask) {
             (builder.empty(), failed)
         }
     };
-    let state = TableState { revision: table.revision(), version: table.version(), failed };
+    let state = TableState { revision: table.revision(), version: table.version(), failed, down: table.down() };
     let cell: Cell = Arc::new(ArcSwap::from_pointee(table));
     let configured = routes.clone();
     let (wanted_tx, wanted) = watch::channel(routes);
@@ -147,23 +150,31 @@ pub fn build(routes: Vec<Route>, deps: Deps) -> (Routes, SyncTask) {
     let meters = Meters::new(&deps.metrics);
     meters.show(&cell.load(), Duration::ZERO);
     let resolver = Resolver { lookup: deps.lookup, clock: deps.clock.clone(), hosts: hosts_rx, resolved: resolved_tx };
+    let handle = Routes {
+        cell: cell.clone(),
+        time: deps.time.clone(),
+        catalog: catalog.clone(),
+        wanted: wanted_tx,
+        served: served_rx,
+        state: state_rx,
+    };
     let task = SyncTask {
         builder,
-        cell: cell.clone(),
+        cell,
         catalog,
         wanted,
         resolved,
         hosts,
         resolver,
         clock: deps.clock,
-        time: deps.time.clone(),
+        time: deps.time,
         served,
         state,
         counts,
         meters,
         configured,
     };
-    (Routes { cell, time: deps.time, wanted: wanted_tx, served: served_rx, state: state_rx }, task)
+    (handle, task)
 }
 
 impl Routes {
@@ -175,6 +186,11 @@ impl Routes {
     /// The revision of the catalog that every request from now on goes by.
     pub fn served(&self) -> watch::Receiver<u64> {
         self.served.clone()
+    }
+
+    /// The revision of the catalog as it is, served or not.
+    pub fn catalog_revision(&self) -> u64 {
+        self.catalog.borrow().revision
     }
 
     /// What became of the last table.
@@ -242,8 +258,9 @@ impl SyncTask {
                 match builder.build(&now, &names, time.micros()) {
                     Ok(table) => {
                         let (revision, version) = (table.revision(), table.version());
+                        let down = table.down();
                         cell.store(Arc::new(table));
-                        state.send_replace(TableState { revision, version, failed: None });
+                        state.send_replace(TableState { revision, version, failed: None, down });
                         served.send_replace(revision);
                         meters.show(&cell.load(), clock.now() - began);
                     }
@@ -299,3 +316,6 @@ impl Meters {
         self.build_micros.set(i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ pub(super) mod events;
 pub(super) mod footage;
 pub(super) mod gaps;
 pub(super) mod pauses;
+pub(super) mod routes;
 pub(super) mod streams;
 pub(super) mod system;
 pub(super) mod upkeep;

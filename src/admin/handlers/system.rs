@@ -44,6 +44,7 @@ pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response,
     let readers = snapshot.streams.iter().map(|s| api.deps.hub.readers(&s.key)).sum();
     let recording = api.deps.recorder.watch().borrow().values().filter(|s| s.recording).count();
     let phase = *api.deps.phase.borrow();
+    let table = api.deps.routes.state();
     json(&StatusView {
         version: env!("CARGO_PKG_VERSION"),
         node: api.config.node.clone(),
@@ -53,8 +54,9 @@ pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response,
         counts: CountsView::of(&snapshot, recording, readers),
         disk: disk(&api),
         last_event: *api.deps.events.watch().borrow(),
-        catalog_version: None,
-        route_table_version: None,
+        catalog_version: Some(api.deps.routes.catalog_revision()),
+        route_table_version: Some(table.revision),
+        route_table_error: table.failed.map(|(_, why)| why.to_string()),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::{
     events::{self, Events},
     live::Hub,
     model::{SampleTable, Segment, SessionId, StreamKey},
-    recorder,
+    proxy, recorder,
     serve::{Body, BoxFuture, Handler, HandlerFn, ListenerKind, Peer, Request, Response},
     store::{self, Store},
     transcode,
@@ -58,6 +58,29 @@ fn transcoder(hub: &Hub, clock: &Clock, events: &Events, metrics: &Metrics) -> t
         metrics: metrics.clone(),
     };
     transcode::build(transcode::Config::default(), deps).0
+}
+
+/// Routes as they stand in a file.
+fn routes() -> Vec<proxy::config::Route> {
+    let text = r#"
+        [[proxy.route]]
+        name = "site"
+        service = "web"
+        [[proxy.route]]
+        name = "api"
+        path_prefix = "/api/"
+        methods = ["GET"]
+        host = ["api.example.com"]
+        upstreams = ["http://127.0.0.1:9", "http://[::1]:9 weight=2"]
+        strip_prefix = "/api"
+        balance = "hash"
+        [[proxy.route]]
+        name = "old"
+        path_prefix = "/old"
+        redirect = { to = "/new" }
+    "#;
+    let env = crate::config::Env::new::<&str, &str>([], "test");
+    crate::config::parse(text, std::path::Path::new("/c.toml"), &env).unwrap().proxy.routes
 }
 
 /// Footage below a directory, none of which is deleted.
@@ -116,7 +139,19 @@ async fn house(token: Option<&str>) -> House {
     let (phase, phases) = watch::channel(Phase::Ready);
     let reload_works = Arc::new(AtomicBool::new(true));
     let media = |request: Request| async move { Response::new(Body::bytes(format!("media {}", request.path()))) };
+    let (_, catalog) = watch::channel(Arc::default());
+    let routes_deps = proxy::sync::Deps {
+        catalog,
+        lookup: proxy::resolve::system_lookup(),
+        clock: clock.clone(),
+        time: proxy::sync::Time::new(clock.clone()),
+        metrics: metrics.clone(),
+        built_in: Vec::new(),
+        workers: 1,
+    };
+    let (routes, _) = proxy::sync::build(routes(), routes_deps);
     let deps = Deps {
+        routes,
         cameras,
         recorder,
         transcoder,
@@ -201,7 +236,8 @@ async fn every_route_of_the_table_answers() {
     let status = house.json("/api/v1/status").await;
     assert_eq!(status["phase"], "ready");
     assert_eq!(status["counts"]["devices"]["online"], 0);
-    assert!(status["catalog_version"].is_null() && status["route_table_version"].is_null());
+    assert_eq!((&status["catalog_version"], &status["route_table_version"]), (&json!(0), &json!(0)));
+    assert!(status["route_table_error"].is_null());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -395,4 +431,39 @@ async fn the_console_holds_only_what_its_policy_allows() {
     }
     let again = house.ask(Method::GET, "/", &[("if-none-match", &tag)]).await;
     assert_eq!(again.status(), 304);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_are_listed_as_they_are_matched_and_a_url_finds_its_own() {
+    let house = house(None).await;
+    let all = house.json("/api/v1/routes").await;
+    let names: Vec<&str> = all["items"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["api", "old", "site"], "the host first, then the longest prefix");
+    let api = &all["items"][0];
+    assert_eq!((&api["live"], &api["instances"], &api["kind"]), (&json!(2), &json!(2), &json!("upstreams")));
+    assert_eq!((&api["balance"], &api["rewrite"]), (&json!("hash on ip"), &json!("without /api")));
+    assert_eq!((&all["items"][1]["live"], &all["items"][1]["to"]), (&json!(null), &json!("308 /new")));
+    assert_eq!((&all["items"][2]["live"], &all["items"][2]["to"]), (&json!(0), &json!("web")));
+    let first = house.json("/api/v1/routes?limit=2").await;
+    let rest = house.json(&format!("/api/v1/routes?cursor={}", first["next"].as_str().unwrap())).await;
+    assert_eq!((&rest["items"][0]["name"], &rest["next"]), (&json!("site"), &json!(null)));
+    for (query, name) in [
+        ("url=https://api.example.com:8443/api/x%3Fa=b", "api"),
+        ("url=http://API.example.com/api/x", "api"),
+        ("url=/api/x", "site"),
+        ("url=http://any.example", "site"),
+        ("url=/older?q", "old"),
+        ("url=http://api.example.com/api/x&method=POST", "site"),
+    ] {
+        let one = house.json(&format!("/api/v1/routes?{query}")).await;
+        assert_eq!(one["items"][0]["name"], name, "{query}");
+        assert!(one["items"].as_array().unwrap().len() == 1 && one["why"].is_null());
+    }
+    let refused = house.json("/api/v1/routes?url=/x/..%252fold").await;
+    assert_eq!((&refused["status"], &refused["items"]), (&json!(400), &json!([])));
+    assert_eq!(refused["why"], "The path can be read as that of another route.");
+    for query in ["url=ftp://x/y", "url=x", "method=GET", "url=http://a@b/"] {
+        let (status, problem) = house.problem(Method::GET, &format!("/api/v1/routes?{query}"), &[]).await;
+        assert_eq!((status, problem["type"].as_str()), (400, Some("urn:skyvis:problem:bad-parameter")), "{query}");
+    }
 }

@@ -175,3 +175,28 @@ fn faults_of_values_say_what_would_be_right() {
         assert!(fault.contains(says), "{line}: {fault}");
     }
 }
+
+/// What the example says of a route, its comment signs taken off.
+fn of_the_example() -> String {
+    let text = include_str!("../../../config.example.toml");
+    let block = text.lines().skip_while(|l| *l != "# [[proxy.route]]").take_while(|l| l.starts_with('#'));
+    block.map(|l| l.trim_start_matches('#').strip_prefix(' ').unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_route_of_the_example_is_right_and_shows_the_defaults_and_every_key() {
+    let text = of_the_example();
+    let path = std::path::Path::new("/c.toml");
+    let env = super::env(&[]);
+    let (config, known) = crate::config::load::read(text.as_bytes(), path, &env);
+    let routes = config.unwrap_or_else(|f| panic!("{f}\n{text}")).proxy.routes;
+    let least = route("service = \"web-api\"\npath_prefix = \"/api/\"");
+    assert_eq!(routes, [Route { name: "api".into(), ..least }]);
+    for key in known.iter().filter_map(|key| key.strip_prefix("proxy.route.")) {
+        let last = key.rsplit('.').next().unwrap();
+        assert!(text.contains(&format!("{last} = ")), "`{key}` is not in the example");
+    }
+    for line in ["upstreams = [", "redirect = {", "respond = {", "rewrite = {", "hash_on = "] {
+        assert!(text.contains(line), "{line}");
+    }
+}

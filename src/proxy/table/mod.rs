@@ -10,6 +10,8 @@
 
 mod build;
 mod explain;
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod index;
 mod meters;
@@ -20,7 +22,7 @@ mod route;
 mod states;
 mod template;
 #[cfg(test)]
-mod tests;
+pub(in crate::proxy) mod tests;
 
 pub use build::{BuildError, Builder, BuiltIn};
 pub use explain::{Explained, OutView, RouteView};
@@ -35,7 +37,7 @@ pub(in crate::proxy) use meters::{BOUNDS_MICROS, CLASSES};
 
 use crate::proxy::h1::{Refusal, path};
 use index::Index;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// All routes at one moment. A request sees one table from begin to end.
 pub struct RouteTable {
@@ -102,6 +104,17 @@ impl RouteTable {
     /// Which table this is; each has a higher number than the one before.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Routes that have nobody to serve them, with what is missing.
+    pub fn down(&self) -> BTreeMap<Arc<str>, String> {
+        let group = |route: &Route| match &route.action {
+            Action::Forward(forward) => Some(&self.groups[forward.group]),
+            _ => None,
+        };
+        let routes = self.rules.routes.iter().filter_map(|route| Some((route, group(route)?)));
+        let down = routes.filter(|(_, group)| group.endpoints.is_empty());
+        down.map(|(route, group)| (route.name.clone(), group.missing())).collect()
     }
 
     /// The route for a request.
