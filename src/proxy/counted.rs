@@ -59,7 +59,7 @@ impl Collector for RouteCounts {
             MetricType::Histogram,
         )?;
         for (labels, totals) in &all {
-            let bounds = BOUNDS_MICROS.into_iter().map(seconds).chain([f64::MAX]);
+            let bounds = BOUNDS_MICROS.into_iter().map(seconds).chain([f64::INFINITY]);
             let buckets: Vec<(f64, u64)> = bounds.zip(totals.by_time).collect();
             let count = totals.by_time.iter().sum();
             family.encode_family(labels)?.encode_histogram::<NoLabelSet>(
