@@ -20,6 +20,7 @@ pub mod outbound;
 pub mod playback;
 pub mod proxy;
 pub mod recorder;
+pub mod registry;
 pub mod rtsp;
 pub mod serve;
 pub mod sim;

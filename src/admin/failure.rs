@@ -111,6 +111,18 @@ impl Failure {
         failure
     }
 
+    /// A service is there, and nobody who would serve it.
+    pub(super) fn no_instance(detail: impl Into<String>) -> Self {
+        let mut failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-instance", "No live instance", detail);
+        failure.header = Some(Box::new((RETRY_AFTER, HeaderValue::from_static("1"))));
+        failure
+    }
+
+    /// What was to be changed is not what the caller took it for.
+    pub(super) fn changed_meanwhile(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "changed-meanwhile", "Changed meanwhile", detail)
+    }
+
     /// Not yet in the phase in which this can be answered.
     pub(super) fn not_ready(detail: impl Into<String>) -> Self {
         let mut failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready", detail);
@@ -143,6 +155,7 @@ failure_from!(
     crate::archive::Error,
     crate::camera::Error,
     crate::recorder::Error,
+    crate::registry::Error,
     crate::serve::Error,
     crate::store::Error
 );

@@ -27,6 +27,7 @@ use crate::{
     live::Hub,
     proxy::sync::Routes,
     recorder::Recorder,
+    registry::Registry,
     serve::{BoxFuture, Handler},
     store::Store,
     transcode::Transcoder,
@@ -55,6 +56,8 @@ pub struct Deps {
     pub recorder: Recorder,
     /// What ffmpeg makes of streams.
     pub transcoder: Transcoder,
+    /// Services and keys.
+    pub registry: Registry,
     /// Footage.
     pub archive: Archive,
     /// For backups.

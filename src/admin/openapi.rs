@@ -2,7 +2,7 @@
 
 use super::{
     auth::Access,
-    route::{Answer, Parameter, Route, is_stream},
+    route::{Answer, Parameter, Route, is_any_key, is_stream},
 };
 use crate::{model::StreamKey, serve::Problem};
 use http::Method;
@@ -40,7 +40,7 @@ pub(super) fn describe(routes: &[Route]) -> Value {
 }
 
 fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
-    let arguments = route.pattern.split(['{', '}']).skip(1).step_by(2).map(|name| argument(name, schemas));
+    let arguments = route.pattern.split(['{', '}']).skip(1).step_by(2).map(|name| argument(route.pattern, name, schemas));
     let mut parameters: Vec<Value> = arguments.collect();
     parameters.extend(route.query.unwrap_or(&[]).iter().map(|p| query(p, schemas)));
     let (media_type, schema) = match &route.answer {
@@ -65,8 +65,10 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     })
 }
 
-fn argument(name: &str, schemas: &mut SchemaGenerator) -> Value {
-    let (schema, description) = if is_stream(name) {
+fn argument(pattern: &str, name: &str, schemas: &mut SchemaGenerator) -> Value {
+    let (schema, description) = if is_any_key(pattern, name) {
+        (json!({ "type": "string" }), "A key of any text, slashes literal")
+    } else if is_stream(name) {
         (schemas.subschema_for::<StreamKey>().to_value(), "<device>/<channel>/<main|sub>, slashes literal")
     } else {
         (json!({ "type": "string" }), if name == "rest" { "The rest of the path, slashes literal" } else { "Its id" })

@@ -11,7 +11,7 @@ pub(super) struct Route {
     /// GET answers HEAD too.
     pub method: Method,
     /// Path; `{name}` stands for one part, `{key}` and `{stream}` for the three parts of a stream key, and
-    /// `{rest}` for all that is left.
+    /// `{rest}` for all that is left. Behind `/kv/`, `{key}` is a key of any text, which is decoded once and as a whole.
     pub pattern: &'static str,
     /// One line for people.
     pub summary: &'static str,
@@ -84,6 +84,14 @@ pub(super) fn matches(pattern: &'static str, path: &str) -> Option<Vec<(&'static
             }
             continue;
         };
+        if is_any_key(pattern, name) {
+            let text = crate::serve::decode_component(&parts.by_ref().collect::<Vec<_>>().join("/"))?;
+            if text.is_empty() {
+                return None;
+            }
+            arguments.push((name, text));
+            continue;
+        }
         let count = match name {
             "rest" => usize::MAX,
             _ if is_stream(name) => 3,
@@ -105,12 +113,26 @@ pub(super) fn is_stream(name: &str) -> bool {
     matches!(name, "key" | "stream")
 }
 
+/// Whether a pattern's part of this name stands for a key of the key-value space, slashes and all.
+pub(super) fn is_any_key(pattern: &str, name: &str) -> bool {
+    name == "key" && pattern.contains("/kv/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn one(pattern: &'static str, path: &str) -> Option<String> {
         matches(pattern, path).map(|a| a.into_iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("&"))
+    }
+
+    #[test]
+    fn a_key_is_all_that_is_left_slashes_and_all() {
+        let key = |path| one("/api/v1/kv/{key}", path);
+        for (path, text) in [("a", "a"), ("a/b/", "a/b/"), ("/a//b", "/a//b"), ("a%2Fb%20c+d", "a/b c+d"), ("%25", "%")] {
+            assert_eq!(key(&format!("/api/v1/kv/{path}")).as_deref(), Some(&*format!("key={text}")), "{path}");
+        }
+        assert_eq!((key("/api/v1/kv/"), key("/api/v1/kv/%ff"), key("/api/v1/kv")), (None, None, None));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::{
     auth::Access::{Operator, Probe, Shell},
-    handlers::{console, devices, events, footage, gaps, pauses, routes, streams, system, upkeep},
+    handlers::{console, devices, events, footage, gaps, keys, pauses, routes, services, streams, system, upkeep},
     paging::Page,
     route::{
         Answer::{Json, Media},
@@ -112,6 +112,54 @@ const METHOD: Parameter = Parameter {
     required: false,
     summary: "With `url`: the method of that request",
     schema: |_| json_schema!({ "type": "string", "default": "GET" }),
+};
+const TAGS: Parameter = Parameter {
+    name: "tags",
+    required: false,
+    summary: "Only an instance that carries all of them, by commas",
+    schema: |_| json_schema!({ "type": "string" }),
+};
+const PREFIX: Parameter = Parameter {
+    name: "prefix",
+    required: false,
+    summary: "Only keys that begin like this; without it, all",
+    schema: |_| json_schema!({ "type": "string" }),
+};
+const IS_PREFIX: Parameter = Parameter {
+    name: "prefix",
+    required: false,
+    summary: "`true`: all keys that begin like this; the answer is then a list",
+    schema: |_| json_schema!({ "type": "boolean", "default": false }),
+};
+const RAW: Parameter = Parameter {
+    name: "raw",
+    required: false,
+    summary: "`true`: the bytes of the value and nothing else",
+    schema: |_| json_schema!({ "type": "boolean", "default": false }),
+};
+const AFTER_REVISION: Parameter = Parameter {
+    name: "after",
+    required: false,
+    summary: "Wait for a change behind this revision; what is there then, or after `wait`, is the answer",
+    schema: |_| json_schema!({ "type": "integer", "minimum": 0 }),
+};
+const WAIT: Parameter = Parameter {
+    name: "wait",
+    required: false,
+    summary: "How long to wait for a change, 10m at most",
+    schema: |_| json_schema!({ "type": "string", "default": "30s" }),
+};
+const IF_REVISION: Parameter = Parameter {
+    name: "if_revision",
+    required: false,
+    summary: "Only where this revision changed the key last, 0: only where it is not there; else 409",
+    schema: |_| json_schema!({ "type": "integer", "minimum": 0 }),
+};
+const LEASE: Parameter = Parameter {
+    name: "lease",
+    required: false,
+    summary: "The lease that the key goes with",
+    schema: |_| json_schema!({ "type": "integer" }),
 };
 
 const FOOTAGE: &[Parameter] = &[STREAM, FROM, TO, LIMIT, CURSOR];
@@ -344,6 +392,114 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::GET,
+        pattern: "/api/v1/services",
+        summary: "Services that have instances",
+        query: Some(LIST),
+        access: Operator,
+        answer: schema!(Page<views::ServiceView>),
+        run: run!(services::list),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/services/{name}",
+        summary: "One service with all of its instances",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::ServiceInstancesView),
+        run: run!(services::one),
+    },
+    Route {
+        method: Method::DELETE,
+        pattern: "/api/v1/services/{name}",
+        summary: "Remove all instances of a service, but those of the configuration file",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::WrittenView),
+        run: run!(services::remove_service),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/services/{name}/pick",
+        summary: "One live instance, in turn and by weight; 503 where there is none",
+        query: Some(&[TAGS]),
+        access: Operator,
+        answer: schema!(views::PickView),
+        run: run!(services::pick),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/services/{name}/instances/{id}",
+        summary: "One instance",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::InstanceView),
+        run: run!(services::instance),
+    },
+    Route {
+        method: Method::PUT,
+        pattern: "/api/v1/services/{name}/instances/{id}",
+        summary: "Register an instance: {address, port, weight, tags, meta, ttl, check, deregister_after}; answered when it is durable and the proxy serves it. The same again renews its ttl and changes nothing",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::WrittenView),
+        run: run!(services::register),
+    },
+    Route {
+        method: Method::DELETE,
+        pattern: "/api/v1/services/{name}/instances/{id}",
+        summary: "Remove an instance; answered when it is durable and the proxy does not use it any more",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::WrittenView),
+        run: run!(services::deregister),
+    },
+    Route {
+        method: Method::POST,
+        pattern: "/api/v1/services/{name}/instances/{id}/renew",
+        summary: "An instance with a ttl says that it is still there",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::RenewedView),
+        run: run!(services::renew),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/kv",
+        summary: "Keys and their values, in order",
+        query: Some(&[PREFIX, LIMIT, CURSOR, AFTER_REVISION, WAIT]),
+        access: Operator,
+        answer: schema!(views::KeysView),
+        run: run!(keys::list),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/kv/{key}",
+        summary: "One key, or with `prefix` those that begin like it",
+        query: Some(&[IS_PREFIX, RAW, LIMIT, CURSOR, AFTER_REVISION, WAIT]),
+        access: Operator,
+        answer: schema!(views::KeyView),
+        run: run!(keys::get),
+    },
+    Route {
+        method: Method::PUT,
+        pattern: "/api/v1/kv/{key}",
+        summary: "Write a key: the body is its value, or as application/json {value} or {base64}. The same again changes nothing",
+        query: Some(&[IF_REVISION, LEASE]),
+        access: Operator,
+        answer: schema!(views::KeyView),
+        run: run!(keys::put),
+    },
+    Route {
+        method: Method::DELETE,
+        pattern: "/api/v1/kv/{key}",
+        summary: "Delete a key, or with `prefix` those that begin like it",
+        query: Some(&[IS_PREFIX, IF_REVISION]),
+        access: Operator,
+        answer: schema!(views::KeysDeletedView),
+        run: run!(keys::delete),
+    },
+    Route {
+        method: Method::GET,
         pattern: "/media/{stream}/vod.mp4",
         summary: "Footage from `from` to `to` as one MP4 file, ranges and entity tags included",
         query: None,
@@ -396,9 +552,6 @@ pub(super) const NOT_BUILT: &[(&str, &str)] = &[
     ("POST", "/api/v1/devices/{id}/reboot"),
     ("GET POST DELETE", "/api/v1/plays"),
     ("GET POST DELETE", "/api/v1/plays/{id}"),
-    ("GET PUT DELETE", "/api/v1/services"),
-    ("GET PUT POST DELETE", "/api/v1/services/{rest}"),
-    ("GET PUT DELETE", "/api/v1/kv/{rest}"),
     ("GET POST DELETE", "/api/v1/jobs"),
     ("GET POST DELETE", "/api/v1/jobs/{rest}"),
     ("POST", "/api/v1/queues/{rest}"),

@@ -1,5 +1,12 @@
 //! What the API answers with: plain values, serialised and described from the same types.
 
+mod registry;
+
+pub(super) use registry::{
+    InstanceView, KeyView, KeysDeletedView, KeysView, PickView, RenewedView, ServiceInstancesView, ServiceSummaryView,
+    ServiceView, WrittenView,
+};
+
 use super::Phase;
 use crate::{
     archive,
@@ -31,7 +38,7 @@ pub(super) struct StatusView {
     pub disk: DiskView,
     /// Id of the last event; 0 before the first.
     pub last_event: u64,
-    /// The revision of the catalog of services.
+    /// Version of the catalog of services: the revision that changed it last.
     pub catalog_version: Option<u64>,
     /// The revision of the catalog that the proxy routes by: the same, but for a moment or where a table cannot be made.
     pub route_table_version: Option<u64>,

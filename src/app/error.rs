@@ -32,6 +32,9 @@ pub enum Error {
     /// The footage cannot be reached.
     #[error(transparent)]
     Archive(#[from] crate::archive::Error),
+    /// Services and keys cannot be read or written.
+    #[error(transparent)]
+    Registry(#[from] crate::registry::Error),
     /// An address cannot be bound.
     #[error(transparent)]
     Serve(#[from] crate::serve::Error),
@@ -74,6 +77,7 @@ impl Error {
             Self::Store(e) => e.kind(),
             Self::Events(e) => e.kind(),
             Self::Archive(e) => e.kind(),
+            Self::Registry(e) => e.kind(),
             Self::Serve(e) => e.kind(),
             Self::Proxy(e) => e.kind(),
             Self::Camera(e) => e.kind(),

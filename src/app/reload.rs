@@ -39,6 +39,7 @@ struct Targets {
     transcoder: crate::transcode::Transcoder,
     proxy: crate::proxy::Proxy,
     archive: crate::archive::Archive,
+    registry: crate::registry::Registry,
     events: crate::events::Events,
 }
 
@@ -66,6 +67,7 @@ impl Reloading {
                 transcoder: rooms.transcoder.clone(),
                 proxy: rooms.proxy.clone(),
                 archive: rooms.archive.clone(),
+                registry: rooms.registry.clone(),
                 events: rooms.events.clone(),
             },
         })
@@ -112,6 +114,8 @@ impl Reloading {
             return Err(Error::NeedsRestart(frozen));
         }
         let changed = changes(&current, &next);
+        // First what can still be refused: it has to be stored.
+        self.targets.registry.apply(next.registry.clone()).await?;
         // Nothing below can refuse: everything was checked when the file was read. Retention and recording first, so
         // that a new device's first frame meets the settings that were written with it.
         self.targets.archive.apply(next.archive());
@@ -204,6 +208,7 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
         ("playback", old.playback != new.playback),
         ("transcode", (&old.ffmpeg, old.ffmpeg_processes_max) != (&new.ffmpeg, new.ffmpeg_processes_max)),
         ("proxy", old.proxy != new.proxy),
+        ("registry", old.registry != new.registry),
         ("notify", old.notify_prefix != new.notify_prefix),
     ];
     changed.extend(sections.iter().filter(|(_, differs)| *differs).map(|(name, _)| format!("[{name}] changed")));

@@ -10,6 +10,7 @@ use crate::{
     live::Hub,
     proxy::Proxy,
     recorder::Recorder,
+    registry::Registry,
     serve::Handler,
     store::Store,
     transcode::Transcoder,
@@ -31,6 +32,8 @@ pub struct Rooms {
     pub events: Events,
     /// Frames in flight.
     pub hub: Hub,
+    /// Services and keys.
+    pub registry: Registry,
     /// Footage.
     pub archive: Archive,
     /// Frames to footage.

@@ -21,6 +21,7 @@ use crate::{
     playback,
     proxy::{self, PlaneTask, Proxy, table::BuiltIn},
     recorder::{self, Recorder},
+    registry::{self, Registry},
     serve::Handler,
     store::{self, Store},
     transcode::{self, Transcoder},
@@ -59,6 +60,7 @@ pub(super) async fn build(
     run_room(&phases.keeping, "events", &ended, task.run(phases.keeping.stop_token()));
     let given_up = phases.cancel_on_drop();
 
+    let registry = start_registry(config, phases, &ended, &disk, &store, &clock, &events, &metrics).await?;
     let deps = archive::Deps {
         store: store.clone(),
         disk: disk.clone(),
@@ -108,6 +110,7 @@ pub(super) async fn build(
         store,
         events,
         hub,
+        registry,
         archive,
         recorder,
         cameras,
@@ -149,6 +152,32 @@ fn start_proxy(
     let (proxy, sync, plane) = proxy::build(&config, deps);
     run_room(&phases.keeping, "routes", ended, sync.run(phases.keeping.stop_token()));
     Ok((proxy, plane))
+}
+
+/// Services and keys as they were, and those of the file.
+#[expect(clippy::too_many_arguments, reason = "this is the list of what the registry knows")]
+async fn start_registry(
+    config: &Config,
+    phases: &Phases,
+    ended: &mpsc::Sender<&'static str>,
+    disk: &Disk,
+    store: &Store,
+    clock: &Clock,
+    events: &Events,
+    metrics: &Metrics,
+) -> Result<Registry, Error> {
+    let deps = registry::Deps {
+        store: store.clone(),
+        events: events.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        lookup: registry::system_lookup(),
+    };
+    // It reads all of its rows.
+    let (registry, task) = disk.run(move |_| registry::build(deps)).await??;
+    run_room(&phases.keeping, "registry", ended, task.run(phases.keeping.stop_token()));
+    registry.apply(config.registry.clone()).await?;
+    Ok(registry)
 }
 
 #[expect(clippy::too_many_arguments, reason = "this is the list of what the recorder knows")]
@@ -215,6 +244,7 @@ pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: 
             cameras: rooms.cameras.clone(),
             recorder: rooms.recorder.clone(),
             transcoder: rooms.transcoder.clone(),
+            registry: rooms.registry.clone(),
             archive: rooms.archive.clone(),
             store: rooms.store.clone(),
             events: rooms.events.clone(),

@@ -49,7 +49,7 @@ pub(super) enum Command {
     Backup(Backup),
     /// Put back what `backup` saved; the daemon must be stopped
     Restore(Restore),
-    /// Registered services (not built yet)
+    /// Registered services and how their instances are
     Services(Admin),
     /// Queued jobs (not built yet)
     Jobs(Admin),

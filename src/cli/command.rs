@@ -5,7 +5,7 @@ use super::{
     args::{Cli, Command, Demo},
     care, check,
     daemon::{Daemon, config_path},
-    export, reindex, show, simulate, verify,
+    export, reindex, services, show, simulate, verify,
 };
 use crate::{
     app::{self, DemoOptions},
@@ -56,7 +56,7 @@ fn dispatch(command: Command, env: &Env, out: &mut Out) -> Result<(), Error> {
             let options = DemoOptions { channels, dir, run_for: length, codec: simulate::codec(codec) };
             Ok(app::demo(&options, env, out)?)
         }
-        Command::Services(_) => Err(Error::NotBuilt("services")),
+        Command::Services(args) => one_thread(services::services(&Daemon::of(&args, env)?, &args, out)),
         Command::Jobs(_) => Err(Error::NotBuilt("jobs")),
         Command::HashPassword => Err(Error::NotBuilt("hash-password")),
     }

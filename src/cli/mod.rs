@@ -16,6 +16,7 @@ mod human;
 mod out;
 mod reindex;
 mod save;
+mod services;
 mod show;
 mod simulate;
 mod table;

@@ -273,7 +273,7 @@ fn spans_table(streams: &[(String, Vec<Value>)]) -> Table {
 }
 
 /// A value without quotes; nothing for null.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -285,6 +285,6 @@ fn time(value: &Value) -> Option<Wall> {
     value.as_str()?.parse().ok()
 }
 
-fn age(value: &Value, now: Wall) -> String {
+pub(super) fn age(value: &Value, now: Wall) -> String {
     time(value).map_or(String::new(), |then| human::age(then, now))
 }

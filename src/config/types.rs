@@ -7,7 +7,7 @@ use crate::{
     model::{DeviceId, Profile, Trust},
     proxy,
     recorder::{Checksum, Mode, Schedule, Sync},
-    transcode,
+    registry, transcode,
 };
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -24,6 +24,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[proxy]`
     pub proxy: Proxy,
+    /// `[registry]`
+    pub registry: registry::Config,
     /// `[hikvision]`
     pub hikvision: Hikvision,
     /// `[[device]]`, in the order of the file.

@@ -11,6 +11,7 @@ use crate::{
     model::Trust,
     proxy::AccessLog,
     recorder::{Checksum, Mode, Sync},
+    registry::{Check, CheckKind, StaticInstance},
     transcode,
 };
 use serde_json::{Map, Value, json};
@@ -38,6 +39,7 @@ impl Config {
             }
             Value::Object(view)
         };
+        all.insert("registry".into(), json!({ "service": services(&self.registry.instances) }));
         all.insert("device".into(), self.devices.iter().map(device).collect());
         if let Some(Value::Object(proxy)) = all.get_mut("proxy") {
             proxy.insert("route".into(), self.proxy.routes.iter().map(route_view::to_view).collect());
@@ -53,6 +55,16 @@ impl Config {
             put(&mut out, Some(format!("[{name}]")), keys);
         }
         self.proxy.routes.iter().for_each(|route| route_view::to_toml(route, &mut out));
+        for one in &self.registry.instances {
+            put(&mut out, Some("[[registry.service]]".into()), vec![("name", json!(one.key.service))]);
+            put(&mut out, Some("[[registry.service.instances]]".into()), instance_keys(one));
+            let check = one.spec.check.as_ref().map(|check| check_keys(check, one)).unwrap_or_default();
+            put(&mut out, Some("[registry.service.instances.check]".into()), check);
+            if !one.spec.meta.is_empty() {
+                out.push_str("\n[registry.service.instances.meta]\n");
+                one.spec.meta.iter().for_each(|(k, v)| out.push_str(&format!("{} = {}\n", json!(&**k), json!(&**v))));
+            }
+        }
         for device in &self.devices {
             put(&mut out, Some("[[device]]".into()), device_keys(device));
             put(&mut out, Some("[device.recording]".into()), changed_keys(&device.recording, &self.recording));
@@ -133,6 +145,53 @@ fn proxy_keys(proxy: &Proxy) -> Keys {
         ("header_timeout", json!(format_duration(settings.header_timeout))),
         ("idle_timeout", json!(format_duration(settings.idle_timeout))),
     ]
+}
+
+/// Instances as the file has them: by service.
+fn services(all: &[StaticInstance]) -> Vec<Value> {
+    let by_service = all.chunk_by(|a, b| a.key.service == b.key.service);
+    let instance = |one: &StaticInstance| {
+        let mut view = object(instance_keys(one));
+        let meta: Map<String, Value> = one.spec.meta.iter().map(|(k, v)| (k.to_string(), json!(&**v))).collect();
+        view.insert("meta".into(), Value::Object(meta));
+        if let Some(check) = &one.spec.check {
+            view.insert("check".into(), Value::Object(object(check_keys(check, one))));
+        }
+        Value::Object(view)
+    };
+    let service = |own: &[StaticInstance]| {
+        let instances: Vec<Value> = own.iter().map(instance).collect();
+        json!({ "name": own.first().map(|one| &one.key.service), "instances": instances })
+    };
+    by_service.map(service).collect()
+}
+
+fn instance_keys(one: &StaticInstance) -> Keys {
+    let tags: Vec<&str> = one.spec.tags.iter().map(|t| &**t).collect();
+    vec![
+        ("id", json!(one.key.id)),
+        ("address", json!(&*one.spec.address)),
+        ("port", json!(one.spec.port)),
+        ("weight", json!(one.spec.weight)),
+        ("tags", json!(tags)),
+    ]
+}
+
+fn check_keys(check: &Check, one: &StaticInstance) -> Keys {
+    let kind = match &check.kind {
+        CheckKind::Http(target) => ("http", json!(&**target)),
+        CheckKind::Tcp => ("tcp", json!(true)),
+        CheckKind::Grpc(service) => ("grpc", json!(&**service)),
+    };
+    let mut keys = vec![
+        kind,
+        ("interval", json!(format_duration(check.interval))),
+        ("timeout", json!(format_duration(check.timeout))),
+        ("rise", json!(check.rise)),
+        ("fall", json!(check.fall)),
+    ];
+    keys.extend(one.spec.deregister_after.map(|after| ("deregister_after", json!(format_duration(after)))));
+    keys
 }
 
 fn device_keys(device: &Device) -> Keys {

@@ -54,7 +54,7 @@ pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response,
         counts: CountsView::of(&snapshot, recording, readers),
         disk: disk(&api),
         last_event: *api.deps.events.watch().borrow(),
-        catalog_version: Some(api.deps.routes.catalog_revision()),
+        catalog_version: Some(api.deps.registry.catalog().borrow().revision),
         route_table_version: Some(table.revision),
         route_table_error: table.failed.map(|(_, why)| why.to_string()),
     })

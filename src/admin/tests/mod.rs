@@ -33,6 +33,18 @@ const PROMISED: &[(&str, &str)] = &[
     ("POST", "/api/v1/backup"),
     ("POST", "/api/v1/reindex"),
     ("POST", "/api/v1/verify"),
+    ("GET", "/api/v1/services"),
+    ("GET", "/api/v1/services/{name}"),
+    ("DELETE", "/api/v1/services/{name}"),
+    ("GET", "/api/v1/services/{name}/pick"),
+    ("GET", "/api/v1/services/{name}/instances/{id}"),
+    ("PUT", "/api/v1/services/{name}/instances/{id}"),
+    ("DELETE", "/api/v1/services/{name}/instances/{id}"),
+    ("POST", "/api/v1/services/{name}/instances/{id}/renew"),
+    ("GET", "/api/v1/kv"),
+    ("GET", "/api/v1/kv/{key}"),
+    ("PUT", "/api/v1/kv/{key}"),
+    ("DELETE", "/api/v1/kv/{key}"),
     ("GET", "/media/{stream}/vod.mp4"),
     ("GET", "/media/{stream}/vod.m3u8"),
 ];
@@ -41,6 +53,7 @@ const PROMISED: &[(&str, &str)] = &[
 pub(super) fn example(pattern: &str) -> String {
     pattern
         .replace("{id}", "nvr1")
+        .replace("{name}", "web-api")
         .replace("{key}", "nvr1/3/main")
         .replace("{stream}", "nvr1/3/main")
         .replace("{rest}", "x/y")

@@ -4,6 +4,7 @@ mod device;
 mod network;
 mod proxy;
 mod recording;
+mod registry;
 mod route;
 mod secret;
 mod small;
@@ -48,6 +49,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
     let log = scope.section("log", small::log);
     let admin = scope.section("admin", |s| network::admin(s, origin));
     let proxy = scope.section("proxy", |s| network::proxy(s, origin, &admin.listen, log.format));
+    let registry = scope.section("registry", registry::read);
     let hikvision = scope.section("hikvision", small::hikvision);
     let (recording, recording_dir) = scope.section("recording", |s| recording::global(s, origin));
     let devices = device::all(scope, origin, &recording);
@@ -62,6 +64,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
         log,
         admin,
         proxy: proxy?,
+        registry,
         hikvision,
         devices: devices?,
         recording,

@@ -7,14 +7,6 @@ use crate::config::reader::{
 
 /// Sections that no other reader enters.
 pub(super) fn sections(scope: &Scope<'_>) {
-    scope.section("registry", |s| {
-        s.not_built("backend", Text("embedded"));
-        s.not_built("consul_listen", Text(""));
-        s.not_built("etcd_listen", Text(""));
-        s.not_built("etcd_endpoints", Empty);
-        s.not_built("service_prefix", Text("/bmi/skyvis/services/web/"));
-        s.not_built("service", Empty);
-    });
     scope.section("archive", |s| {
         for key in ["url", "endpoint", "access_key_file", "secret_key_file", "storage_class"] {
             s.not_built(key, Text(""));
@@ -28,6 +20,15 @@ pub(super) fn sections(scope: &Scope<'_>) {
         s.not_built("ttl", Duration("24h"));
         s.not_built("retries", Integer(5));
     });
+}
+
+/// `[registry]`
+pub(super) fn registry(scope: &Scope<'_>) {
+    scope.not_built("backend", Text("embedded"));
+    scope.not_built("consul_listen", Text(""));
+    scope.not_built("etcd_listen", Text(""));
+    scope.not_built("etcd_endpoints", Empty);
+    scope.not_built("service_prefix", Text("/bmi/skyvis/services/web/"));
 }
 
 /// `[proxy]`

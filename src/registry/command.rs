@@ -1,0 +1,106 @@
+//! What handles ask of the task.
+
+use super::{
+    Error, LeaseView, Spec, StaticInstance, Txn, TxnAnswer,
+    draft::{Change, Draft, Resolved},
+};
+use crate::model::{Health, InstanceKey, ServiceName, service::Source};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// Where an answer goes.
+pub(super) type Done<T> = oneshot::Sender<Result<T, Error>>;
+
+/// One thing asked for.
+pub(super) enum Command {
+    Register { key: InstanceKey, spec: Arc<Spec>, resolved: Option<Resolved>, source: Source, done: Done<Change> },
+    Deregister { key: InstanceKey, done: Done<Change> },
+    DeregisterService { service: ServiceName, done: Done<Change> },
+    SetStatic { wanted: Vec<StaticInstance>, resolved: Vec<Option<Resolved>>, done: Done<Change> },
+    Renew { key: InstanceKey, done: Done<(Duration, Change)> },
+    Report { key: InstanceKey, defined: u64, health: Health, output: String, done: Done<Change> },
+    Resolved { key: InstanceKey, address: Arc<str>, resolved: Resolved },
+    Txn { txn: Txn, done: Done<TxnAnswer>, room: Option<OwnedSemaphorePermit> },
+    Compact { revision: u64, done: Done<()> },
+    Grant { id: i64, ttl: Duration, done: Done<(i64, Duration)> },
+    KeepAlive { id: i64, done: Done<Duration> },
+    Revoke { id: i64, done: Done<u64> },
+    /// Reads what only the task knows.
+    Lease { id: i64, done: Done<LeaseView> },
+}
+
+/// An answer that waits for the commit.
+pub(super) struct Waiting {
+    /// The answer holds whether or not the commit succeeds.
+    settled: bool,
+    send: Box<dyn FnOnce(Option<&Error>) + Send>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Waiting {
+    fn new<T: Send + 'static>(done: Done<T>, result: Result<T, Error>, settled: bool) -> Self {
+        let send = Box::new(move |failed: Option<&Error>| {
+            // Whoever asked may have gone away; what was asked for holds all the same.
+            let _ = done.send(match failed {
+                Some(error) => result.and(Err(error.clone())),
+                None => result,
+            });
+        });
+        Self { settled, send, _room: None }
+    }
+
+    /// Answers. What was settled before is not touched by a commit that failed.
+    pub fn answer(self, failed: Option<&Error>) {
+        (self.send)(failed.filter(|_| !self.settled));
+    }
+}
+
+fn of_change(done: Done<Change>, result: Result<Change, Error>) -> Waiting {
+    let settled = result.as_ref().is_ok_and(|change| change.settled);
+    Waiting::new(done, result, settled)
+}
+
+impl Command {
+    /// Stages it. None where nobody waits for an answer.
+    pub fn stage(self, draft: &mut Draft<'_>) -> Option<Waiting> {
+        Some(match self {
+            Self::Register { key, spec, resolved, source, done } => {
+                of_change(done, draft.register(&key, &spec, resolved.as_ref(), source))
+            }
+            Self::Deregister { key, done } => of_change(done, draft.deregister(&key)),
+            Self::DeregisterService { service, done } => of_change(done, draft.deregister_service(&service)),
+            Self::SetStatic { wanted, resolved, done } => of_change(done, draft.set_static(&wanted, &resolved)),
+            Self::Renew { key, done } => {
+                let result = draft.renew(&key);
+                let settled = result.as_ref().is_ok_and(|(_, change)| change.settled);
+                Waiting::new(done, result, settled)
+            }
+            Self::Report { key, defined, health, output, done } => {
+                of_change(done, draft.report(&key, defined, health, &output))
+            }
+            Self::Resolved { key, address, resolved } => {
+                draft.resolved(&key, &address, &resolved);
+                return None;
+            }
+            Self::Txn { txn, done, room } => {
+                let (result, settled) = match draft.txn(&txn) {
+                    Ok((answer, settled)) => (Ok(answer), settled),
+                    Err(error) => (Err(error), false),
+                };
+                Waiting { _room: room, ..Waiting::new(done, result, settled) }
+            }
+            Self::Compact { revision, done } => Waiting::new(done, draft.compact(revision), false),
+            Self::Grant { id, ttl, done } => Waiting::new(done, draft.grant(id, ttl, rand::random), false),
+            Self::KeepAlive { id, done } => {
+                let (result, settled) = match draft.keep_alive(id) {
+                    Ok((ttl, settled)) => (Ok(ttl), settled),
+                    Err(error) => (Err(error), false),
+                };
+                Waiting::new(done, result, settled)
+            }
+            Self::Revoke { id, done } => Waiting::new(done, draft.revoke(id), false),
+            // The task answers these itself.
+            Self::Lease { done, .. } => Waiting::new(done, Err(Error::Busy), false),
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! What the configuration says of services: some that are always there.
+
+use super::Spec;
+use crate::model::InstanceKey;
+use std::sync::Arc;
+
+/// `[registry]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Instances of the file. Nobody else can change them, and they stay until the file does not name them any more.
+    pub instances: Vec<StaticInstance>,
+}
+
+/// An instance of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticInstance {
+    /// Who it is.
+    pub key: InstanceKey,
+    /// What it is.
+    pub spec: Arc<Spec>,
+}

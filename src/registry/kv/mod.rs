@@ -1,0 +1,26 @@
+//! The space of keys: entries with revisions, transactions over them, their history, and those who follow it. Pure, but
+//! for the waiting of a watcher.
+
+mod keys;
+mod log;
+mod space;
+mod txn;
+mod watch;
+
+pub use keys::{Keys, show};
+pub use log::{Change, Revision};
+pub use space::{Entry, Query, Ranged};
+pub use txn::{Compare, Comparison, Op, OpAnswer, Target, Txn, When};
+pub use watch::Watcher;
+
+pub(super) use log::Log;
+pub(super) use space::{Overlay, Space, View, overhead};
+pub(super) use txn::{delete, run};
+pub(super) use watch::Cursors;
+
+/// The longest key. That of the store, and of Consul.
+pub const KEY_BYTES_MAX: usize = 512;
+/// The longest value: what etcd takes of one request. Consul takes a third of it.
+pub const VALUE_BYTES_MAX: usize = 1_536 << 10;
+/// All keys and values together, with what each costs beside its own bytes. They lie in memory.
+pub const SPACE_BYTES_MAX: usize = 256 << 20;

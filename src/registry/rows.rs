@@ -1,0 +1,283 @@
+//! What lies in the store, and how it is read back.
+
+use super::{
+    Change, Check, CheckKind, Entry, Error, Record, Revision, Spec,
+    kv::{Log, Space},
+    record::Verdict,
+    state::{Lease, Staged, State},
+};
+use crate::{
+    base::Wall,
+    model::{Health, InstanceId, InstanceKey, ServiceName, service::Source},
+    store::{self, Batch, Codec, Keyspace, Store},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+const NUMBERS: Keyspace<Numbers> = Keyspace::new(0x50, "registry numbers", Codec::Json);
+const INSTANCES: Keyspace<InstanceRow> = Keyspace::new(0x51, "instances", Codec::Json);
+const KEYS: Keyspace<EntryRow> = Keyspace::new(0x52, "keys", Codec::Postcard);
+/// By revision, then by number within it, so that no row is longer than a key and two values.
+const HISTORY: Keyspace<ChangeRow> = Keyspace::new(0x53, "history of keys", Codec::Postcard);
+const LEASES: Keyspace<LeaseRow> = Keyspace::new(0x54, "leases", Codec::Json);
+
+const NUMBERS_KEY: &[u8] = b"all";
+
+/// Numbers that must never go back.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Numbers {
+    revision: u64,
+    catalog: u64,
+    compacted: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct InstanceRow {
+    service: ServiceName,
+    id: InstanceId,
+    address: String,
+    port: u16,
+    weight: u32,
+    tags: Vec<String>,
+    meta: BTreeMap<String, String>,
+    ttl_ms: Option<u64>,
+    check: Option<CheckRow>,
+    deregister_after_ms: Option<u64>,
+    source: Source,
+    verdict: Option<(Health, String)>,
+    expired: bool,
+    targets: Vec<SocketAddr>,
+    unresolved: Option<String>,
+    since: Wall,
+    created: u64,
+    modified: u64,
+    defined: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CheckRow {
+    http: Option<String>,
+    grpc: Option<String>,
+    interval_ms: u64,
+    timeout_ms: u64,
+    rise: u32,
+    fall: u32,
+}
+
+/// A new shape is a new variant behind these: old rows stay readable.
+#[derive(Serialize, Deserialize)]
+enum EntryRow {
+    First { value: Vec<u8>, created: u64, modified: u64, version: u64, lease: i64 },
+}
+
+#[derive(Serialize, Deserialize)]
+enum ChangeRow {
+    First { key: Vec<u8>, now: Option<EntryRow>, before: Option<EntryRow> },
+}
+
+#[derive(Serialize, Deserialize)]
+struct LeaseRow {
+    ttl_ms: u64,
+}
+
+/// One batch of all that is staged over `state`.
+pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Error> {
+    let compacted = staged.compacted.unwrap_or(state.space.log.compacted());
+    let numbers = Numbers { revision: staged.revision, catalog: staged.catalog, compacted };
+    let mut batch = Batch::new().put(&NUMBERS, NUMBERS_KEY, &numbers)?;
+    for (key, record) in &staged.records {
+        let place = format!("{}/{}", key.service, key.id).into_bytes();
+        batch = match record {
+            Some(record) => batch.put(&INSTANCES, &place, &InstanceRow::of(record))?,
+            None => batch.delete(&INSTANCES, &place),
+        };
+    }
+    for (key, entry) in &staged.over.entries {
+        batch = match entry {
+            Some(entry) => batch.put(&KEYS, key, &EntryRow::of(entry))?,
+            None => batch.delete(&KEYS, key),
+        };
+    }
+    for revision in &staged.over.revisions {
+        for (i, change) in revision.changes.iter().enumerate() {
+            batch = batch.put(&HISTORY, &place(revision.number, i), &ChangeRow::of(change))?;
+        }
+    }
+    for (id, ttl) in &staged.leases {
+        batch = match ttl {
+            Some(ttl) => batch.put(&LEASES, &id.to_be_bytes(), &LeaseRow { ttl_ms: ms(*ttl) })?,
+            None => batch.delete(&LEASES, &id.to_be_bytes()),
+        };
+    }
+    for revision in staged.compacted.iter().flat_map(|number| state.space.log.up_to(*number)) {
+        for i in 0..revision.changes.len() {
+            batch = batch.delete(&HISTORY, &place(revision.number, i));
+        }
+    }
+    Ok(batch)
+}
+
+/// All that was ever acknowledged and not taken back. Blocks.
+pub(super) fn load(store: &Store) -> Result<State, Error> {
+    let mut state = State::default();
+    let numbers = store.get(&NUMBERS, NUMBERS_KEY)?.unwrap_or_default();
+    for row in store.range(&INSTANCES, ..) {
+        let record = Arc::new(row?.1.record());
+        state.put(record.key.clone(), Some(record));
+    }
+    for row in store.range(&LEASES, ..) {
+        let (key, row) = row?;
+        let id = key.try_into().map_or(0, i64::from_be_bytes);
+        state.leases.insert(id, Lease { ttl: Duration::from_millis(row.ttl_ms), ..Lease::default() });
+    }
+    let mut entries = BTreeMap::new();
+    for row in store.range(&KEYS, ..) {
+        let (key, row) = row?;
+        let (key, entry) = (Bytes::from(key), Arc::new(row.entry()));
+        if let Some(lease) = state.leases.get_mut(&entry.lease) {
+            lease.keys.insert(key.clone());
+        }
+        entries.insert(key, entry);
+    }
+    let log = load_history(store, numbers.compacted)?;
+    // Whatever became of the row of numbers: no revision is given twice.
+    let of_records = state.records().map(|r| r.modified).max().unwrap_or(0);
+    let of_keys = entries.values().map(|e| e.modified).max().unwrap_or(0);
+    state.catalog = numbers.catalog.max(of_records).max(FIRST);
+    state.revision = numbers.revision.max(state.catalog).max(of_keys);
+    state.space = Space::load(entries, log);
+    Ok(state)
+}
+
+/// The revision of a registry in which nothing was ever written. Others take 0 for "I have seen nothing".
+const FIRST: u64 = 1;
+
+fn load_history(store: &Store, compacted: u64) -> Result<Log, Error> {
+    let mut revisions: Vec<Revision> = Vec::new();
+    for row in store.range(&HISTORY, ..) {
+        let (place, row) = row?;
+        let number = place.get(..8).and_then(|n| n.try_into().ok()).map_or(0, u64::from_be_bytes);
+        let change = row.change();
+        match revisions.last_mut().filter(|r| r.number == number) {
+            Some(revision) => revision.changes.push(change),
+            None => revisions.push(Revision { number, changes: vec![change] }),
+        }
+    }
+    Ok(Log::load(revisions.into_iter().map(Arc::new), compacted))
+}
+
+fn place(number: u64, index: usize) -> Vec<u8> {
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    [&number.to_be_bytes()[..], &index.to_be_bytes()].concat()
+}
+
+fn ms(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl InstanceRow {
+    fn of(record: &Record) -> Self {
+        let spec = &*record.spec;
+        let text = |(k, v): (&Arc<str>, &Arc<str>)| (k.to_string(), v.to_string());
+        Self {
+            service: record.key.service.clone(),
+            id: record.key.id.clone(),
+            address: spec.address.to_string(),
+            port: spec.port,
+            weight: spec.weight,
+            tags: spec.tags.iter().map(ToString::to_string).collect(),
+            meta: spec.meta.iter().map(text).collect(),
+            ttl_ms: spec.ttl.map(ms),
+            check: spec.check.as_ref().map(CheckRow::of),
+            deregister_after_ms: spec.deregister_after.map(ms),
+            source: record.source,
+            verdict: record.verdict.as_ref().map(|v| (v.health, v.output.to_string())),
+            expired: record.expired,
+            targets: record.targets.to_vec(),
+            unresolved: record.unresolved.as_ref().map(ToString::to_string),
+            since: record.since,
+            created: record.created,
+            modified: record.modified,
+            defined: record.defined,
+        }
+    }
+
+    fn record(self) -> Record {
+        let spec = Spec {
+            address: self.address.into(),
+            port: self.port,
+            weight: self.weight,
+            tags: self.tags.into_iter().map(Arc::from).collect(),
+            meta: self.meta.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            ttl: self.ttl_ms.map(Duration::from_millis),
+            check: self.check.map(CheckRow::check),
+            deregister_after: self.deregister_after_ms.map(Duration::from_millis),
+        };
+        Record {
+            key: InstanceKey { service: self.service, id: self.id },
+            spec: Arc::new(spec),
+            source: self.source,
+            verdict: self.verdict.map(|(health, output)| Verdict { health, output: output.into() }),
+            expired: self.expired,
+            targets: self.targets.into(),
+            unresolved: self.unresolved.map(Into::into),
+            since: self.since,
+            created: self.created,
+            modified: self.modified,
+            defined: self.defined,
+        }
+    }
+}
+
+impl CheckRow {
+    fn of(check: &Check) -> Self {
+        let (http, grpc) = match &check.kind {
+            CheckKind::Http(target) => (Some(target.to_string()), None),
+            CheckKind::Grpc(service) => (None, Some(service.to_string())),
+            CheckKind::Tcp => (None, None),
+        };
+        let (interval_ms, timeout_ms) = (ms(check.interval), ms(check.timeout));
+        Self { http, grpc, interval_ms, timeout_ms, rise: check.rise, fall: check.fall }
+    }
+
+    fn check(self) -> Check {
+        let kind = match (self.http, self.grpc) {
+            (Some(target), _) => CheckKind::Http(target.into()),
+            (None, Some(service)) => CheckKind::Grpc(service.into()),
+            (None, None) => CheckKind::Tcp,
+        };
+        Check {
+            kind,
+            interval: Duration::from_millis(self.interval_ms),
+            timeout: Duration::from_millis(self.timeout_ms),
+            rise: self.rise,
+            fall: self.fall,
+        }
+    }
+}
+
+impl EntryRow {
+    fn of(entry: &Entry) -> Self {
+        let Entry { value, created, modified, version, lease } = entry;
+        Self::First { value: value.to_vec(), created: *created, modified: *modified, version: *version, lease: *lease }
+    }
+
+    fn entry(self) -> Entry {
+        let Self::First { value, created, modified, version, lease } = self;
+        Entry { value: value.into(), created, modified, version, lease }
+    }
+}
+
+impl ChangeRow {
+    fn of(change: &Change) -> Self {
+        let row = |entry: &Option<Arc<Entry>>| entry.as_ref().map(|e| EntryRow::of(e));
+        Self::First { key: change.key.to_vec(), now: row(&change.now), before: row(&change.before) }
+    }
+
+    fn change(self) -> Change {
+        let Self::First { key, now, before } = self;
+        let entry = |row: Option<EntryRow>| row.map(|r| Arc::new(r.entry()));
+        Change { key: key.into(), now: entry(now), before: entry(before) }
+    }
+}
