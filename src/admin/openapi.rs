@@ -40,7 +40,8 @@ pub(super) fn describe(routes: &[Route]) -> Value {
 }
 
 fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
-    let arguments = route.pattern.split(['{', '}']).skip(1).step_by(2).map(|name| argument(route.pattern, name, schemas));
+    let arguments =
+        route.pattern.split(['{', '}']).skip(1).step_by(2).map(|name| argument(route.pattern, name, schemas));
     let mut parameters: Vec<Value> = arguments.collect();
     parameters.extend(route.query.unwrap_or(&[]).iter().map(|p| query(p, schemas)));
     let (media_type, schema) = match &route.answer {

@@ -32,7 +32,9 @@ pub(super) async fn services(daemon: &Daemon, args: &args::Admin, out: &mut Out)
     }
     if all.is_empty() {
         out.line("no service is registered; add a [[registry.service]] to the config, or");
-        out.line("  curl -X PUT ADMIN/api/v1/services/NAME/instances/ID -d '{\"address\": \"10.0.0.5\", \"port\": 9000}'");
+        out.line(
+            "  curl -X PUT ADMIN/api/v1/services/NAME/instances/ID -d '{\"address\": \"10.0.0.5\", \"port\": 9000}'",
+        );
         return Ok(());
     }
     let columns = out.columns();

@@ -12,6 +12,7 @@ use std::{path::Path, time::Duration};
 
 /// A device that is right, from which tests depart.
 mod recording;
+mod registry;
 mod route;
 
 const DEVICE: &str =
@@ -207,7 +208,6 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
         ("[[proxy.route]]\nname = \"api\"\ndir = \"/srv\"", "3: proxy.route.dir"),
         ("[[proxy.route]]\nname = \"api\"\nservice = \"a\"\nrate_limit = \"9r/s\"", "4: proxy.route.rate_limit"),
         ("[registry]\nbackend = \"etcd\"", "2: registry.backend"),
-        ("[[registry.service]]\nname = \"a\"", "1: registry.service"),
         ("[archive]\nurl = \"s3://b\"", "2: archive.url"),
         ("[jobs]\nlease = \"30s\"", "2: jobs.lease"),
         ("[[notify.webhook]]\nurl = \"http://x\"", "1: notify.webhook"),

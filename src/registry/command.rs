@@ -13,20 +13,69 @@ pub(super) type Done<T> = oneshot::Sender<Result<T, Error>>;
 
 /// One thing asked for.
 pub(super) enum Command {
-    Register { key: InstanceKey, spec: Arc<Spec>, resolved: Option<Resolved>, source: Source, done: Done<Change> },
-    Deregister { key: InstanceKey, done: Done<Change> },
-    DeregisterService { service: ServiceName, done: Done<Change> },
-    SetStatic { wanted: Vec<StaticInstance>, resolved: Vec<Option<Resolved>>, done: Done<Change> },
-    Renew { key: InstanceKey, done: Done<(Duration, Change)> },
-    Report { key: InstanceKey, defined: u64, health: Health, output: String, done: Done<Change> },
-    Resolved { key: InstanceKey, address: Arc<str>, resolved: Resolved },
-    Txn { txn: Txn, done: Done<TxnAnswer>, room: Option<OwnedSemaphorePermit> },
-    Compact { revision: u64, done: Done<()> },
-    Grant { id: i64, ttl: Duration, done: Done<(i64, Duration)> },
-    KeepAlive { id: i64, done: Done<Duration> },
-    Revoke { id: i64, done: Done<u64> },
+    Register {
+        key: InstanceKey,
+        spec: Arc<Spec>,
+        resolved: Option<Resolved>,
+        source: Source,
+        done: Done<Change>,
+    },
+    Deregister {
+        key: InstanceKey,
+        done: Done<Change>,
+    },
+    DeregisterService {
+        service: ServiceName,
+        done: Done<Change>,
+    },
+    SetStatic {
+        wanted: Vec<StaticInstance>,
+        resolved: Vec<Option<Resolved>>,
+        done: Done<Change>,
+    },
+    Renew {
+        key: InstanceKey,
+        done: Done<(Duration, Change)>,
+    },
+    Report {
+        key: InstanceKey,
+        defined: u64,
+        health: Health,
+        output: String,
+        done: Done<Change>,
+    },
+    Resolved {
+        key: InstanceKey,
+        address: Arc<str>,
+        resolved: Resolved,
+    },
+    Txn {
+        txn: Txn,
+        done: Done<TxnAnswer>,
+        room: Option<OwnedSemaphorePermit>,
+    },
+    Compact {
+        revision: u64,
+        done: Done<()>,
+    },
+    Grant {
+        id: i64,
+        ttl: Duration,
+        done: Done<(i64, Duration)>,
+    },
+    KeepAlive {
+        id: i64,
+        done: Done<Duration>,
+    },
+    Revoke {
+        id: i64,
+        done: Done<u64>,
+    },
     /// Reads what only the task knows.
-    Lease { id: i64, done: Done<LeaseView> },
+    Lease {
+        id: i64,
+        done: Done<LeaseView>,
+    },
 }
 
 /// An answer that waits for the commit.

@@ -12,9 +12,13 @@ use super::{
 };
 use crate::{
     base::Wall,
-    model::{InstanceKey, ServiceName},
+    model::{InstanceId, InstanceKey, ServiceName},
 };
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 pub(super) use instances::Change;
 
@@ -22,6 +26,10 @@ pub(super) use instances::Change;
 pub(super) struct Draft<'a> {
     state: &'a State,
     staged: Staged,
+    /// How many instances there are after what is staged.
+    instances: usize,
+    /// Those that this turn has found down.
+    down: BTreeMap<ServiceName, BTreeSet<InstanceId>>,
     now: Moment,
     wall: Wall,
     effects: Vec<Effect>,
@@ -69,7 +77,17 @@ pub(super) struct Resolved {
 impl<'a> Draft<'a> {
     pub fn new(state: &'a State, now: Moment, wall: Wall) -> Self {
         let staged = Staged { revision: state.revision, catalog: state.catalog, ..Staged::default() };
-        Self { state, staged, now, wall, effects: Vec::new(), at_once: Vec::new(), notices: Vec::new() }
+        Self {
+            state,
+            staged,
+            instances: state.instances,
+            down: BTreeMap::new(),
+            now,
+            wall,
+            effects: Vec::new(),
+            at_once: Vec::new(),
+            notices: Vec::new(),
+        }
     }
 
     /// All that is due now happens.

@@ -156,9 +156,9 @@ impl Registry {
         if spec.ip().is_some() {
             return None;
         }
-        let is_known = self.record(key).is_some_and(|r| {
-            (&r.spec.address, r.spec.port) == (&spec.address, spec.port) && !r.targets.is_empty()
-        });
+        let is_known = self
+            .record(key)
+            .is_some_and(|r| (&r.spec.address, r.spec.port) == (&spec.address, spec.port) && !r.targets.is_empty());
         if is_known {
             return None;
         }

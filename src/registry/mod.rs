@@ -39,9 +39,8 @@ pub use config::{Config, StaticInstance};
 pub use error::Error;
 pub use handle::Registry;
 pub use kv::{
-    show,
-    Change, Compare, Comparison, Entry, Keys, OpAnswer, Op, Query, Ranged, Revision, Target, Txn, Watcher, When,
-    KEY_BYTES_MAX, VALUE_BYTES_MAX,
+    Change, Compare, Comparison, Entry, KEY_BYTES_MAX, Keys, Op, OpAnswer, Query, Ranged, Revision, Target, Txn,
+    VALUE_BYTES_MAX, Watcher, When, show,
 };
 pub use record::{GRACE, Record};
 pub use resolve::{Lookup, system_lookup};

@@ -22,8 +22,9 @@ pub(super) struct Publisher {
 pub(super) fn whole(state: &State) -> Catalog {
     let service = |(name, records): (&ServiceName, &BTreeMap<InstanceId, Arc<super::Record>>)| {
         let instances: Vec<_> = records.values().map(|r| Arc::new(r.instance())).collect();
-        // What was removed has left no trace in the records: the service is as old as its newest instance.
-        let modified = instances.iter().map(|i| i.modified).max().unwrap_or(0);
+        // What was removed before a restart has left no trace in the records. A revision that went back would be worse
+        // than one that wakes somebody for nothing.
+        let modified = state.catalog;
         (name.clone(), Arc::new(Service { name: name.clone(), instances, modified }))
     };
     Catalog { revision: state.catalog, services: state.services.iter().map(service).collect() }
@@ -103,4 +104,17 @@ fn merged(before: &[Arc<Instance>], changed: Vec<(&InstanceId, Option<Arc<Instan
     }
     all.extend_from_slice(rest);
     all
+}
+
+/// The catalog as it would be if it were made anew; ages of services apart, which the records do not know.
+#[cfg(test)]
+pub(super) fn whole_of(registry: &super::Registry, like: &Catalog) -> Catalog {
+    let mut services = BTreeMap::new();
+    for (name, service) in &like.services {
+        let records = registry.records_of(name.as_str()).unwrap_or_default();
+        let instances = records.iter().map(|r| Arc::new(r.instance())).collect();
+        let service = Service { name: name.clone(), instances, modified: service.modified };
+        services.insert(name.clone(), Arc::new(service));
+    }
+    Catalog { revision: like.revision, services }
 }

@@ -1,10 +1,7 @@
 //! Where host names lead: looked up when they are registered, and again and again.
 
 use super::{command::Command, draft::Resolved, state::Shared};
-use crate::{
-    base::Clock,
-    model::InstanceKey,
-};
+use crate::{base::Clock, model::InstanceKey};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -99,7 +96,8 @@ impl Resolver {
 
     async fn round(&self, all: bool) {
         let names = self.names(all);
-        let lookups: Vec<_> = names.into_iter().map(|((host, port), keys)| self.look(host, port, keys).boxed()).collect();
+        let lookups: Vec<_> =
+            names.into_iter().map(|((host, port), keys)| self.look(host, port, keys).boxed()).collect();
         let looked = stream::iter(lookups);
         let mut looked = std::pin::pin!(looked.buffer_unordered(AT_ONCE_MAX));
         while let Some((resolved, host, keys)) = looked.next().await {

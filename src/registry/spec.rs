@@ -230,7 +230,9 @@ impl Spec {
             fall: asked.fall.unwrap_or(FALL_DEFAULT),
         });
         let twice = (self.ttl.is_some() && asked.ttl.is_some(), "ttl");
-        for (is_twice, key) in [twice, (self.deregister_after.is_some() && asked.deregister_after.is_some(), "deregister_after")] {
+        for (is_twice, key) in
+            [twice, (self.deregister_after.is_some() && asked.deregister_after.is_some(), "deregister_after")]
+        {
             if is_twice {
                 return fault(key, "stands beside the check and in it; keep one");
             }
@@ -251,7 +253,13 @@ impl Spec {
         self.address.parse().ok()
     }
 
-    /// Whether the same place is looked at in the same way: what a check found of the one holds for the other.
+    /// Whether the same place is asked the same: what a check found of the one holds for the other.
+    pub fn asks_like(&self, other: &Self) -> bool {
+        let kind = |spec: &Self| spec.check.as_ref().map(|check| check.kind.clone());
+        (&self.address, self.port, kind(self)) == (&other.address, other.port, kind(other))
+    }
+
+    /// Whether it is also asked as often, and weighed as much.
     pub fn is_checked_like(&self, other: &Self) -> bool {
         (&self.address, self.port, &self.check) == (&other.address, other.port, &other.check)
     }
@@ -274,7 +282,10 @@ fn address(text: &str) -> Result<Arc<str>, Fault> {
     let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = inner.parse::<IpAddr>() {
         if ip.is_unspecified() || ip.is_multicast() {
-            return fault("address", format!("`{ip}` is nobody's; write the address that others reach the instance by"));
+            return fault(
+                "address",
+                format!("`{ip}` is nobody's; write the address that others reach the instance by"),
+            );
         }
         return Ok(ip.to_string().into());
     }
@@ -316,7 +327,9 @@ mod tests {
         same("2001:DB8:0::1", "2001:db8::1");
         same("Web.Example.com.", "web.example.com");
         same("web_1", "web_1");
-        for bad in ["", "0.0.0.0", "::", "[::]", "224.0.0.1", "10.0.0", "10.0.0.256", "a b", "a/b", "-a", "a..b", "http://a"] {
+        for bad in
+            ["", "0.0.0.0", "::", "[::]", "224.0.0.1", "10.0.0", "10.0.0.256", "a b", "a/b", "-a", "a..b", "http://a"]
+        {
             assert_eq!(problem(Spec::new(bad, 80)).0, "address", "{bad}");
         }
         assert_eq!(problem(Spec::new("a", 0)).0, "port");

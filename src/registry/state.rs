@@ -24,6 +24,8 @@ pub(in crate::registry) struct State {
     pub services: BTreeMap<ServiceName, BTreeMap<InstanceId, Arc<Record>>>,
     /// How many records there are.
     pub instances: usize,
+    /// Of them, those that are down.
+    pub down: BTreeMap<ServiceName, BTreeSet<InstanceId>>,
     /// The keys.
     pub space: Space,
     /// Leases by id.
@@ -102,6 +104,14 @@ impl State {
 
     /// Puts an instance in its place, or takes it away.
     pub fn put(&mut self, key: InstanceKey, record: Option<Arc<Record>>) {
+        if record.as_ref().is_some_and(|r| r.is_down()) {
+            self.down.entry(key.service.clone()).or_default().insert(key.id.clone());
+        } else if let Some(down) = self.down.get_mut(&key.service) {
+            down.remove(&key.id);
+            if down.is_empty() {
+                self.down.remove(&key.service);
+            }
+        }
         match record {
             Some(record) => {
                 let before = self.services.entry(key.service).or_default().insert(key.id, record);

@@ -212,15 +212,19 @@ impl RegistryTask {
     async fn commit(&mut self, staged: &mut Staged) -> Result<(), Error> {
         let batch = {
             let state = self.shared.read();
-            if staged.compacted.is_none() {
-                staged.compacted = state.space.log.excess(self.shared.cursors.slowest().0);
+            let log = &state.space.log;
+            if staged.compacted.is_none() && log.excess(None).is_some() {
+                staged.compacted = log.excess(self.shared.cursors.slowest().0);
             }
             rows::batch(staged, &state)?
         };
         let begun = self.pace.now();
         let stored = self.store.commit(batch).await;
         if let Some(held) = self.pace.held_up_since(begun) {
-            tracing::warn!(held_ms = held.as_millis() as u64, "the store held up the registry; nothing runs out for that time");
+            tracing::warn!(
+                held_ms = held.as_millis() as u64,
+                "the store held up the registry; nothing runs out for that time"
+            );
         }
         match stored {
             Ok(_) => {
@@ -258,7 +262,7 @@ impl RegistryTask {
             state.take(staged);
             self.meters.show(&state, watchers);
         }
-        self.shared.head.send_replace(revision);
+        self.shared.head.send_if_modified(|head| std::mem::replace(head, revision) != revision);
         if checks {
             self.checks.send_modify(|version| *version += 1);
         }
@@ -275,7 +279,10 @@ impl RegistryTask {
 
     fn woke_late(&mut self, wanted: Option<Moment>) {
         if let Some(held) = wanted.and_then(|at| self.pace.held_up_since(at)) {
-            tracing::warn!(held_ms = held.as_millis() as u64, "the registry was held up; nothing runs out for that time");
+            tracing::warn!(
+                held_ms = held.as_millis() as u64,
+                "the registry was held up; nothing runs out for that time"
+            );
         }
     }
 

@@ -99,8 +99,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "base", "model", "disk", "store", "events", "archive", "outbound", "camera", "recorder", "admin", "sim",
-            "config", "app",
+            "base", "model", "disk", "store", "events", "serve", "archive", "outbound", "camera", "recorder", "admin",
+            "sim", "config", "app",
         ],
     ),
 ];

@@ -99,8 +99,7 @@ impl Site {
     }
 
     pub(super) fn api(&self) -> Api {
-        let limits = Limits { body_bytes_max: 256 << 20, ..Limits::default() };
-        Api(Client::new(Address::Unix(self.dir.path().join("admin.sock")), limits))
+        Api::of(self.dir.path())
     }
 
     pub(super) fn recordings(&self) -> PathBuf {
@@ -124,6 +123,12 @@ impl Site {
 pub(super) struct Api(Client);
 
 impl Api {
+    /// The daemon whose socket lies in this directory.
+    pub(super) fn of(dir: &Path) -> Self {
+        let limits = Limits { body_bytes_max: 256 << 20, ..Limits::default() };
+        Self(Client::new(Address::Unix(dir.join("admin.sock")), limits))
+    }
+
     pub(super) async fn try_get(&self, path: &str) -> Option<(u16, Bytes)> {
         self.send("GET", path, &[]).await
     }
@@ -134,6 +139,13 @@ impl Api {
             request = request.header(*name, *value);
         }
         let answer = self.0.request(request.body(Bytes::new()).unwrap()).await.ok()?;
+        Some((answer.status().as_u16(), answer.into_body()))
+    }
+
+    /// As [`Api::send`], with a body.
+    pub(super) async fn put(&self, path: &str, body: impl Into<Bytes>) -> Option<(u16, Bytes)> {
+        let request = http::Request::builder().method("PUT").uri(path).header("host", "localhost");
+        let answer = self.0.request(request.body(body.into()).unwrap()).await.ok()?;
         Some((answer.status().as_u16(), answer.into_body()))
     }
 

@@ -19,5 +19,6 @@ mod nonsense;
 mod presence;
 mod real_peers;
 mod real_streams;
+mod services;
 mod soak;
 mod transcode;

@@ -70,7 +70,8 @@ async fn list_of(api: &Api, call: &Call, prefix: Bytes) -> Result<Response, Fail
     let keys = match call.text("cursor") {
         None => Keys::prefix(prefix),
         Some(cursor) => {
-            let bad = || Failure::parameter("cursor", "is none that was handed out; send the `next` of a former answer");
+            let bad =
+                || Failure::parameter("cursor", "is none that was handed out; send the `next` of a former answer");
             let mut behind = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
             // The first key that can come behind it.
             behind.push(0);

@@ -10,7 +10,7 @@ use crate::{
     events::{self, Events},
     live::Hub,
     model::{SampleTable, Segment, SessionId, StreamKey},
-    proxy, recorder,
+    proxy, recorder, registry,
     serve::{Body, BoxFuture, Handler, HandlerFn, ListenerKind, Peer, Request, Response},
     store::{self, Store},
     transcode,
@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 const START: i64 = 1_790_000_000_000_000;
 
-struct House {
+pub(super) struct House {
     handler: Arc<dyn Handler>,
     archive: Archive,
     events: Events,
@@ -83,6 +83,19 @@ fn routes() -> Vec<proxy::config::Route> {
     crate::config::parse(text, std::path::Path::new("/c.toml"), &env).unwrap().proxy.routes
 }
 
+fn services(store: &Store, clock: &Clock, events: &Events, metrics: &Metrics, group: &TaskGroup) -> registry::Registry {
+    let deps = registry::Deps {
+        store: store.clone(),
+        events: events.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        lookup: registry::system_lookup(),
+    };
+    let (registry, task) = registry::build(deps).unwrap();
+    group.spawn("registry", task.run(group.stop_token()));
+    registry
+}
+
 /// Footage below a directory, none of which is deleted.
 fn footage(dir: &std::path::Path) -> archive::Config {
     archive::Config {
@@ -93,7 +106,7 @@ fn footage(dir: &std::path::Path) -> archive::Config {
     }
 }
 
-async fn house(token: Option<&str>) -> House {
+pub(super) async fn house(token: Option<&str>) -> House {
     let dir = tempfile::tempdir().unwrap();
     let (clock, metrics, group, hub) = (Clock::real(), Metrics::default(), TaskGroup::new(), Hub::default());
     let store = Store::open(&dir.path().join("store"), store::Options::default(), &Files::real(), &metrics).unwrap();
@@ -136,6 +149,7 @@ async fn house(token: Option<&str>) -> House {
     };
     let (recorder, recorder_task) = recorder::build(config, deps).unwrap();
     group.spawn("recorder", recorder_task.run(group.stop_token()));
+    let registry = services(&store, &clock, &events, &metrics, &group);
     let (phase, phases) = watch::channel(Phase::Ready);
     let reload_works = Arc::new(AtomicBool::new(true));
     let media = |request: Request| async move { Response::new(Body::bytes(format!("media {}", request.path()))) };
@@ -155,6 +169,7 @@ async fn house(token: Option<&str>) -> House {
         cameras,
         recorder,
         transcoder,
+        registry,
         archive: archive.clone(),
         store,
         events: events.clone(),
@@ -183,7 +198,17 @@ impl House {
         self.handler.handle(request).await
     }
 
-    async fn json(&self, path: &str) -> Value {
+    /// As [`House::ask`], with a body: the status and the answer.
+    pub(super) async fn send(&self, method: &str, path: &str, content_type: &str, body: &str) -> (u16, Value) {
+        let mut request = Request::local(method.parse().unwrap(), path.parse().unwrap(), body.to_owned());
+        request.peer = Peer { address: Some("127.0.0.1:50000".parse().unwrap()), listener: ListenerKind::Admin };
+        request.headers.insert("content-type", HeaderValue::from_str(content_type).unwrap());
+        let response = self.handler.handle(request).await;
+        let (status, bytes) = (response.status().as_u16(), response.into_body().collect().await.unwrap());
+        (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))))
+    }
+
+    pub(super) async fn json(&self, path: &str) -> Value {
         let response = self.ask(Method::GET, path, &[]).await;
         assert_eq!(response.status(), 200, "{path}");
         serde_json::from_slice(&response.into_body().collect().await.unwrap()).unwrap()
@@ -227,8 +252,15 @@ async fn every_route_of_the_table_answers() {
         let path = example(route.pattern);
         let query = if path.ends_with("recordings") || path.ends_with("segments") { "?stream=nvr1/1/main" } else { "" };
         let response = house.ask(route.method.clone(), &format!("{path}{query}"), &[]).await;
-        let names_a_thing = route.pattern.contains("{id}") || route.pattern.contains("{key}");
-        let expected = if names_a_thing { 404 } else { 200 };
+        let names_a_thing = ["{id}", "{key}", "{name}"].iter().any(|name| route.pattern.contains(name));
+        let expected = match (route.method.as_str(), route.pattern) {
+            // A registration says something.
+            ("PUT", "/api/v1/services/{name}/instances/{id}") => 400,
+            // A value may be empty; and is there, then.
+            ("PUT" | "DELETE", "/api/v1/kv/{key}") => 200,
+            _ if names_a_thing => 404,
+            _ => 200,
+        };
         assert_eq!(response.status(), expected, "{} {path}", route.method);
         assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     }
@@ -236,7 +268,7 @@ async fn every_route_of_the_table_answers() {
     let status = house.json("/api/v1/status").await;
     assert_eq!(status["phase"], "ready");
     assert_eq!(status["counts"]["devices"]["online"], 0);
-    assert_eq!((&status["catalog_version"], &status["route_table_version"]), (&json!(0), &json!(0)));
+    assert_eq!((&status["catalog_version"], &status["route_table_version"]), (&json!(1), &json!(0)));
     assert!(status["route_table_error"].is_null());
 }
 
@@ -246,7 +278,12 @@ async fn what_is_not_there_says_so() {
     let kind = |problem: &Value| problem["type"].as_str().unwrap().to_owned();
     for (method, path, status, slug) in [
         (Method::GET, "/api/v1/nothing", 404, "not-found"),
-        (Method::PUT, "/api/v1/services/web/instances/a", 501, "not-built"),
+        (Method::PUT, "/api/v1/services/web/instances/a", 400, "bad-body"),
+        (Method::GET, "/api/v1/services/web", 404, "not-found"),
+        (Method::GET, "/api/v1/services/web/pick", 404, "not-found"),
+        (Method::POST, "/api/v1/services/web/instances/a/renew", 404, "not-found"),
+        (Method::DELETE, "/api/v1/services/a%2Fb/instances/a", 400, "invalid"),
+        (Method::GET, "/api/v1/jobs", 501, "not-built"),
         (Method::POST, "/api/v1/streams/nvr1/3/main/pause", 404, "not-found"),
         (Method::GET, "/api/v1/gaps?stream=nvr1", 400, "bad-parameter"),
         (Method::DELETE, "/api/v1/devices/nvr1", 501, "not-built"),

@@ -1,6 +1,7 @@
 //! The table of routes and what is made of it; the endpoint over real rooms is in `endpoint`.
 
 mod endpoint;
+mod services;
 
 use crate::admin::{
     openapi,

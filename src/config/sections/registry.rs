@@ -25,7 +25,8 @@ pub(super) fn read(scope: &Scope<'_>) -> Config {
 
 /// `[[registry.service]]`
 fn service(scope: &Scope<'_>) -> Vec<StaticInstance> {
-    let name = scope.required("name", "name = \"web-api\"", |n| as_text(n)?.parse::<ServiceName>().map_err(|e| e.to_string()));
+    let name =
+        scope.required("name", "name = \"web-api\"", |n| as_text(n)?.parse::<ServiceName>().map_err(|e| e.to_string()));
     let instances = scope.sections("instances", instance);
     if instances.is_empty() && !scope.has("instances") {
         scope.missing("instances", "instances = [{ id = \"a\", address = \"10.0.0.5\", port = 9000 }]");
@@ -43,18 +44,14 @@ fn instance(scope: &Scope<'_>) -> Option<(InstanceId, Arc<Spec>)> {
         within(as_integer(n)?, &(1..=65_535), |n| *n).and_then(|n| u16::try_from(n).map_err(|e| e.to_string()))
     });
     let weight = scope.value("weight", 1, |n| {
-        within(as_integer(n)?, &(0..=i64::from(WEIGHT_MAX)), |n| *n).and_then(|n| u32::try_from(n).map_err(|e| e.to_string()))
+        within(as_integer(n)?, &(0..=i64::from(WEIGHT_MAX)), |n| *n)
+            .and_then(|n| u32::try_from(n).map_err(|e| e.to_string()))
     });
     let tags = scope.list("tags", Vec::new(), as_text);
     let meta = scope.value("meta", BTreeMap::new(), texts);
     let is_checked = scope.has("check");
     let check = scope.section("check", |s| is_checked.then(|| check(s)));
-    let spec = Spec {
-        weight,
-        tags: tags.into_iter().map(Arc::from).collect(),
-        meta,
-        ..Spec::new(&address?, port?)
-    };
+    let spec = Spec { weight, tags: tags.into_iter().map(Arc::from).collect(), meta, ..Spec::new(&address?, port?) };
     let spec = match check {
         Some(check) => spec.with_check(check).and_then(Spec::checked),
         None => spec.checked(),
@@ -74,7 +71,8 @@ fn instance(scope: &Scope<'_>) -> Option<(InstanceId, Arc<Spec>)> {
 }
 
 fn check(scope: &Scope<'_>) -> CheckAsked {
-    let number = |n: &Node| u32::try_from(as_integer(n)?).map_err(|_| "must be a whole number from 1 to 100".to_owned());
+    let number =
+        |n: &Node| u32::try_from(as_integer(n)?).map_err(|_| "must be a whole number from 1 to 100".to_owned());
     let asked = CheckAsked {
         http: scope.optional("http", as_text),
         tcp: scope.value("tcp", false, as_flag),
@@ -86,7 +84,8 @@ fn check(scope: &Scope<'_>) -> CheckAsked {
         fall: scope.optional("fall", number),
         deregister_after: scope.optional("deregister_after", as_duration),
     };
-    scope.misplaced("ttl", "is for instances that register themselves; what stands in this file has nobody to renew it");
+    scope
+        .misplaced("ttl", "is for instances that register themselves; what stands in this file has nobody to renew it");
     asked
 }
 

@@ -48,7 +48,7 @@ impl Draft<'_> {
         if source != Source::Config && before.as_ref().is_some_and(|b| b.source == Source::Config) {
             return Err(Error::ReadOnly(key.clone()));
         }
-        if before.is_none() && self.instances() >= INSTANCES_MAX {
+        if before.is_none() && source != Source::Config && self.instances >= INSTANCES_MAX {
             return Err(Error::Full { what: "instances", max: INSTANCES_MAX });
         }
         let (targets, unresolved) = leads_to(spec, before.as_deref(), resolved);
@@ -62,23 +62,26 @@ impl Draft<'_> {
         if before.is_none() && source != Source::Config {
             self.replace_dead_twin(key, spec, revision);
         }
-        let kept = before.as_ref().filter(|b| b.spec.is_checked_like(spec));
+        let same_place = before.as_ref().filter(|b| b.spec.asks_like(spec));
+        let same_check = before.as_ref().filter(|b| b.spec.is_checked_like(spec));
         let record = Record {
             key: key.clone(),
             spec: spec.clone(),
             source,
-            verdict: kept.and_then(|b| b.verdict.clone()),
+            // Whoever changes how often it is looked at does not take it out.
+            verdict: same_place.and_then(|b| b.verdict.clone()),
             expired: false,
             targets,
             unresolved,
             since: self.wall,
             created: before.as_ref().map_or(revision, |b| b.created),
             modified: revision,
-            defined: kept.map_or(revision, |b| b.defined),
+            defined: same_check.map_or(revision, |b| b.defined),
         };
         if before.as_ref().is_none_or(|b| b.spec != *spec) {
             let kind = if before.is_none() { "registry.registered" } else { "registry.changed" };
-            let data = json!({ "address": &*spec.address, "port": spec.port, "weight": spec.weight, "revision": revision });
+            let data =
+                json!({ "address": &*spec.address, "port": spec.port, "weight": spec.weight, "revision": revision });
             self.notices.push(Notice::of(kind, key, data));
         }
         let created = before.is_none();
@@ -87,7 +90,7 @@ impl Draft<'_> {
         Ok(Change { revision, changed: true, created, settled: false })
     }
 
-    /// Takes an instance away; one that is not there is no error of who wants it gone.
+    /// Takes an instance away.
     pub fn deregister(&mut self, key: &InstanceKey) -> Result<Change, Error> {
         let Some(before) = self.record(key).cloned() else { return Err(Error::NoInstance(key.clone())) };
         if before.source == Source::Config {
@@ -113,10 +116,17 @@ impl Draft<'_> {
 
     /// Makes the instances of the file just these, in one revision.
     pub fn set_static(&mut self, wanted: &[StaticInstance], resolved: &[Option<Resolved>]) -> Result<Change, Error> {
-        let mut number = None;
         let names: BTreeSet<&InstanceKey> = wanted.iter().map(|w| &w.key).collect();
+        let keys: BTreeSet<&InstanceKey> =
+            self.state.records().map(|r| &r.key).chain(self.staged.records.keys()).collect();
         let of_file = |r: &&Arc<Record>| r.source == Source::Config && !names.contains(&r.key);
-        let gone: Vec<_> = self.state.records().filter(of_file).cloned().collect();
+        let gone: Vec<_> = keys.into_iter().filter_map(|key| self.record(key)).filter(of_file).cloned().collect();
+        let news = names.iter().filter(|key| self.record(key).is_none()).count();
+        // Nothing behind this fails: it is all of them or none.
+        if self.instances + news > INSTANCES_MAX + gone.len() {
+            return Err(Error::Full { what: "instances", max: INSTANCES_MAX });
+        }
+        let mut number = None;
         for record in gone {
             let revision = *number.get_or_insert_with(|| self.revise());
             self.remove(&record, revision, "left the configuration");
@@ -196,12 +206,6 @@ impl Draft<'_> {
         self.remove(&before, revision, "critical for too long");
     }
 
-    fn instances(&self) -> usize {
-        let news = self.staged.records.iter().filter(|(key, r)| r.is_some() && self.state.record(key).is_none());
-        let gone = self.staged.records.iter().filter(|(key, r)| r.is_none() && self.state.record(key).is_some());
-        (self.state.instances + news.count()).saturating_sub(gone.count())
-    }
-
     /// Nothing changes but when it runs out.
     fn renewed(&mut self, record: &Record, revision: u64) -> Change {
         let settled = self.is_settled(&record.key);
@@ -212,10 +216,22 @@ impl Draft<'_> {
     /// A process that was started anew under another name has the address of its former self. That one is not passing
     /// any more, and would only be found dead again and again.
     fn replace_dead_twin(&mut self, key: &InstanceKey, spec: &Spec, revision: u64) {
-        let is_twin = |r: &Arc<Record>| {
-            r.key != *key && r.source != Source::Config && r.is_down() && r.spec.port == spec.port && r.spec.address == spec.address
+        // Those that are down are few; a service may have thousands that are not.
+        let down = self
+            .state
+            .down
+            .get(&key.service)
+            .into_iter()
+            .flatten()
+            .chain(self.down.get(&key.service).into_iter().flatten());
+        let down: BTreeSet<InstanceKey> =
+            down.map(|id| InstanceKey { service: key.service.clone(), id: id.clone() }).collect();
+        let is_twin = |r: &&Arc<Record>| {
+            let is_there = (&r.spec.address, r.spec.port) == (&spec.address, spec.port);
+            is_there && r.key != *key && r.source != Source::Config && r.is_down()
         };
-        for twin in self.records_of(&key.service).into_iter().filter(is_twin) {
+        let twins: Vec<_> = down.iter().filter_map(|key| self.record(key)).filter(is_twin).cloned().collect();
+        for twin in twins {
             self.remove(&twin, revision, "registered anew under another id");
         }
     }
@@ -230,18 +246,25 @@ impl Draft<'_> {
         }
         let key = record.key.clone();
         if let Some(was) = was.filter(|was| *was != is) {
-            let data = json!({ "from": was, "to": is, "reason": record.reason().as_deref(), "revision": record.modified });
+            let data =
+                json!({ "from": was, "to": is, "reason": record.reason().as_deref(), "revision": record.modified });
             self.notices.push(Notice::of("registry.health", &key, data));
         }
+        let as_before =
+            was == Some(Health::Critical) && before.and_then(Record::removed_after) == record.removed_after();
         match (is, record.removed_after()) {
             // It goes on being critical: its time runs on.
-            (Health::Critical, Some(_)) if was == Some(Health::Critical) => {}
+            (Health::Critical, Some(_)) if as_before => {}
             (Health::Critical, Some(after)) => {
                 self.effects.push(Effect { what: Due::Removal(key.clone()), at: Some(plus(self.now, after)) });
             }
             _ => self.effects.push(Effect { what: Due::Removal(key.clone()), at: None }),
         }
         self.staged.catalog = self.staged.catalog.max(record.modified);
+        if record.is_down() {
+            self.down.entry(key.service.clone()).or_default().insert(key.id.clone());
+        }
+        self.instances += usize::from(before.is_none());
         self.staged.records.insert(key, Some(Arc::new(record)));
     }
 
@@ -253,6 +276,7 @@ impl Draft<'_> {
             self.effects.push(Effect { what, at: None });
         }
         self.staged.catalog = self.staged.catalog.max(revision);
+        self.instances -= 1;
         self.staged.records.insert(key.clone(), None);
     }
 

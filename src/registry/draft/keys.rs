@@ -78,7 +78,11 @@ impl Draft<'_> {
         let ttl = self.lease(id).ok_or(Error::NoLease(id))?;
         let settled = !self.staged.leases.contains_key(&id);
         let effect = Effect { what: Due::Lease(id), at: Some(plus(self.now, ttl)) };
-        if settled { self.at_once.push(effect) } else { self.effects.push(effect) }
+        if settled {
+            self.at_once.push(effect)
+        } else {
+            self.effects.push(effect)
+        }
         Ok((ttl, settled))
     }
 

@@ -174,11 +174,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn collect<'e>(
-        &self,
-        found: impl Iterator<Item = (&'e Bytes, &'e Arc<Entry>)>,
-        limit: Option<usize>,
-    ) -> Ranged {
+    fn collect<'e>(&self, found: impl Iterator<Item = (&'e Bytes, &'e Arc<Entry>)>, limit: Option<usize>) -> Ranged {
         let limit = limit.unwrap_or(usize::MAX);
         let mut ranged = Ranged { revision: self.revision, ..Ranged::default() };
         for (key, entry) in found {
