@@ -143,7 +143,14 @@ async fn single(dir: &Path, writes: usize) -> Result<()> {
     let room = Room::open(&dir.join("single"))?;
     let registry = &room.registry;
     let put = |i: usize| async move {
-        registry.put(format!("key/{}", i % 1_000).into(), format!("value {i}, forty bytes of it in all, or so").into(), 0, None).await?;
+        registry
+            .put(
+                format!("key/{}", i % 1_000).into(),
+                format!("value {i}, forty bytes of it in all, or so").into(),
+                0,
+                None,
+            )
+            .await?;
         Ok(())
     };
     measure("put of 40 bytes", writes, put).await?;
@@ -176,7 +183,8 @@ async fn followers(room: &Room, writes: usize) -> Result<()> {
     let (seen, mut all_seen) = tokio::sync::mpsc::channel::<u64>(FOLLOWERS * 2);
     let group = TaskGroup::new();
     for _ in 0..FOLLOWERS {
-        let (mut watcher, seen, stop) = (room.registry.follow(Keys::prefix("f/"), None), seen.clone(), group.stop_token());
+        let (mut watcher, seen, stop) =
+            (room.registry.follow(Keys::prefix("f/"), None), seen.clone(), group.stop_token());
         group.spawn("follower", async move {
             loop {
                 tokio::select! {
@@ -221,7 +229,7 @@ async fn many(dir: &Path, services: usize, instances: usize, changes: usize) -> 
         let i = n * 7_919 % instances;
         let key = key(i % services, i)?;
         let defined = registry.record(&key).ok_or("it was registered")?.defined;
-        let health = if (n / instances + n) % 2 == 0 { Health::Passing } else { Health::Warning };
+        let health = if (n / instances + n).is_multiple_of(2) { Health::Passing } else { Health::Warning };
         registry.report(key, defined, health, "a check".into()).await?;
         Ok::<_, Box<dyn Error>>(())
     };

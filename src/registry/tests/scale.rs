@@ -2,7 +2,7 @@
 //! people who ask with --nocapture.
 
 use super::*;
-use std::time::Instant;
+use tokio::time::Instant;
 
 const INSTANCES: usize = 10_000;
 const CHANGES: usize = 1_000;
