@@ -100,7 +100,8 @@ pub(super) async fn build(
         metrics: metrics.clone(),
     };
     let playback = playback::build(config.playback(), deps);
-    let (proxy, plane) = start_proxy(config, phases, sockets, &ended, &clock, &metrics, &disk, playback.clone())?;
+    let (proxy, plane) = start_proxy(config, phases, sockets, &ended, &clock, &metrics, &disk, &registry, playback.clone())?;
+    registry.served_by(proxy.routes().served());
     let (phase, _) = watch::channel(Phase::Starting);
     let _running = given_up.map(DropGuard::disarm);
     let rooms = Rooms {
@@ -125,6 +126,7 @@ pub(super) async fn build(
 }
 
 /// Binds the listeners and begins to follow the catalog. What serves is run once everything else is there.
+#[expect(clippy::too_many_arguments, reason = "this is the list of what the proxy knows")]
 fn start_proxy(
     config: &Config,
     phases: &Phases,
@@ -133,6 +135,7 @@ fn start_proxy(
     clock: &Clock,
     metrics: &Metrics,
     disk: &Disk,
+    registry: &Registry,
     playback: Arc<dyn Handler>,
 ) -> Result<(Proxy, PlaneTask), Error> {
     let config = config.proxy();
@@ -144,7 +147,7 @@ fn start_proxy(
         metrics: metrics.clone(),
         handlers: phases.listeners.here(),
         disk: disk.clone(),
-        catalog: watch::channel(Arc::default()).1,
+        catalog: registry.catalog(),
         lookup: proxy::resolve::system_lookup(),
         built_in: vec![built_in("(vod)", "/vod/"), built_in("(media)", "/media/")],
         listeners,
