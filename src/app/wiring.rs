@@ -61,20 +61,7 @@ pub(super) async fn build(
     let given_up = phases.cancel_on_drop();
 
     let registry = start_registry(config, phases, &ended, &disk, &store, &clock, &events, &metrics).await?;
-    let deps = archive::Deps {
-        store: store.clone(),
-        disk: disk.clone(),
-        writing: writing.clone(),
-        clock: clock.clone(),
-        events: events.clone(),
-        metrics: metrics.clone(),
-    };
-    let (archive, task) = archive::build(config.archive(), deps)?;
-    if archive.recover().await?.adopted {
-        care::tell_lost_store(&disk, config.data_dir.join(store::EXPORTS_DIR)).await;
-    }
-    run_room(&phases.keeping, "archive", &ended, task.run(phases.keeping.stop_token()));
-
+    let archive = start_archive(config, phases, &ended, &disk, &writing, &store, &clock, &events, &metrics).await?;
     let lanes = Lanes::new(std::thread::available_parallelism().map_or(1, usize::from));
     let hub = Hub::new(lanes.clone());
     let recorder = start_recorder(config, phases, &ended, &hub, &archive, &writing, &store, &clock, &events, &metrics)?;
@@ -100,7 +87,8 @@ pub(super) async fn build(
         metrics: metrics.clone(),
     };
     let playback = playback::build(config.playback(), deps);
-    let (proxy, plane) = start_proxy(config, phases, sockets, &ended, &clock, &metrics, &disk, &registry, playback.clone())?;
+    let (proxy, plane) =
+        start_proxy(config, phases, sockets, &ended, &clock, &metrics, &disk, &registry, playback.clone())?;
     registry.served_by(proxy.routes().served());
     let (phase, _) = watch::channel(Phase::Starting);
     let _running = given_up.map(DropGuard::disarm);
@@ -181,6 +169,35 @@ async fn start_registry(
     run_room(&phases.keeping, "registry", ended, task.run(phases.keeping.stop_token()));
     registry.apply(config.registry.clone()).await?;
     Ok(registry)
+}
+
+/// What was recorded, with what a crash left taken in.
+#[expect(clippy::too_many_arguments, reason = "this is the list of what the archive knows")]
+async fn start_archive(
+    config: &Config,
+    phases: &Phases,
+    ended: &mpsc::Sender<&'static str>,
+    disk: &Disk,
+    writing: &Disk,
+    store: &Store,
+    clock: &Clock,
+    events: &Events,
+    metrics: &Metrics,
+) -> Result<Archive, Error> {
+    let deps = archive::Deps {
+        store: store.clone(),
+        disk: disk.clone(),
+        writing: writing.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+        metrics: metrics.clone(),
+    };
+    let (archive, task) = archive::build(config.archive(), deps)?;
+    if archive.recover().await?.adopted {
+        care::tell_lost_store(disk, config.data_dir.join(store::EXPORTS_DIR)).await;
+    }
+    run_room(&phases.keeping, "archive", ended, task.run(phases.keeping.stop_token()));
+    Ok(archive)
 }
 
 #[expect(clippy::too_many_arguments, reason = "this is the list of what the recorder knows")]

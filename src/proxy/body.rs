@@ -93,7 +93,7 @@ async fn rest<C: Transport>(exchange: &Exchange<'_, C>, mut left: u64) -> Result
         return moved.map(|()| true).map_err(|_| Cut);
     }
     while left > 0 {
-        let Ok(Some(mut buffer)) = exchange.from_upstream(None).await else { return Err(Cut) };
+        let Ok(Some(mut buffer)) = exchange.read_upstream(None).await else { return Err(Cut) };
         let extra = buffer.len() as u64 > left;
         buffer.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         sent(exchange.to_client(buffer.filled()).await)?;
@@ -125,7 +125,7 @@ async fn chunked<C: Transport>(
             sent(exchange.to_client(&tail).await)?;
             return Ok(rest.is_empty());
         }
-        let Ok(Some(more)) = exchange.from_upstream(None).await else { return Err(Cut) };
+        let Ok(Some(more)) = exchange.read_upstream(None).await else { return Err(Cut) };
         buffer = more;
     }
 }
@@ -146,7 +146,7 @@ async fn until_close<C: Transport>(
             Some(head) => first(exchange, head, buffer).await?,
             None => sent(exchange.to_client(buffer.filled()).await)?,
         }
-        match exchange.from_upstream(None).await {
+        match exchange.read_upstream(None).await {
             Ok(Some(more)) => buffer = more,
             Ok(None) => break,
             // A reset is no end.

@@ -261,8 +261,8 @@ mod tests {
             }
             assert_eq!(deadlines.expire_idle(1), 1);
             let ended = |n: usize| {
-                let mut cx = Context::from_waker(Waker::noop());
-                slots[n].poll(&mut cx).is_ready()
+                let cx = Context::from_waker(Waker::noop());
+                slots[n].poll(&cx).is_ready()
             };
             assert_eq!([ended(0), ended(1), ended(2), ended(3)], [false, false, false, true]);
             assert_eq!(deadlines.expire_idle(usize::MAX), 2);

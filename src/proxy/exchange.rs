@@ -209,7 +209,7 @@ impl<C: Transport> Exchange<'_, C> {
     /// More bytes of the upstream before an answer.
     async fn more(&self, have: Option<Buffer>) -> Result<Buffer, Stop> {
         let fresh = have.is_none();
-        match self.from_upstream(have).await {
+        match self.read_upstream(have).await {
             Ok(Some(buffer)) => Ok(buffer),
             Err(Waited::ClientGone) => Err(Stop::ClientGone),
             // A kept connection that ends without a word was closed before the request came to it.
@@ -227,7 +227,7 @@ impl<C: Transport> Exchange<'_, C> {
     }
 
     /// The upstream's next bytes, behind those at hand; None at its end. Meanwhile the client is watched.
-    pub(super) async fn from_upstream(&self, mut have: Option<Buffer>) -> Result<Option<Buffer>, Waited> {
+    pub(super) async fn read_upstream(&self, mut have: Option<Buffer>) -> Result<Option<Buffer>, Waited> {
         let mut armed = false;
         poll_fn(|cx| {
             let polled = match &mut have {
@@ -255,7 +255,7 @@ impl<C: Transport> Exchange<'_, C> {
             if self.connection.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Waited::ClientGone));
             }
-            armed &= open == !self.connection.half_closed.get();
+            armed &= open != self.connection.half_closed.get();
             if !armed {
                 armed = true;
                 let half_closed = self.connection.half_closed.get();

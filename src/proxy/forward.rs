@@ -218,8 +218,8 @@ impl Lost {
     pub(super) fn before_answer(broken: &Broken, reused: bool, untouched: bool) -> Self {
         let failure = match broken {
             Broken::Slow => Failure::Slow,
-            Broken::Ended | Broken::Failed(_) if reused => Failure::Stale,
-            Broken::Ended | Broken::Failed(_) => Failure::Broken,
+            Broken::Ended | Broken::Failed if reused => Failure::Stale,
+            Broken::Ended | Broken::Failed => Failure::Broken,
         };
         Self { failure, timed_out: false, full: false, untouched }
     }

@@ -67,12 +67,12 @@ pub(super) enum Broken {
     /// The peer ended the stream.
     Ended,
     /// The connection failed.
-    Failed(io::Error),
+    Failed,
 }
 
 impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Self {
-        Self::Failed(error)
+    fn from(_: io::Error) -> Self {
+        Self::Failed
     }
 }
 
@@ -153,7 +153,7 @@ impl<T: Transport> Io<T> {
                 }
             }
             // What a TLS session holds back goes out now; a plain socket has nothing to flush.
-            Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx).map_err(Broken::Failed)
+            Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx).map_err(Broken::from)
         });
         write.await
     }

@@ -44,7 +44,7 @@ impl Pipe {
             let poured = source.pour(self.into.as_fd());
             (self, source, poured)
         });
-        let (pipe, source, poured) = filled.await.map_err(|error| Broken::Failed(io::Error::other(error)))?;
+        let (pipe, source, poured) = filled.await.map_err(|_| Broken::Failed)?;
         Ok((pipe, source, poured?))
     }
 
@@ -73,7 +73,7 @@ impl Pipe {
                     });
                     match given {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        done => return Poll::Ready(done.map_err(Broken::Failed)),
+                        done => return Poll::Ready(done.map_err(Broken::from)),
                     }
                     match to.with(|to| to.socket().poll_write_ready(cx)) {
                         Poll::Ready(Ok(())) => {}
@@ -100,7 +100,7 @@ pub(super) async fn pour<T: Transport>(
     patience: Patience,
     moved: &Cell<u64>,
 ) -> Result<(), Side> {
-    let from_here = |error: io::Error| Side::From(Broken::Failed(error));
+    let from_here = |error: io::Error| Side::From(error.into());
     let mut left = len;
     let mut spare = None;
     deadline.set(patience.from);
@@ -112,11 +112,11 @@ pub(super) async fn pour<T: Transport>(
         left = left.checked_sub(poured as u64).filter(|_| poured > 0).ok_or(Side::From(Broken::Ended))?;
         let sending = pipe.drain(to, poured, left > 0, deadline, patience.to, moved);
         if left == 0 {
-            return sending.await.map_err(Side::To);
+            return sending.await.map_err(|_| Side::To);
         }
         let other = spare.take().map_or_else(Pipe::new, Ok).map_err(from_here)?;
         let (sent, next) = futures_util::future::join(sending, other.fill(disk, source)).await;
-        sent.map_err(Side::To)?;
+        sent.map_err(|_| Side::To)?;
         spare = Some(pipe);
         filled = next;
     }

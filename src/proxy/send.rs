@@ -79,7 +79,7 @@ async fn by_length<C: Transport>(exchange: &Exchange<'_, C>, len: u64, deadline:
             let moved =
                 splice::pass((&connection.io, exchange.upstream), left, pipe, deadline, patience, received).await;
             return moved.map_err(|side| match side {
-                Side::To(_) => Fault::Upstream,
+                Side::To => Fault::Upstream,
                 Side::From(super::io::Broken::Slow) => Fault::Unsound(Refusal::TooSlow),
                 Side::From(_) => Fault::Gone,
             });

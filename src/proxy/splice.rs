@@ -102,7 +102,7 @@ pub(super) enum Side {
     /// Who sends.
     From(Broken),
     /// Who takes.
-    To(Broken),
+    To,
 }
 
 /// Limits from one piece to the next.
@@ -133,7 +133,7 @@ pub(super) async fn pass<F: Transport, T: Transport>(
                     from.with(|from| from.plain().map_or_else(|| Err(not_plain()), |from| pipe.take(from, left)));
                 match taken {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    done => return Poll::Ready(done.map_err(Broken::Failed)),
+                    done => return Poll::Ready(done.map_err(Broken::from)),
                 }
                 match from.poll_readable(cx) {
                     Poll::Ready(Ok(())) => {}
@@ -154,7 +154,7 @@ pub(super) async fn pass<F: Transport, T: Transport>(
                     let given = to.with(|to| to.plain().map_or_else(|| Err(not_plain()), |to| pipe.give(to, left > 0)));
                     match given {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        done => return Poll::Ready(done.map_err(Broken::Failed)),
+                        done => return Poll::Ready(done.map_err(Broken::from)),
                     }
                     match to.with(|to| to.socket().poll_write_ready(cx)) {
                         Poll::Ready(Ok(())) => {}
@@ -163,7 +163,7 @@ pub(super) async fn pass<F: Transport, T: Transport>(
                     }
                 }
             });
-            let given = given.await.map_err(Side::To)?;
+            let given = given.await.map_err(|_| Side::To)?;
             moved.set(moved.get() + given as u64);
             deadline.set(patience.to);
         }

@@ -188,11 +188,6 @@ impl Routes {
         self.served.clone()
     }
 
-    /// The revision of the catalog as it is, served or not.
-    pub fn catalog_revision(&self) -> u64 {
-        self.catalog.borrow().revision
-    }
-
     /// What became of the last table.
     pub fn state(&self) -> TableState {
         self.state.borrow().clone()

@@ -82,10 +82,9 @@ async fn pump<F: Transport, T: Transport>(
             let quiet = Duration::from_micros(now().saturating_sub(last.get()));
             let Some(left) = limit.checked_sub(quiet).filter(|left| !left.is_zero()) else { return Err(Broken::Slow) };
             deadline.set(left);
-            match deadline.within(from.next(buffers)).await {
-                Ok(read) => break read?,
-                // The other direction may have moved meanwhile.
-                Err(_) => {}
+            // Where the time ran out, the other direction may have moved meanwhile.
+            if let Ok(read) = deadline.within(from.next(buffers)).await {
+                break read?;
             }
         };
         if next.is_none() {

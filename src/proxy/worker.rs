@@ -53,7 +53,9 @@ pub(super) struct Worker {
     pub(super) draining: Cell<bool>,
     date: Cell<[u8; 29]>,
     ids: Cell<[u64; 2]>,
+    #[expect(clippy::vec_box, reason = "a head is lent for each request: a pointer moves, not its kilobyte")]
     requests: RefCell<Vec<Box<RequestHead>>>,
+    #[expect(clippy::vec_box, reason = "the same")]
     responses: RefCell<Vec<Box<ResponseHead>>>,
 }
 

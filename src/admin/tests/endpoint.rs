@@ -61,7 +61,7 @@ fn transcoder(hub: &Hub, clock: &Clock, events: &Events, metrics: &Metrics) -> t
 }
 
 /// Routes as they stand in a file.
-fn routes() -> Vec<proxy::config::Route> {
+fn routes(clock: &Clock, metrics: &Metrics) -> proxy::sync::Routes {
     let text = r#"
         [[proxy.route]]
         name = "site"
@@ -80,7 +80,17 @@ fn routes() -> Vec<proxy::config::Route> {
         redirect = { to = "/new" }
     "#;
     let env = crate::config::Env::new::<&str, &str>([], "test");
-    crate::config::parse(text, std::path::Path::new("/c.toml"), &env).unwrap().proxy.routes
+    let routes = crate::config::parse(text, std::path::Path::new("/c.toml"), &env).unwrap().proxy.routes;
+    let deps = proxy::sync::Deps {
+        catalog: watch::channel(Arc::default()).1,
+        lookup: proxy::resolve::system_lookup(),
+        clock: clock.clone(),
+        time: proxy::sync::Time::new(clock.clone()),
+        metrics: metrics.clone(),
+        built_in: Vec::new(),
+        workers: 1,
+    };
+    proxy::sync::build(routes, deps).0
 }
 
 fn services(store: &Store, clock: &Clock, events: &Events, metrics: &Metrics, group: &TaskGroup) -> registry::Registry {
@@ -113,7 +123,6 @@ pub(super) async fn house(token: Option<&str>) -> House {
     let (events, events_task) = events::build(store.clone(), clock.clone(), &metrics).unwrap();
     group.spawn("events", events_task.run(group.stop_token()));
     let disk = Disk::real(1);
-    let config = footage(dir.path());
     let deps = archive::Deps {
         store: store.clone(),
         disk: disk.clone(),
@@ -122,7 +131,7 @@ pub(super) async fn house(token: Option<&str>) -> House {
         events: events.clone(),
         metrics: metrics.clone(),
     };
-    let (archive, archive_task) = archive::build(config, deps).unwrap();
+    let (archive, archive_task) = archive::build(footage(dir.path()), deps).unwrap();
     archive.recover().await.unwrap();
     group.spawn("archive", archive_task.run(group.stop_token()));
     let deps = camera::Deps {
@@ -153,19 +162,8 @@ pub(super) async fn house(token: Option<&str>) -> House {
     let (phase, phases) = watch::channel(Phase::Ready);
     let reload_works = Arc::new(AtomicBool::new(true));
     let media = |request: Request| async move { Response::new(Body::bytes(format!("media {}", request.path()))) };
-    let (_, catalog) = watch::channel(Arc::default());
-    let routes_deps = proxy::sync::Deps {
-        catalog,
-        lookup: proxy::resolve::system_lookup(),
-        clock: clock.clone(),
-        time: proxy::sync::Time::new(clock.clone()),
-        metrics: metrics.clone(),
-        built_in: Vec::new(),
-        workers: 1,
-    };
-    let (routes, _) = proxy::sync::build(routes(), routes_deps);
     let deps = Deps {
-        routes,
+        routes: routes(&clock, &metrics),
         cameras,
         recorder,
         transcoder,

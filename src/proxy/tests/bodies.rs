@@ -32,7 +32,7 @@ fn answers_of_every_size_and_framing_come_whole_over_one_connection() {
         let body = pattern(size_in(head));
         let head = "HTTP/1.1 200 OK\r\n";
         match head.is_empty() {
-            _ if body.len() % 2 == 0 => ok(&body),
+            _ if body.len().is_multiple_of(2) => ok(&body),
             _ => [format!("{head}Transfer-Encoding: chunked\r\n\r\n").as_bytes(), &chunked(&body, 10_007, "")].concat(),
         }
     });

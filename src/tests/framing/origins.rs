@@ -119,10 +119,7 @@ impl Connection {
         loop {
             let Some(line) = self.line() else { return Some(false) };
             // Exactly as we write them.
-            if line.is_empty()
-                || line.len() > 16
-                || !line.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F'))
-            {
+            if line.is_empty() || line.len() > 16 || !line.iter().all(u8::is_ascii_hexdigit) {
                 return None;
             }
             let size = usize::from_str_radix(std::str::from_utf8(&line).ok()?, 16).ok()?;
