@@ -88,7 +88,6 @@ pub struct TableState {
 pub struct Routes {
     cell: Cell,
     time: Time,
-    catalog: watch::Receiver<Arc<Catalog>>,
     wanted: watch::Sender<Arc<[Arc<Route>]>>,
     served: watch::Receiver<u64>,
     state: watch::Receiver<TableState>,
@@ -153,7 +152,6 @@ pub fn build(routes: Vec<Route>, deps: Deps) -> (Routes, SyncTask) {
     let handle = Routes {
         cell: cell.clone(),
         time: deps.time.clone(),
-        catalog: catalog.clone(),
         wanted: wanted_tx,
         served: served_rx,
         state: state_rx,

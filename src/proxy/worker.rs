@@ -218,6 +218,8 @@ impl Worker {
     /// Ends idle connections and waits for the others.
     async fn drain(&self) {
         self.draining.set(true);
+        // What had come before the stop is read, not cut: the runtime has to look at the sockets once for that.
+        tokio::task::yield_now().await;
         self.deadlines.expire_idle(usize::MAX);
         self.upstreams.clear();
         self.tasks.ended().await;

@@ -90,9 +90,12 @@ fn handlers_never_run_on_a_worker() {
 #[test]
 fn stopping_ends_answers_that_wait_for_it() {
     let rig = rig();
-    let mut client = rig.client();
-    client.send(b"GET /in/wait HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(rig.get("/in/x").status, 200);
+    let mut clients: Vec<_> = (0..32).map(|_| rig.client()).collect();
+    // Half of them have asked before, so that they are idle between two requests when the next one comes.
+    clients.iter_mut().step_by(2).for_each(|client| assert_eq!(client.get("/in/x").status, 200));
+    clients.iter_mut().for_each(|client| client.send(b"GET /in/wait HTTP/1.1\r\nHost: a\r\n\r\n"));
     assert!(rig.stop());
-    assert_eq!(client.answer(false).text(), "finished");
+    for (n, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.answer(false).text(), "finished", "client {n}: what was sent before a stop is answered");
+    }
 }
