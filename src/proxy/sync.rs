@@ -149,13 +149,8 @@ pub fn build(routes: Vec<Route>, deps: Deps) -> (Routes, SyncTask) {
     let meters = Meters::new(&deps.metrics);
     meters.show(&cell.load(), Duration::ZERO);
     let resolver = Resolver { lookup: deps.lookup, clock: deps.clock.clone(), hosts: hosts_rx, resolved: resolved_tx };
-    let handle = Routes {
-        cell: cell.clone(),
-        time: deps.time.clone(),
-        wanted: wanted_tx,
-        served: served_rx,
-        state: state_rx,
-    };
+    let handle =
+        Routes { cell: cell.clone(), time: deps.time.clone(), wanted: wanted_tx, served: served_rx, state: state_rx };
     let task = SyncTask {
         builder,
         cell,

@@ -46,7 +46,7 @@ pub(super) struct Loss {
 #[derive(Clone, Debug)]
 pub(super) struct Hole {
     start: Wall,
-    end: Wall,
+    pub end: Wall,
     /// What was true time then, by what lies before it and by what lies after it.
     pub intervals: [Interval; 2],
 }
@@ -57,6 +57,8 @@ pub(super) struct Found {
     pub segments: u64,
     pub losses: Vec<Loss>,
     pub holes: Vec<Hole>,
+    /// Where the first picture of all is filed.
+    pub begun: Wall,
 }
 
 /// A picture, where it was filed.
@@ -86,6 +88,7 @@ pub(super) fn account(ended: &Streams, stream: &Stream) -> Found {
     let mut pictures: Vec<Filed> = all.iter().flat_map(filed).collect();
     let last = pictures.last().unwrap_or_else(|| panic!("nothing of {key} was recorded")).mark.counter;
     assert!(last + TAIL_FRAMES_MAX >= stream.sent, "{key} ends with {last}, and {} was sent", stream.sent);
+    let begun = pictures[0].at;
     let interval = |from, to| Interval { nvr: stream.nvr, channel: stream.channel, from, to };
     let mut losses = Vec::new();
     for pair in pictures.windows(2) {
@@ -109,7 +112,7 @@ pub(super) fn account(ended: &Streams, stream: &Stream) -> Found {
             holes.push(Hole { start: before.at, end: after.at, intervals: [behind, ahead] });
         }
     }
-    Found { recorded: pictures.len() as u64, segments: all.len() as u64, losses, holes }
+    Found { recorded: pictures.len() as u64, segments: all.len() as u64, losses, holes, begun }
 }
 
 /// A row of the ledger: from when to when, and why.
@@ -146,6 +149,11 @@ impl Row {
     /// Whether it tells of this hole.
     pub(super) fn tells_of(&self, hole: &Hole) -> bool {
         self.start >= hole.start.minus(TIMES_AGREE) && self.end <= hole.end.plus(TIMES_AGREE)
+    }
+
+    /// Whether it tells of a part of it, where the host's clock was right.
+    pub(super) fn overlaps(&self, loss: &Loss) -> bool {
+        self.start < loss.interval.to && self.end > loss.interval.from
     }
 
     /// Whether it lies where pictures are lost, though others may be filed there: those of a clock that was set.
