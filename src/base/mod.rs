@@ -21,5 +21,5 @@ pub use lanes::Lanes;
 pub use local::LocalTasks;
 pub use metrics::Metrics;
 pub use secret::Secret;
-pub use task::TaskGroup;
+pub use task::{TaskGroup, panic_message};
 pub use time::Wall;

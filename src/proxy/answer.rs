@@ -6,10 +6,7 @@ use super::{
     io::Transport,
     record::Record,
 };
-use std::{borrow::Cow, time::Duration};
-
-/// A client that takes no byte for this long, while we have some for it, is cut off.
-pub(super) const CLIENT_STALL_MAX: Duration = Duration::from_secs(60);
+use std::borrow::Cow;
 
 /// A short answer.
 pub(super) struct Own {
@@ -69,6 +66,13 @@ pub(super) async fn refuse<C: Transport>(connection: &Connection<C>, refusal: Re
     write(connection, &out.bytes, Next::Linger).await
 }
 
+/// Refuses a request whose head was sound, for what came behind it. Nothing more of this connection is believed.
+pub(super) async fn refuse_rest<C: Transport>(connection: &Connection<C>, record: &Record, refusal: Refusal) -> Next {
+    connection.worker.shared.meters.refused(refusal.name());
+    record.refused(refusal.name());
+    own(connection, record, Own::text(refusal.status(), refusal.reason()), false).await
+}
+
 /// Answers a request without anybody else. `all_read`: the request's body, if it has one, is at an end.
 pub(super) async fn own<C: Transport>(connection: &Connection<C>, record: &Record, own: Own, all_read: bool) -> Next {
     let stay = all_read && record.keep_alive && connection.may_stay();
@@ -86,7 +90,7 @@ pub(super) async fn own<C: Transport>(connection: &Connection<C>, record: &Recor
 
 /// Writes, and then `next`; a client that does not take it is gone.
 async fn write<C: Transport>(connection: &Connection<C>, bytes: &[u8], next: Next) -> Next {
-    match connection.io.write_all(bytes, &connection.deadline, CLIENT_STALL_MAX).await {
+    match connection.send(bytes).await {
         Ok(()) => next,
         Err(_) => Next::Abort,
     }

@@ -1,7 +1,6 @@
 //! The answer's body, from the upstream to the client, in the framing that the client can take.
 
 use super::{
-    answer::CLIENT_STALL_MAX,
     buffer::{Buffer, Head},
     chunks::{self, Chunks, Send, Turned},
     exchange::Exchange,
@@ -84,7 +83,7 @@ async fn rest<C: Transport>(exchange: &Exchange<'_, C>, mut left: u64) -> Result
         && !exchange.sending.get()
         && let Some(pipe) = worker.pipes.lease()
     {
-        let patience = Patience { from: exchange.timeout, to: CLIENT_STALL_MAX };
+        let patience = Patience { from: exchange.timeout.into(), to: (&connection.takes).into() };
         let counted = &exchange.job.record.sent;
         let before = counted.get();
         let moved =

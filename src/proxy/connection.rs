@@ -7,14 +7,17 @@ use super::{
     buffer::Buffer,
     deadline::Deadline,
     h1::{self, Client, Limits, Refusal, RequestHead, Scheme},
-    io::{Io, Transport},
-    linger, request,
+    io::{Broken, Io, Transport},
+    linger,
+    pace::Pace,
+    request,
     settings::Settings,
     tunnel::Tunnel,
     worker::{Lent, Worker},
 };
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -37,6 +40,10 @@ pub(super) struct Connection<C> {
     pub(super) deadline: Deadline,
     /// What came and is not consumed: the begin of a body, or of the next request. None where there is nothing.
     pub(super) input: RefCell<Option<Buffer>>,
+    /// How slowly the client may send what belongs to a request.
+    pub(super) gives: Pace,
+    /// How slowly it may take an answer.
+    pub(super) takes: Pace,
     /// The client sends nothing more.
     pub(super) half_closed: Cell<bool>,
     pub(super) settings: Arc<Settings>,
@@ -76,6 +83,8 @@ pub(super) async fn serve<C: Transport>(worker: Rc<Worker>, transport: C, ends: 
         client: Client::new(ends.peer, scheme, &settings.trusted),
         io: Io::new(transport),
         input: RefCell::new(None),
+        gives: Pace::new(settings.patience),
+        takes: Pace::new(settings.patience),
         half_closed: Cell::new(false),
         worker,
         settings,
@@ -123,47 +132,71 @@ impl<C: Transport> Connection<C> {
                 // Whoever never asked anything needs no answer.
                 _ => return Heard::Gone,
             }
+            // It waits for nothing any more: its place is not free for others.
+            self.deadline.clear();
         }
-        let mut head = self.worker.request_head();
-        head.clear();
-        match self.parse(&mut head) {
-            Ok(Some(len)) => Heard::Request(head, len),
-            Ok(None) => Box::pin(self.hear_rest(head)).await,
-            Err(refusal) => Heard::Refused(refusal),
+        match self.parse() {
+            Some(heard) => heard,
+            None => Box::pin(self.hear_rest()).await,
         }
     }
 
-    fn parse(&self, head: &mut RequestHead) -> Result<Option<usize>, Refusal> {
+    /// None: there is more of the head to come.
+    fn parse(&self) -> Option<Heard> {
         let input = self.input.borrow();
-        let Some(buffer) = &*input else { return Ok(None) };
-        h1::parse_request(buffer.filled(), &Limits::default(), head)
+        let buffer = input.as_ref()?;
+        let mut head = self.worker.request_head();
+        head.clear();
+        match h1::parse_request(buffer.filled(), &Limits::default(), &mut head) {
+            Ok(None) => None,
+            Ok(Some(len)) => Some(Heard::Request(head, len)),
+            Err(refusal) => Some(Heard::Refused(refusal)),
+        }
     }
 
     /// The rest of a head that came in pieces, within its time.
-    async fn hear_rest(&self, mut head: Lent<RequestHead>) -> Heard {
-        self.deadline.set(self.settings.header_timeout);
+    async fn hear_rest(&self) -> Heard {
+        self.deadline.set_unfinished(self.settings.header_timeout);
+        let input_len = || self.input.borrow().as_ref().map_or(0, Buffer::len);
+        let mut parsed = input_len();
         loop {
-            let Some(kept) = self.input.borrow_mut().take() else { return Heard::Gone };
-            let kept = kept.filled().to_vec();
-            let mut buffer = match self.deadline.within(std::future::poll_fn(|cx| self.io.poll_readable(cx))).await {
-                Ok(Ok(())) => self.worker.buffers.lease(),
-                Ok(Err(_)) => return Heard::Gone,
-                Err(_) => return Heard::Refused(Refusal::TooSlow),
-            };
-            // There was room for it in a buffer before.
-            buffer.append(&kept);
-            match self.deadline.within(self.io.fill(&mut buffer)).await {
+            let before = input_len();
+            match self.deadline.within(poll_fn(|cx| self.poll_more(cx))).await {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Heard::Gone,
+                // Somebody waits for its place: there is no time for goodbyes.
+                Err(_) if self.deadline.is_sent_away() => return Heard::Gone,
                 Err(_) => return Heard::Refused(Refusal::TooSlow),
             }
-            *self.input.borrow_mut() = Some(buffer);
-            match self.parse(&mut head) {
-                Ok(Some(len)) => return Heard::Request(head, len),
-                Ok(None) => {}
-                Err(refusal) => return Heard::Refused(refusal),
+            // What ends no line is looked at in ever larger pieces: else a head that comes byte by byte would be read as
+            // often as it has bytes.
+            let ends_a_line =
+                |b: &Buffer| b.filled()[before..].contains(&b'\n') || b.len() >= 2 * parsed || b.is_full();
+            if !self.input.borrow().as_ref().is_some_and(ends_a_line) {
+                continue;
+            }
+            parsed = input_len();
+            if let Some(heard) = self.parse() {
+                return heard;
             }
         }
+    }
+
+    /// More bytes behind those that are kept. While it waits, they take no more memory than they must.
+    fn poll_more(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        let mut input = self.input.borrow_mut();
+        let polled = match self.io.poll_readable(cx) {
+            Poll::Ready(Ok(())) => {
+                let buffer = input.get_or_insert_with(|| self.worker.buffers.lease());
+                self.io.poll_fill(cx, buffer)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        if let (Poll::Pending, Some(buffer)) = (&polled, &mut *input) {
+            buffer.pack();
+        }
+        polled
     }
 
     /// The PROXY protocol's header, which says who is at the other end of the proxy before us. False: there is none.
@@ -193,6 +226,18 @@ impl<C: Transport> Connection<C> {
         }
         *self.input.get_mut() = (!buffer.is_empty()).then_some(buffer);
         true
+    }
+
+    /// Sends to the client, as slowly as it may take it.
+    pub(super) async fn send(&self, bytes: &[u8]) -> Result<(), Broken> {
+        self.io.write_all(bytes, &self.deadline, &self.takes).await
+    }
+
+    /// Before a wait for somebody else: what the client sent ahead is kept in no more memory than it takes.
+    pub(super) fn pack_input(&self) {
+        if let Some(buffer) = &mut *self.input.borrow_mut() {
+            buffer.pack();
+        }
     }
 
     /// Drops `n` bytes of the input.

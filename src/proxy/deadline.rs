@@ -39,8 +39,19 @@ pub(super) struct Deadlines {
 struct Slots {
     due: Vec<u64>,
     waiting: Vec<Option<Waker>>,
-    idle: Vec<bool>,
+    leave: Vec<Leave>,
     free: Vec<u32>,
+}
+
+/// When a task ends before its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Leave {
+    /// Never.
+    No,
+    /// When its place is needed.
+    ForOthers,
+    /// Then, and when the worker stops.
+    Free,
 }
 
 /// One task's limit.
@@ -63,7 +74,7 @@ impl Deadlines {
             None => {
                 slots.due.push(NEVER);
                 slots.waiting.push(None);
-                slots.idle.push(false);
+                slots.leave.push(Leave::No);
                 u32::try_from(slots.due.len() - 1).expect("a host has fewer connections")
             }
         };
@@ -75,10 +86,19 @@ impl Deadlines {
         Deadline { of: self.clone(), slot }
     }
 
-    /// Ends what waits for a next request. Some, the least patient first, or all of them.
-    pub(super) fn expire_idle(&self, most: usize) -> usize {
+    /// Ends all that wait for a next request.
+    pub(super) fn expire_idle(&self) -> usize {
+        self.expire(usize::MAX, Leave::Free)
+    }
+
+    /// Ends some of those that wait for a request, or for the rest of its head, the least patient first.
+    pub(super) fn make_room(&self, most: usize) -> usize {
+        self.expire(most, Leave::ForOthers)
+    }
+
+    fn expire(&self, most: usize, those: Leave) -> usize {
         let mut slots = self.slots.borrow_mut();
-        let mut idle: Vec<_> = (0..slots.due.len()).filter(|i| slots.idle[*i] && slots.due[*i] > 0).collect();
+        let mut idle: Vec<_> = (0..slots.due.len()).filter(|i| slots.leave[*i] >= those && slots.due[*i] > 0).collect();
         if idle.len() > most {
             idle.select_nth_unstable_by_key(most, |i| slots.due[*i]);
             idle.truncate(most);
@@ -132,27 +152,47 @@ impl Deadlines {
 impl Deadline {
     /// From now on, `limit` is left.
     pub(super) fn set(&self, limit: Duration) {
-        self.put(limit, false);
+        self.put(limit, Leave::No);
     }
 
     /// The same; but when the worker needs the place or stops, it ends at once.
     pub(super) fn set_idle(&self, limit: Duration) {
-        self.put(limit, true);
+        self.put(limit, Leave::Free);
+    }
+
+    /// The same; but when the worker needs the place, it ends at once.
+    pub(super) fn set_unfinished(&self, limit: Duration) {
+        self.put(limit, Leave::ForOthers);
     }
 
     /// No limit.
     pub(super) fn clear(&self) {
         let mut slots = self.of.slots.borrow_mut();
         slots.due[self.slot as usize] = NEVER;
-        slots.idle[self.slot as usize] = false;
+        slots.leave[self.slot as usize] = Leave::No;
     }
 
-    fn put(&self, limit: Duration, idle: bool) {
+    /// It did not run out: the place was needed.
+    pub(super) fn is_sent_away(&self) -> bool {
+        self.of.slots.borrow().due[self.slot as usize] == 0
+    }
+
+    /// The ticks of now, for [`Deadline::passed`].
+    pub(super) fn now(&self) -> u64 {
+        self.of.now.get()
+    }
+
+    /// The time since then, in whole ticks: right on the average of many waits.
+    pub(super) fn passed(&self, since: u64) -> Duration {
+        TICK * u32::try_from(self.now().saturating_sub(since)).unwrap_or(u32::MAX)
+    }
+
+    fn put(&self, limit: Duration, leave: Leave) {
         let ticks = u64::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(NEVER / 2);
         let mut slots = self.of.slots.borrow_mut();
         // One more, since the current tick is partly over.
         slots.due[self.slot as usize] = self.of.now.get().saturating_add(ticks).saturating_add(1);
-        slots.idle[self.slot as usize] = idle;
+        slots.leave[self.slot as usize] = leave;
     }
 
     /// Whether it ran out. If not, the task is woken when it does.
@@ -184,7 +224,7 @@ impl Drop for Deadline {
         let mut slots = self.of.slots.borrow_mut();
         let slot = self.slot as usize;
         slots.due[slot] = NEVER;
-        slots.idle[slot] = false;
+        slots.leave[slot] = Leave::No;
         slots.waiting[slot] = None;
         slots.free.push(self.slot);
     }
@@ -259,13 +299,16 @@ mod tests {
                     n => slot.set_idle(Duration::from_secs(100 - n as u64)),
                 }
             }
-            assert_eq!(deadlines.expire_idle(1), 1);
+            assert_eq!(deadlines.make_room(1), 1);
             let ended = |n: usize| {
                 let cx = Context::from_waker(Waker::noop());
                 slots[n].poll(&cx).is_ready()
             };
             assert_eq!([ended(0), ended(1), ended(2), ended(3)], [false, false, false, true]);
-            assert_eq!(deadlines.expire_idle(usize::MAX), 2);
+            slots[1].set_unfinished(Duration::from_secs(1));
+            assert_eq!(deadlines.expire_idle(), 1);
+            assert_eq!([ended(0), ended(1), ended(2), ended(3)], [false, false, true, true]);
+            assert_eq!(deadlines.make_room(usize::MAX), 1);
             assert_eq!([ended(0), ended(1), ended(2), ended(3)], [false, true, true, true]);
         })
         .await;

@@ -2,7 +2,6 @@
 //! both at once in one task. The slower side of each direction sets the pace: nothing is read that cannot be sent.
 
 use super::{
-    answer::CLIENT_STALL_MAX,
     body,
     buffer::Buffer,
     connection::Connection,
@@ -49,10 +48,6 @@ pub(super) struct Exchange<'a, C> {
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) failure: Failure,
-    /// It was the time to connect that ran out.
-    pub(super) timed_out: bool,
-    /// The instance has no place for a connection.
-    pub(super) full: bool,
     /// Nothing of the request's body was taken from the client.
     pub(super) untouched: bool,
 }
@@ -90,8 +85,9 @@ pub(super) async fn both<C: Transport>(exchange: &Exchange<'_, C>) -> Result<Rel
                 Poll::Ready(Ok(())) => exchange.sending.set(false),
                 // It may have answered and hung up: what it says counts.
                 Poll::Ready(Err(Fault::Upstream)) => exchange.broken.set(true),
-                Poll::Ready(Err(_)) if exchange.begun.get() => return Poll::Ready(Ok(Relayed::Cut)),
                 Poll::Ready(Err(Fault::Gone)) => return Poll::Ready(Ok(Relayed::Cut)),
+                // Nothing more of the request goes on; the answer that has begun is for what did.
+                Poll::Ready(Err(_)) if exchange.begun.get() => exchange.broken.set(true),
                 Poll::Ready(Err(Fault::TooLong)) => return Poll::Ready(Ok(Relayed::TooLong)),
                 Poll::Ready(Err(Fault::Unsound(refusal))) => return Poll::Ready(Ok(Relayed::Refused(refusal))),
             }
@@ -203,7 +199,7 @@ impl<C: Transport> Exchange<'_, C> {
 
     fn lost(&self, failure: Failure) -> Lost {
         let untouched = self.job.rest == super::forward::Rest::None;
-        Lost { failure, timed_out: false, full: false, untouched }
+        Lost { failure, untouched }
     }
 
     /// More bytes of the upstream before an answer.
@@ -256,6 +252,7 @@ impl<C: Transport> Exchange<'_, C> {
                 return Poll::Ready(Err(Waited::ClientGone));
             }
             armed &= open != self.connection.half_closed.get();
+            self.connection.pack_input();
             if !armed {
                 armed = true;
                 let half_closed = self.connection.half_closed.get();
@@ -278,8 +275,7 @@ impl<C: Transport> Exchange<'_, C> {
 
     /// Sends to the client. False: it is gone, or takes nothing.
     pub(super) async fn to_client(&self, bytes: &[u8]) -> bool {
-        let connection = self.connection;
-        let written = connection.io.write_all(bytes, &connection.deadline, CLIENT_STALL_MAX).await;
+        let written = self.connection.send(bytes).await;
         let sent = &self.job.record.sent;
         sent.set(sent.get() + bytes.len() as u64);
         written.is_ok()

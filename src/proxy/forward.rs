@@ -64,6 +64,8 @@ pub(super) async fn forward<C: Transport>(connection: &Connection<C>, job: Job) 
                 }
             }
         };
+        let endpoint = job.group.endpoints.get(member as usize);
+        let known_out = endpoint.is_some_and(|e| e.state.ejected(worker.now_micros()).is_some());
         let lost = match attempt(connection, &job, settings, member, fresh).await {
             Ok(next) => return next,
             Err(lost) => lost,
@@ -84,7 +86,10 @@ pub(super) async fn forward<C: Transport>(connection: &Connection<C>, job: Job) 
             }
             Verdict::Other => {
                 match lost.failure {
-                    Failure::NoConnection => tried.unreachable += 1,
+                    Failure::Refused | Failure::Silent | Failure::Full => {
+                        tried.silent += u32::from(lost.failure == Failure::Silent);
+                        tried.hopeless += u32::from(known_out);
+                    }
                     _ => tried.again += 1,
                 }
                 job.record.retry();
@@ -106,7 +111,7 @@ async fn attempt<C: Transport>(
 ) -> Result<Next, Lost> {
     let worker = &connection.worker;
     let Some(endpoint) = job.group.endpoints.get(member as usize) else {
-        return Err(Lost::no_connection(false, false));
+        return Err(Lost::no_connection(Failure::Refused));
     };
     let flight = endpoint.state.begin();
     job.record.upstream(&endpoint.name);
@@ -155,7 +160,7 @@ async fn attempt<C: Transport>(
             job.record.cut.set(true);
             Next::Abort
         }
-        Relayed::Refused(refusal) => answer::refuse(connection, refusal).await,
+        Relayed::Refused(refusal) => answer::refuse_rest(connection, &job.record, refusal).await,
         Relayed::TooLong => {
             let own = super::request::too_long_body(job.route.body_max);
             answer::own(connection, &job.record, own, false).await
@@ -163,27 +168,37 @@ async fn attempt<C: Transport>(
     })
 }
 
-/// A new connection to one of the instance's addresses, in their order.
+/// A new connection to one of the instance's addresses, in their order. Each has its share of the time, so that one that
+/// is silent does not hide the others.
 async fn connect<C: Transport>(
     connection: &Connection<C>,
     endpoint: &Endpoint,
     limit: Duration,
 ) -> Result<Upstream, Lost> {
     connection.worker.shared.meters.connects.inc();
-    connection.deadline.set(limit);
-    let mut refused = Lost::no_connection(false, false);
+    connection.pack_input();
+    let share = limit / u32::try_from(endpoint.targets.len()).unwrap_or(u32::MAX).max(1);
+    let mut last = Lost::no_connection(Failure::Refused);
     for target in endpoint.targets.iter() {
+        connection.deadline.set(share);
         match connection.deadline.within(Upstreams::connect(*target, &endpoint.state)).await {
             Ok(Ok(upstream)) => return Ok(upstream),
-            Ok(Err(NoConnection::Full)) => return Err(Lost::no_connection(false, true)),
+            Ok(Err(NoConnection::Full)) => return Err(Lost::no_connection(Failure::Full)),
+            Ok(Err(NoConnection::Exhausted(error))) => {
+                tracing::warn!(%error, "this host has no connection left for an upstream");
+                return Err(Lost::no_connection(Failure::Exhausted));
+            }
             Ok(Err(NoConnection::Refused(error))) => {
                 tracing::debug!(%target, %error, "an upstream refused");
-                refused = Lost::no_connection(false, false);
+                last = Lost::no_connection(Failure::Refused);
             }
-            Err(_) => return Err(Lost::no_connection(true, false)),
+            Err(_) => {
+                tracing::debug!(%target, "an upstream is silent");
+                last = Lost::no_connection(Failure::Silent);
+            }
         }
     }
-    Err(refused)
+    Err(last)
 }
 
 /// No instance is left, or there was none.
@@ -197,11 +212,10 @@ async fn nobody<C: Transport>(connection: &Connection<C>, job: &Job, last: Optio
 
 async fn give_up<C: Transport>(connection: &Connection<C>, job: &Job, lost: &Lost) -> Next {
     let own = match lost.failure {
-        Failure::NoConnection if lost.full => {
-            Own::text(503, "the instance has as many connections as it may").with("Retry-After", "1")
-        }
-        Failure::NoConnection if lost.timed_out => Own::text(504, "the instance could not be reached in time"),
-        Failure::NoConnection => Own::text(502, "the instance could not be reached"),
+        Failure::Full => Own::text(503, "the instance has as many connections as it may").with("Retry-After", "1"),
+        Failure::Exhausted => Own::text(503, "skyvis has as many connections as it may").with("Retry-After", "1"),
+        Failure::Silent => Own::text(504, "the instance could not be reached in time"),
+        Failure::Refused => Own::text(502, "the instance could not be reached"),
         Failure::Slow => Own::text(504, "the instance did not answer in time"),
         Failure::Stale | Failure::Broken => Own::text(502, "the instance broke off before its answer"),
         Failure::Unsound => Own::text(502, "the instance's answer is not sound HTTP"),
@@ -210,8 +224,8 @@ async fn give_up<C: Transport>(connection: &Connection<C>, job: &Job, lost: &Los
 }
 
 impl Lost {
-    fn no_connection(timed_out: bool, full: bool) -> Self {
-        Self { failure: Failure::NoConnection, timed_out, full, untouched: true }
+    fn no_connection(failure: Failure) -> Self {
+        Self { failure, untouched: true }
     }
 
     /// A connection failed before a byte of an answer came.
@@ -221,15 +235,15 @@ impl Lost {
             Broken::Ended | Broken::Failed if reused => Failure::Stale,
             Broken::Ended | Broken::Failed => Failure::Broken,
         };
-        Self { failure, timed_out: false, full: false, untouched }
+        tracing::debug!(?broken, reused, "an upstream's connection ended before an answer");
+        Self { failure, untouched }
     }
 
     /// What the balancer should know.
     fn outcome(&self) -> Option<Outcome> {
         match self.failure {
-            Failure::NoConnection if self.full => None,
-            Failure::NoConnection => Some(Outcome::Unreachable),
-            Failure::Stale => None,
+            Failure::Refused | Failure::Silent => Some(Outcome::Unreachable),
+            Failure::Full | Failure::Exhausted | Failure::Stale => None,
             Failure::Broken | Failure::Unsound => Some(Outcome::Broken),
             Failure::Slow => Some(Outcome::Slow),
         }

@@ -2,7 +2,6 @@
 //! handlers have, never here, since they wait for disks; here are only the client's socket and two short queues.
 
 use super::{
-    answer::CLIENT_STALL_MAX,
     chunks::{Chunks, Send, Turned},
     connection::{Connection, Next},
     deadline::Deadline,
@@ -153,7 +152,8 @@ async fn read_body<C: Transport>(
 ) -> Result<(), Fault> {
     let deadline = connection.worker.deadlines.slot();
     if expects && connection.input.borrow().is_none() {
-        connection.io.write_all(h1::CONTINUE, &deadline, CLIENT_STALL_MAX).await.map_err(|_| Fault::Gone)?;
+        let Connection { io, takes, .. } = connection;
+        io.write_all(h1::CONTINUE, &deadline, takes).await.map_err(|_| Fault::Gone)?;
     }
     let outcome = pass_body(connection, record, body, limit, &deadline, &into).await;
     if outcome.is_err() {
@@ -240,7 +240,7 @@ async fn reply<C: Transport>(connection: &Connection<C>, record: &Record, mut co
     drop(out);
     let mut left = len;
     if let (true, Some(pour), Some(len)) = (whole, pour, len) {
-        let patience = Patience { from: POUR_STALL_MAX, to: CLIENT_STALL_MAX };
+        let patience = Patience { from: POUR_STALL_MAX.into(), to: (&connection.takes).into() };
         let (disk, sent) = (&connection.worker.shared.disk, &record.sent);
         let poured = pour::pour(&connection.io, pour, len, disk, &connection.deadline, patience, sent).await;
         connection.worker.shared.meters.spliced_bytes.inc_by(sent.get());
@@ -276,7 +276,7 @@ async fn reply<C: Transport>(connection: &Connection<C>, record: &Record, mut co
 }
 
 async fn send_to<C: Transport>(connection: &Connection<C>, bytes: &[u8]) -> bool {
-    connection.io.write_all(bytes, &connection.deadline, CLIENT_STALL_MAX).await.is_ok()
+    connection.send(bytes).await.is_ok()
 }
 
 async fn send_piece<C: Transport>(connection: &Connection<C>, record: &Record, piece: &[u8], framed: bool) -> bool {
@@ -349,6 +349,7 @@ async fn watched<C: Transport, T>(
         if watch && connection.poll_gone(cx).is_ready() {
             return Poll::Ready(Watched::Gone);
         }
+        connection.pack_input();
         if connection.half_closed.get() && !armed {
             armed = true;
             connection.deadline.set(HALF_CLOSED_MAX);

@@ -3,6 +3,7 @@
 use super::{
     buffer::{Buffer, Buffers},
     deadline::{Deadline, Elapsed},
+    pace::Limit,
 };
 use std::{
     cell::RefCell,
@@ -124,15 +125,16 @@ impl<T: Transport> Io<T> {
         Poll::Ready(Ok((got > 0).then_some(buffer)))
     }
 
-    /// Writes all; the limit holds from each write to the next.
-    pub(super) async fn write_all(
+    /// Writes all; the limit holds from each write to the next, or as a pace says.
+    pub(super) async fn write_all<'l>(
         &self,
         bytes: &[u8],
         deadline: &Deadline,
-        limit: std::time::Duration,
+        limit: impl Into<Limit<'l>>,
     ) -> Result<(), Broken> {
+        let limit = limit.into();
         let mut rest = bytes;
-        let mut waited = false;
+        let mut waits = None;
         let write = poll_fn(|cx| {
             while !rest.is_empty() {
                 let polled = Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, rest);
@@ -140,13 +142,14 @@ impl<T: Transport> Io<T> {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::Ended)),
                     Poll::Ready(Ok(n)) => {
                         rest = &rest[n..];
-                        waited = false;
+                        if let Some(since) = waits.take() {
+                            limit.ends(deadline, since, n);
+                        }
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                     Poll::Pending => {
-                        if !waited {
-                            deadline.set(limit);
-                            waited = true;
+                        if waits.is_none() {
+                            waits = Some(limit.begins(deadline));
                         }
                         return deadline.poll(cx).map(|elapsed| Err(elapsed.into()));
                     }

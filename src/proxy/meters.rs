@@ -17,6 +17,7 @@ pub(super) struct Meters {
     pub(super) unrouted: Counter,
     pub(super) spliced_bytes: Counter,
     pub(super) tunnels: Gauge,
+    pub(super) buffer_bytes: Gauge,
     pub(super) cut: Counter,
     pub(super) bad_prelude: Counter,
     pub(super) log_lines_lost: Counter,
@@ -50,6 +51,11 @@ impl Meters {
             unrouted: counter("proxy_requests_unrouted", "Requests that no route is for"),
             spliced_bytes: counter("proxy_spliced_bytes", "Bytes of bodies that the kernel moved by itself"),
             tunnels: metrics.register("proxy_tunnels", "Connections that speak another protocol now", Gauge::default()),
+            buffer_bytes: metrics.register(
+                "proxy_buffer_bytes",
+                "Memory of buffers that bytes pass through, in use or kept",
+                Gauge::default(),
+            ),
             cut: counter("proxy_connections_cut", "Connections that outlasted the time of a stop"),
             bad_prelude: counter("proxy_bad_preludes", "Connections without a sound PROXY protocol header"),
             log_lines_lost: counter(

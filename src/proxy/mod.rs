@@ -23,6 +23,7 @@ mod io;
 mod linger;
 mod listener;
 mod meters;
+mod pace;
 mod places;
 mod plane;
 mod pour;

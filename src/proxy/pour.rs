@@ -4,6 +4,7 @@
 use super::{
     deadline::Deadline,
     io::{Broken, Io, Transport},
+    pace::Limit,
     splice::{Patience, Side},
 };
 use crate::{disk::Disk, serve::Pour};
@@ -14,7 +15,6 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     task::Poll,
-    time::Duration,
 };
 use tokio::io::Interest;
 
@@ -55,14 +55,14 @@ impl Pipe {
         len: usize,
         more: bool,
         deadline: &Deadline,
-        limit: Duration,
+        limit: Limit<'_>,
         moved: &Cell<u64>,
     ) -> Result<(), Broken> {
         let mut left = len;
         let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         flags.set(SpliceFlags::MORE, more);
         while left > 0 {
-            deadline.set(limit);
+            let since = limit.begins(deadline);
             let given = poll_fn(|cx| {
                 loop {
                     let given = to.with(|to| {
@@ -83,6 +83,7 @@ impl Pipe {
                 }
             })
             .await?;
+            limit.ends(deadline, since, given);
             left -= given;
             moved.set(moved.get() + given as u64);
         }
@@ -97,13 +98,13 @@ pub(super) async fn pour<T: Transport>(
     len: u64,
     disk: &Disk,
     deadline: &Deadline,
-    patience: Patience,
+    patience: Patience<'_>,
     moved: &Cell<u64>,
 ) -> Result<(), Side> {
     let from_here = |error: io::Error| Side::From(error.into());
     let mut left = len;
     let mut spare = None;
-    deadline.set(patience.from);
+    patience.from.begins(deadline);
     let first = Pipe::new().map_err(from_here)?.fill(disk, source);
     let mut filled = deadline.within(first).await.map_err(|elapsed| Side::From(elapsed.into()))?;
     loop {

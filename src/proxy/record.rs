@@ -28,6 +28,7 @@ pub(super) struct Record {
     pub(super) sent: Cell<u64>,
     /// The answer broke off.
     pub(super) cut: Cell<bool>,
+    refusal: Cell<Option<&'static str>>,
     line: Option<Box<Line>>,
 }
 
@@ -53,6 +54,7 @@ impl Record {
             received: Cell::new(0),
             sent: Cell::new(0),
             cut: Cell::new(false),
+            refusal: Cell::new(None),
             line,
         }
     }
@@ -61,6 +63,11 @@ impl Record {
     pub(super) fn answered(&self, status: u16, bytes: u64) {
         self.status.set(status);
         self.sent.set(self.sent.get() + bytes);
+    }
+
+    /// It is refused for this.
+    pub(super) fn refused(&self, name: &'static str) {
+        self.refusal.set(Some(name));
     }
 
     /// It is tried again.
@@ -89,7 +96,8 @@ impl Drop for Record {
         if let Some(line) = self.line.take() {
             let route = self.route.as_ref().map_or("", |route| &route.name);
             let cut = self.cut.get();
-            let outcome = LogOutcome { route, status, micros, received, sent, cut, refusal: None };
+            let refusal = self.refusal.get();
+            let outcome = LogOutcome { route, status, micros, received, sent, cut, refusal };
             self.worker.lines.write(&line, &outcome);
         }
     }

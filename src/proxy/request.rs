@@ -147,7 +147,7 @@ impl<C: Transport> Parts<'_, C> {
             query: head.query(bytes),
             method: head.method_bytes(bytes),
             remote: connection.client.address(head, bytes, &connection.settings.trusted),
-            request_id,
+            request_id: connection.client.request_id(head, bytes, request_id),
         }
     }
 

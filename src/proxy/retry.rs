@@ -6,8 +6,14 @@
 /// How an attempt failed, before any byte of an answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// No connection: nothing was sent.
-    NoConnection,
+    /// Nothing listens there: nothing was sent.
+    Refused,
+    /// No connection within the limit: nothing was sent.
+    Silent,
+    /// It has as many connections as it may.
+    Full,
+    /// This host has not what a connection takes.
+    Exhausted,
     /// A kept connection had been closed before it was used, or while the request was on its way.
     Stale,
     /// A new connection broke.
@@ -34,8 +40,10 @@ pub(super) struct Asked {
 pub(super) struct Tried {
     /// Attempts after the first one that reached an instance, or may have.
     pub(super) again: u32,
-    /// Attempts that found no connection.
-    pub(super) unreachable: u32,
+    /// Attempts that waited for a connection in vain.
+    pub(super) silent: u32,
+    /// Attempts without a connection with instances that were known to be out, since there was no other.
+    pub(super) hopeless: u32,
     /// Kept connections that turned out to be closed.
     pub(super) stale: u32,
 }
@@ -51,9 +59,12 @@ pub(super) enum Verdict {
     GiveUp,
 }
 
-/// Instances that are tried for one request where none can be reached. Those cost no work of anybody, and each request
-/// that a live one could have served is worth them.
-const UNREACHABLE_MAX: u32 = 8;
+/// Instances that a request waits for in vain. It is time that this costs, the client's.
+const SILENT_MAX: u32 = 3;
+/// Instances that are tried for one request though they are known to be out. Any number of others is tried where nothing
+/// listens: it costs no work of anybody, each is known to be out from then on, so that the next request does not try it,
+/// and a request that a live one could have served is worth it.
+const HOPELESS_MAX: u32 = 8;
 
 /// Decides. `budget` is asked only where a retry is load to an instance.
 pub(super) fn verdict(failure: Failure, asked: Asked, tried: Tried, budget: impl FnOnce() -> bool) -> Verdict {
@@ -61,8 +72,13 @@ pub(super) fn verdict(failure: Failure, asked: Asked, tried: Tried, budget: impl
         return Verdict::GiveUp;
     }
     match failure {
-        Failure::NoConnection if tried.unreachable < UNREACHABLE_MAX => Verdict::Other,
-        Failure::NoConnection | Failure::Unsound => Verdict::GiveUp,
+        Failure::Exhausted | Failure::Unsound => Verdict::GiveUp,
+        Failure::Refused | Failure::Silent | Failure::Full
+            if tried.hopeless < HOPELESS_MAX && tried.silent < SILENT_MAX =>
+        {
+            Verdict::Other
+        }
+        Failure::Refused | Failure::Silent | Failure::Full => Verdict::GiveUp,
         Failure::Stale if asked.idempotent && tried.stale == 0 => Verdict::Fresh,
         _ if asked.idempotent && tried.again < asked.retries && budget() => Verdict::Other,
         _ => Verdict::GiveUp,
@@ -119,7 +135,14 @@ mod tests {
     fn what_may_have_been_done_is_done_again_only_where_that_changes_nothing() {
         let none = Tried::default();
         let say = |failure, asked, tried| verdict(failure, asked, tried, || true);
-        assert_eq!(say(Failure::NoConnection, POST, none), Verdict::Other);
+        for failure in [Failure::Refused, Failure::Silent, Failure::Full] {
+            assert_eq!(say(failure, POST, none), Verdict::Other, "{failure:?}");
+            assert_eq!(say(failure, Asked { retries: 0, ..GET }, none), Verdict::GiveUp);
+            assert_eq!(say(failure, GET, Tried { hopeless: HOPELESS_MAX, ..none }), Verdict::GiveUp);
+            assert_eq!(say(failure, GET, Tried { silent: SILENT_MAX, ..none }), Verdict::GiveUp);
+            assert_eq!(verdict(failure, POST, none, || unreachable!()), Verdict::Other, "no load, no budget");
+        }
+        assert_eq!(say(Failure::Exhausted, GET, none), Verdict::GiveUp, "every other one would meet the same");
         assert_eq!(say(Failure::Stale, GET, none), Verdict::Fresh);
         assert_eq!(say(Failure::Stale, Asked { retries: 0, ..GET }, none), Verdict::Fresh);
         for failure in [Failure::Stale, Failure::Broken, Failure::Slow] {
@@ -129,8 +152,6 @@ mod tests {
         assert_eq!(say(Failure::Broken, GET, none), Verdict::Other);
         assert_eq!(say(Failure::Broken, GET, Tried { again: 1, ..none }), Verdict::GiveUp);
         assert_eq!(verdict(Failure::Broken, GET, none, || false), Verdict::GiveUp);
-        assert_eq!(say(Failure::NoConnection, Asked { retries: 0, ..GET }, none), Verdict::GiveUp);
-        assert_eq!(say(Failure::NoConnection, GET, Tried { unreachable: 8, ..none }), Verdict::GiveUp);
     }
 
     proptest! {

@@ -1,7 +1,6 @@
 //! The request's body, from the client to the upstream.
 
 use super::{
-    answer::CLIENT_STALL_MAX,
     buffer::Buffer,
     chunks::{Chunks, Send, Turned},
     connection::Connection,
@@ -10,12 +9,9 @@ use super::{
     forward::Rest,
     h1::{self, Refusal},
     io::Transport,
+    pace::Limit,
     splice::{self, Patience, SPLICE_BYTES_MIN, Side},
 };
-use std::time::Duration;
-
-/// A client that sends nothing of a body for so long is cut off.
-const CLIENT_QUIET_MAX: Duration = Duration::from_secs(60);
 
 /// Why a body did not get through.
 pub(super) enum Fault {
@@ -34,8 +30,8 @@ pub(super) async fn body<C: Transport>(exchange: &Exchange<'_, C>) -> Result<(),
     // The other direction has its own limits meanwhile.
     let deadline = exchange.connection.worker.deadlines.slot();
     if exchange.job.expects && exchange.connection.input.borrow().is_none() && !exchange.begun.get() {
-        let io = &exchange.connection.io;
-        io.write_all(h1::CONTINUE, &deadline, CLIENT_STALL_MAX).await.map_err(|_| Fault::Gone)?;
+        let Connection { io, takes, .. } = exchange.connection;
+        io.write_all(h1::CONTINUE, &deadline, takes).await.map_err(|_| Fault::Gone)?;
     }
     match exchange.job.rest {
         Rest::None => Ok(()),
@@ -44,19 +40,33 @@ pub(super) async fn body<C: Transport>(exchange: &Exchange<'_, C>) -> Result<(),
     }
 }
 
-/// The client's next bytes.
+/// The client's next bytes, within its pace.
 pub(super) async fn from_client<C: Transport>(
     connection: &Connection<C>,
     deadline: &Deadline,
 ) -> Result<Buffer, Fault> {
-    if let Some(buffer) = connection.input.borrow_mut().take() {
+    if let Some(mut buffer) = connection.input.borrow_mut().take() {
+        buffer.unpack();
         return Ok(buffer);
     }
-    deadline.set(CLIENT_QUIET_MAX);
+    let limit = Limit::from(&connection.gives);
+    let since = limit.begins(deadline);
     match deadline.within(connection.io.next(&connection.worker.buffers)).await {
-        Ok(Ok(Some(buffer))) => Ok(buffer),
+        Ok(Ok(Some(buffer))) => {
+            limit.ends(deadline, since, buffer.len());
+            Ok(buffer)
+        }
         Ok(_) => Err(Fault::Gone),
         Err(_) => Err(Fault::Unsound(Refusal::TooSlow)),
+    }
+}
+
+impl<C: Transport> Exchange<'_, C> {
+    /// Whoever is answered already while it is still asking is in a conversation, which goes at the pace of its matter.
+    fn be_patient(&self) {
+        if self.begun.get() {
+            self.connection.gives.forgive();
+        }
     }
 }
 
@@ -75,7 +85,7 @@ async fn by_length<C: Transport>(exchange: &Exchange<'_, C>, len: u64, deadline:
             && connection.io.is_plain()
             && let Some(pipe) = connection.worker.pipes.lease()
         {
-            let patience = Patience { from: CLIENT_QUIET_MAX, to: exchange.timeout };
+            let patience = Patience { from: (&connection.gives).into(), to: exchange.timeout.into() };
             let moved =
                 splice::pass((&connection.io, exchange.upstream), left, pipe, deadline, patience, received).await;
             return moved.map_err(|side| match side {
@@ -84,6 +94,7 @@ async fn by_length<C: Transport>(exchange: &Exchange<'_, C>, len: u64, deadline:
                 Side::From(_) => Fault::Gone,
             });
         }
+        exchange.be_patient();
         let mut buffer = from_client(connection, deadline).await?;
         let mine = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         to_upstream(exchange, &buffer.filled()[..mine], deadline).await?;
@@ -103,6 +114,7 @@ async fn chunked<C: Transport>(exchange: &Exchange<'_, C>, deadline: &Deadline) 
     let (mut chunks, mut data) = (Chunks::default(), 0);
     let limit = exchange.job.route.body_max;
     loop {
+        exchange.be_patient();
         let mut buffer = from_client(connection, deadline).await?;
         let turned = chunks.turn(&mut buffer, Send::Chunked { trailers: true }, &mut data).map_err(Fault::Unsound)?;
         exchange.job.record.received.set(data);

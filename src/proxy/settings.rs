@@ -9,6 +9,8 @@ pub const CONNECTIONS_MAX: usize = 20_000;
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Default of [`Settings::idle_timeout`].
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// [`Settings::patience`] of every daemon.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where it listens and by how many threads; what cannot change while it runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +42,9 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// A kept-alive connection without a request is closed after this.
     pub idle_timeout: Duration,
+    /// How long a client may keep us waiting in the middle of a body or an answer. It is not for one wait: each uses it
+    /// up, and bytes that move give it back.
+    pub patience: Duration,
 }
 
 /// Where requests are written down.
@@ -82,6 +87,7 @@ impl Default for Settings {
             connections_per_address_max: 0,
             header_timeout: HEADER_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
+            patience: PATIENCE,
         }
     }
 }

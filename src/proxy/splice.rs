@@ -5,6 +5,7 @@
 use super::{
     deadline::Deadline,
     io::{Broken, Io, Transport},
+    pace::Limit,
 };
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use std::{
@@ -14,7 +15,6 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     rc::Rc,
     task::Poll,
-    time::Duration,
 };
 use tokio::{io::Interest, net::TcpStream};
 
@@ -105,13 +105,13 @@ pub(super) enum Side {
     To,
 }
 
-/// Limits from one piece to the next.
+/// How long each side is waited for.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
-    /// With who sends.
-    pub(super) from: Duration,
-    /// With who takes.
-    pub(super) to: Duration,
+pub(super) struct Patience<'a> {
+    /// Who sends.
+    pub(super) from: Limit<'a>,
+    /// Who takes.
+    pub(super) to: Limit<'a>,
 }
 
 /// Moves exactly `len` bytes. Both must be plain. `moved` counts what went out, also where it fails.
@@ -120,13 +120,13 @@ pub(super) async fn pass<F: Transport, T: Transport>(
     len: u64,
     mut pipe: Pipe,
     deadline: &Deadline,
-    patience: Patience,
+    patience: Patience<'_>,
     moved: &Cell<u64>,
 ) -> Result<(), Side> {
     let mut left = len;
     let not_plain = || io::Error::from(io::ErrorKind::Unsupported);
     while left > 0 {
-        deadline.set(patience.from);
+        let since = patience.from.begins(deadline);
         let got = poll_fn(|cx| {
             loop {
                 let taken =
@@ -144,11 +144,14 @@ pub(super) async fn pass<F: Transport, T: Transport>(
         });
         match got.await {
             Ok(0) => return Err(Side::From(Broken::Ended)),
-            Ok(got) => left -= got as u64,
+            Ok(got) => {
+                patience.from.ends(deadline, since, got);
+                left -= got as u64;
+            }
             Err(error) => return Err(Side::From(error)),
         }
-        deadline.set(patience.to);
         while pipe.held > 0 {
+            let since = patience.to.begins(deadline);
             let given = poll_fn(|cx| {
                 loop {
                     let given = to.with(|to| to.plain().map_or_else(|| Err(not_plain()), |to| pipe.give(to, left > 0)));
@@ -164,8 +167,8 @@ pub(super) async fn pass<F: Transport, T: Transport>(
                 }
             });
             let given = given.await.map_err(|_| Side::To)?;
+            patience.to.ends(deadline, since, given);
             moved.set(moved.get() + given as u64);
-            deadline.set(patience.to);
         }
     }
     Ok(())

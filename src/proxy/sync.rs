@@ -15,12 +15,14 @@ use crate::{
     base::{
         Clock, Metrics,
         metrics::{Counter, Gauge},
+        panic_message,
     },
     model::Catalog,
 };
 use arc_swap::ArcSwap;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -236,14 +238,15 @@ impl SyncTask {
                 }
                 let began = clock.now();
                 let routes = wanted.borrow_and_update().clone();
-                if !Arc::ptr_eq(&routes, &configured) {
+                let (now, names) = (catalog.borrow_and_update().clone(), resolved.borrow_and_update().clone());
+                let others = (!Arc::ptr_eq(&routes, &configured)).then_some(&*routes);
+                let made = make(&mut builder, others, &now, &names, time.micros());
+                if made.is_ok() && others.is_some() {
                     configured = routes.clone();
-                    builder.configure(&routes);
                     *counts.lock().unwrap_or_else(PoisonError::into_inner) = builder.meters();
                     hosts.send_replace(builder.hosts());
                 }
-                let (now, names) = (catalog.borrow_and_update().clone(), resolved.borrow_and_update().clone());
-                match builder.build(&now, &names, time.micros()) {
+                match made {
                     Ok(table) => {
                         let (revision, version) = (table.revision(), table.version());
                         let down = table.down();
@@ -254,7 +257,7 @@ impl SyncTask {
                     }
                     Err(error) => {
                         meters.failures.inc();
-                        let failed = Some((now.revision, Arc::from(error.to_string())));
+                        let failed = Some((now.revision, Arc::from(error.as_str())));
                         if state.send_if_modified(|s| std::mem::replace(&mut s.failed, failed.clone()) != failed) {
                             tracing::error!(%error, "the table of routes cannot be made, the one before stays in force");
                         }
@@ -271,6 +274,27 @@ impl SyncTask {
             () = resolver.run() => {}
             () = stop.cancelled() => {}
         }
+    }
+}
+
+/// Makes a table, of other routes where there are some. A panic in there is a failure as any other: the routes and the
+/// table before stay in force, and the builder, whose parts are replaced whole, takes the next change from there.
+fn make(
+    builder: &mut Builder,
+    others: Option<&[Arc<Route>]>,
+    catalog: &Catalog,
+    resolved: &Arc<Resolved>,
+    now_micros: u64,
+) -> Result<RouteTable, String> {
+    let making = || {
+        if let Some(routes) = others {
+            builder.configure(routes);
+        }
+        builder.build(catalog, resolved, now_micros)
+    };
+    match catch_unwind(AssertUnwindSafe(making)) {
+        Ok(made) => made.map_err(|error| error.to_string()),
+        Err(payload) => Err(format!("making it panicked, which is a bug: {}", panic_message(payload.as_ref()))),
     }
 }
 

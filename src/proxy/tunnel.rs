@@ -11,12 +11,20 @@ use super::{
     upstream::Upstream,
 };
 use crate::balance::InFlight;
+use socket2::{SockRef, TcpKeepalive};
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use tokio::net::TcpStream;
 
 /// Nothing in either direction for so long: whoever is there has forgotten it.
 const TUNNEL_IDLE_MAX: Duration = Duration::from_secs(3600);
 /// Once one side has ended, the other has so long from one piece to the next.
 const HALF_CLOSED_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// A peer of a quiet tunnel that answers no probe of the kernel is gone: it went without a word, as a host does that loses
+/// its power or its address. It is asked after so long, and so often, before it is given up.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+const PROBES_MAX: u32 = 6;
 
 /// A tunnel that is about to begin.
 pub(super) struct Tunnel {
@@ -43,6 +51,7 @@ impl Tunnel {
         meters.meters.tunnels.inc();
         let _open = Open(meters);
         let ahead = connection.input.borrow_mut().take();
+        probe(&connection.io, &upstream.io);
         let buffers = &connection.worker.buffers;
         let (client, deadline) = (&connection.io, &connection.deadline);
         let other = connection.worker.deadlines.slot();
@@ -57,6 +66,13 @@ impl Tunnel {
             upstream.io.abort_on_close();
         }
     }
+}
+
+fn probe<C: Transport>(client: &Io<C>, upstream: &Io<TcpStream>) {
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL).with_retries(PROBES_MAX);
+    // A socket that takes no option is gone already, which the first read tells.
+    let _ = client.with(|c| SockRef::from(c.socket()).set_tcp_keepalive(&probes));
+    let _ = upstream.with(|u| SockRef::from(u).set_tcp_keepalive(&probes));
 }
 
 /// One direction. Its end is passed on as an end; any failure ends both.

@@ -58,6 +58,21 @@ pub(super) enum NoConnection {
     Full,
     /// It refused, or cannot be reached.
     Refused(io::Error),
+    /// This host has no descriptor, port or memory for one; that says nothing about the instance.
+    Exhausted(io::Error),
+}
+
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> Self {
+        if is_exhausted(&error) { Self::Exhausted(error) } else { Self::Refused(error) }
+    }
+}
+
+/// Whether it is this host that has not what a socket takes.
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL, Errno::AGAIN];
+    error.raw_os_error().is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 impl Upstreams {
@@ -83,7 +98,7 @@ impl Upstreams {
         if before >= CONNECTIONS_PER_INSTANCE_MAX {
             return Err(NoConnection::Full);
         }
-        let stream = TcpStream::connect(address).await.map_err(NoConnection::Refused)?;
+        let stream = TcpStream::connect(address).await?;
         // Heads and bodies are written whole; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
         Ok(Upstream { io: Io::new(stream), address, _counted: counted })
@@ -120,5 +135,21 @@ impl Upstreams {
     pub(super) fn clear(&self) {
         self.idle.borrow_mut().clear();
         self.kept.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn what_this_host_lacks_is_not_the_fault_of_an_instance() {
+        for ours in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS] {
+            assert!(matches!(NoConnection::from(io::Error::from(ours)), NoConnection::Exhausted(_)), "{ours}");
+        }
+        for theirs in [Errno::CONNREFUSED, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::TIMEDOUT, Errno::CONNRESET] {
+            assert!(matches!(NoConnection::from(io::Error::from(theirs)), NoConnection::Refused(_)), "{theirs}");
+        }
     }
 }

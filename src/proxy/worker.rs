@@ -7,14 +7,14 @@ use super::{
     connection::{self, Ends},
     deadline::{Deadlines, TICK},
     h1::{self, RequestHead, ResponseHead},
-    places::Full,
+    places::{Full, Place},
     plane::Shared,
     refused,
     retry::Budget,
     settings::Settings,
     splice::Pipes,
     table::{Pickers, RouteTable},
-    upstream::Upstreams,
+    upstream::{Upstreams, is_exhausted},
 };
 use crate::base::LocalTasks;
 use futures_util::FutureExt;
@@ -35,6 +35,10 @@ const TICKS_A_SECOND: u64 = Duration::from_secs(1).as_millis() as u64 / TICK.as_
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Idle connections that are closed at once where there is no place for a new one.
 const MAKE_ROOM: usize = 32;
+/// Connections that wait for a place of those at once, how often they look for one, and how long they wait before each.
+const WAITING_MAX: usize = 64;
+const PLACE_TRIES: usize = 10;
+const PLACE_PAUSE: Duration = Duration::from_millis(20);
 /// Parsed heads that are kept to be used again.
 const SPARE_HEADS_MAX: usize = 64;
 
@@ -51,6 +55,8 @@ pub(super) struct Worker {
     pub(super) budget: RefCell<Budget>,
     pub(super) lines: Lines,
     pub(super) draining: Cell<bool>,
+    /// Connections without a place yet.
+    waiting: Cell<usize>,
     date: Cell<[u8; 29]>,
     ids: Cell<[u64; 2]>,
     #[expect(clippy::vec_box, reason = "a head is lent for each request: a pointer moves, not its kilobyte")]
@@ -96,13 +102,14 @@ impl Worker {
             id,
             tasks,
             deadlines: Deadlines::new(shared.clock.clone()),
-            buffers: Rc::default(),
+            buffers: Rc::new(Buffers::new(shared.meters.buffer_bytes.clone())),
             pipes: Rc::default(),
             upstreams: Upstreams::default(),
             pickers: RefCell::new(Pickers::new(rand::random())),
             budget: RefCell::default(),
             lines,
             draining: Cell::new(false),
+            waiting: Cell::new(0),
             date: Cell::new([b' '; 29]),
             ids: Cell::new([rand::random(), rand::random::<u64>() | 1]),
             requests: RefCell::default(),
@@ -166,7 +173,12 @@ impl Worker {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => self.accepted(stream, peer),
-                Err(error) => refused::rest(&self.shared.clock, &error, ACCEPT_PAUSE).await,
+                Err(error) => {
+                    if is_exhausted(&error) {
+                        self.deadlines.make_room(MAKE_ROOM);
+                    }
+                    refused::rest(&self.shared.clock, &error, ACCEPT_PAUSE).await;
+                }
             }
         }
     }
@@ -177,22 +189,48 @@ impl Worker {
         let _ = stream.set_nodelay(true);
         let Ok(local) = stream.local_addr() else { return };
         self.shared.meters.accepted.inc();
-        let place = |s: &Settings| self.shared.places.take(peer.ip(), s.connections_max, s.connections_per_address_max);
-        let place = match place(&settings) {
-            Err(full) => {
-                if full == Full::All {
-                    // Those that wait for nothing leave; who comes now has something to ask, and may try again.
-                    self.deadlines.expire_idle(MAKE_ROOM);
-                }
-                return refused::turn_away(self, stream, full);
+        let ends = Ends { peer, local };
+        match self.place(peer, &settings) {
+            Ok(place) => {
+                let worker = self.clone();
+                self.tasks.spawn("proxy connection", async move {
+                    connection::serve(worker, stream, ends, settings).await;
+                    drop(place);
+                });
             }
-            Ok(place) => place,
-        };
-        let worker = self.clone();
-        self.tasks.spawn("proxy connection", async move {
-            connection::serve(worker, stream, Ends { peer, local }, settings).await;
-            drop(place);
-        });
+            // Those that wait for nothing leave; who comes now has something to ask.
+            Err(Full::All) if self.waiting.get() < WAITING_MAX && self.deadlines.make_room(MAKE_ROOM) > 0 => {
+                let worker = self.clone();
+                self.tasks.spawn("proxy connection", Box::pin(worker.wait_for_place(stream, ends, settings)));
+            }
+            Err(full) => refused::turn_away(self, stream, full),
+        }
+    }
+
+    fn place(&self, peer: SocketAddr, settings: &Settings) -> Result<Place, Full> {
+        let Settings { connections_max, connections_per_address_max, .. } = *settings;
+        self.shared.places.take(peer.ip(), connections_max, connections_per_address_max)
+    }
+
+    /// Serves a connection as soon as one that was made to leave has left.
+    async fn wait_for_place(self: Rc<Self>, stream: TcpStream, ends: Ends, settings: Arc<Settings>) {
+        self.waiting.set(self.waiting.get() + 1);
+        let mut place = Err(Full::All);
+        for _ in 0..PLACE_TRIES {
+            self.shared.clock.sleep(PLACE_PAUSE).await;
+            place = self.place(ends.peer, &settings);
+            if !matches!(place, Err(Full::All)) {
+                break;
+            }
+        }
+        self.waiting.set(self.waiting.get() - 1);
+        match place {
+            Ok(place) => {
+                connection::serve(self, stream, ends, settings).await;
+                drop(place);
+            }
+            Err(full) => refused::turn_away(&self, stream, full),
+        }
     }
 
     /// What is done now and then for all connections.
@@ -220,7 +258,7 @@ impl Worker {
         self.draining.set(true);
         // What had come before the stop is read, not cut: the runtime has to look at the sockets once for that.
         tokio::task::yield_now().await;
-        self.deadlines.expire_idle(usize::MAX);
+        self.deadlines.expire_idle();
         self.upstreams.clear();
         self.tasks.ended().await;
     }

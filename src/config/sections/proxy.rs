@@ -55,6 +55,7 @@ pub(super) fn settings(scope: &Scope<'_>, origin: &Origin<'_>, format: LogFormat
         ),
         header_timeout: duration(scope, "header_timeout", default.header_timeout, &HEADER_TIMEOUT),
         idle_timeout: duration(scope, "idle_timeout", default.idle_timeout, &IDLE_TIMEOUT),
+        patience: default.patience,
     }
 }
 

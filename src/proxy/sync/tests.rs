@@ -8,7 +8,7 @@ use crate::{
         config,
         table::{
             Found,
-            tests::{instance, route, upstreams, with},
+            tests::{PANICS, instance, route, upstreams, with},
         },
     },
 };
@@ -83,6 +83,32 @@ async fn what_comes_while_a_table_is_made_goes_into_the_next_one() {
     }
     rig.routes.served().wait_for(|revision| *revision == catalog.revision).await.unwrap();
     assert_eq!(rig.routes.state().version, before + 1, "a thousand changes, one table");
+}
+
+#[tokio::test]
+async fn a_panic_while_a_table_is_made_leaves_the_one_before_is_told_and_ends_nothing() {
+    let first = with(&Catalog::default(), "web", of("web", &["a"]));
+    let rig = rig(vec![route("web", "/")], first.clone(), nobody());
+    let mut state = rig.routes.watch_state();
+    let bad = with(&first, PANICS, of(PANICS, &["b"]));
+    let good = with(&first, "web", of("web", &["c"]));
+    for _ in 0..2 {
+        rig.catalog.send_replace(Arc::new(bad.clone()));
+        let failed = state.wait_for(|s| s.failed.is_some()).await.unwrap().failed.clone().unwrap();
+        assert!(failed.0 == bad.revision && failed.1.contains("on purpose"), "{failed:?}");
+        assert_eq!((who(&rig.routes, "/").as_str(), *rig.routes.served().borrow()), ("a", first.revision));
+        // Routes that came with it are not taken for configured: the next table has them.
+        rig.routes.apply(vec![route("web", "/other")]);
+        rig.catalog.send_replace(Arc::new(good.clone()));
+        state.wait_for(|s| s.failed.is_none()).await.unwrap();
+        assert_eq!((who(&rig.routes, "/other").as_str(), who(&rig.routes, "/").as_str()), ("c", "none"));
+        rig.routes.apply(vec![route("web", "/")]);
+        rig.catalog.send_replace(Arc::new(first.clone()));
+        while who(&rig.routes, "/") != "a" {
+            state.changed().await.unwrap();
+        }
+    }
+    assert!(rig.metrics.render_plain().contains("skyvis_proxy_table_failures_total 2"));
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Requests to instances: kept connections, heads, retries, and what is said where nobody answers.
 
 use super::rig::{Origin, Rig, ok, patient, route};
+use crate::proxy::{AccessLog, Settings};
 use std::{
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -81,6 +82,116 @@ fn an_instance_that_cannot_be_reached_costs_no_request() {
         let wire = format!("POST /{n} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab");
         let answer = rig.ask(&wire);
         assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+fn unused() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn one_that_lives_is_found_among_hundreds_that_are_dead_and_the_dead_are_not_asked_again_and_again() {
+    let origin = Origin::telling();
+    let mut all: Vec<SocketAddr> = (0..300).map(|_| unused()).collect();
+    all.insert(170, origin.address);
+    let rig = Rig::new(vec![route(&all)]);
+    let post = |n: u32| rig.ask(&format!("POST /{n} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab")).status;
+    // By the first answer on either thread they are known; a trial now and then comes on top.
+    assert!((0..20).all(|n| post(n) == 200));
+    let connects = rig.metric("skyvis_proxy_upstream_connects_total");
+    assert!(connects < 700.0, "{connects} connections for 20 requests");
+    let dead: Vec<SocketAddr> = (0..300).map(|_| unused()).collect();
+    rig.reroute(vec![route(&dead)]);
+    let before = rig.metric("skyvis_proxy_upstream_connects_total");
+    assert!((0..20).all(|n| post(n) == 502));
+    let connects = rig.metric("skyvis_proxy_upstream_connects_total") - before;
+    assert!(connects < 300.0 + 20.0 * 12.0 + 300.0, "{connects} connections for 20 requests that nobody can serve");
+}
+
+#[test]
+fn a_body_that_is_not_sound_is_counted_and_written_down_as_what_it_was_answered() {
+    let origin = Origin::telling();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access.log");
+    let access_log = AccessLog::File { path: path.clone(), json: false };
+    let rig = Rig::with(vec![route(&[origin.address])], Settings { access_log, ..Settings::default() }, Vec::new());
+    let bad = "POST /bad HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut client = rig.client();
+    client.send(bad.as_bytes());
+    client.send(b"3\r\nabc\r\nzz\r\n");
+    assert_eq!(client.answer(false).status, 400);
+    assert_eq!(rig.metric("skyvis_proxy_requests_total{route=\"all\",status=\"4xx\"}"), 1.0);
+    assert_eq!(rig.metric("skyvis_proxy_requests_refused_total{reason=\"chunk_size\"}"), 1.0);
+    drop(client);
+    rig.stop();
+    let line = logged(&path, 1);
+    assert!(
+        line.contains("\"POST /bad HTTP/1.1\" 400 ") && line.contains(" all ") && line.ends_with(" chunk_size\n"),
+        "{line}"
+    );
+}
+
+/// What the log says once it has so many lines.
+fn logged(path: &std::path::Path, lines: usize) -> String {
+    loop {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if text.lines().count() >= lines {
+            return text;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_went_away_and_who_failed_are_told_apart_in_log_and_counts() {
+    let silent = Origin::new(|c| while c.request().is_some() {});
+    let hangs_up = Origin::new(|c| drop(c.request()));
+    let named = |name: &str, to: &[SocketAddr]| {
+        let mut route = patient(route(to), Duration::from_millis(400), 1);
+        (route.name, route.path_prefix) = (name.into(), format!("/{name}").as_str().into());
+        route
+    };
+    let routes = vec![
+        named("refuses", &[unused()]),
+        named("breaks", &[hangs_up.address]),
+        named("nobody", &[]),
+        named("silent", &[silent.address]),
+        patient(named("gone", &[silent.address]), Duration::from_secs(60), 1),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access.log");
+    let access_log = AccessLog::File { path: path.clone(), json: true };
+    let rig = Rig::with(routes, Settings { access_log, ..Settings::default() }, Vec::new());
+    let wanted = [("refuses", 502), ("breaks", 502), ("nobody", 503), ("silent", 504), ("gone", 499)];
+    for (name, status) in &wanted[..4] {
+        assert_eq!(rig.get(&format!("/{name}")).status, *status);
+    }
+    let mut gone = rig.client();
+    gone.send(b"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n");
+    while silent.connections.load(Ordering::SeqCst) < 2 {
+        std::thread::yield_now();
+    }
+    socket2::SockRef::from(&gone.socket).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(gone);
+    while rig.metric("skyvis_proxy_connections_open") > 0.0 {
+        std::thread::yield_now();
+    }
+    for (name, status) in wanted {
+        let line = format!("skyvis_proxy_requests_total{{route=\"{name}\",status=\"{status}\"}}");
+        assert_eq!(rig.metric(&line), 1.0, "{name}");
+        let all = rig.metrics.render_plain();
+        let of_route = format!("skyvis_proxy_requests_total{{route=\"{name}\",");
+        let sum: f64 =
+            all.lines().filter_map(|l| l.strip_prefix(&of_route)?.split(' ').nth(1)?.parse::<f64>().ok()).sum();
+        assert_eq!(sum, 1.0, "{name} counts once: {all}");
+    }
+    rig.stop();
+    let text = logged(&path, 5);
+    for (name, status) in wanted {
+        let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let found: Vec<_> =
+            lines.iter().filter(|l| l["route"] == name).map(|l| l["status"].as_u64().unwrap()).collect();
+        assert_eq!(found, [u64::from(status)], "{name} in {text}");
     }
 }
 

@@ -4,6 +4,8 @@ mod bodies;
 mod forward;
 mod inside;
 mod limits;
+mod loops;
 mod rig;
+mod slow;
 mod swaps;
 mod tunnels;

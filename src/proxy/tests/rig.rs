@@ -10,6 +10,7 @@ use crate::{
         resolve,
         table::BuiltIn,
     },
+    serve::{Body, HandlerFn, Request, Response, problem},
 };
 use std::{
     io::{ErrorKind, Read, Write},
@@ -339,6 +340,21 @@ impl Origin {
             let told = [head.as_bytes(), body].concat();
             ok(&told)
         })
+    }
+}
+
+/// A handler of this process that says what it was sent.
+pub(super) struct BuiltInEcho;
+
+impl BuiltInEcho {
+    pub(super) fn built_in() -> BuiltIn {
+        let handler = Arc::new(HandlerFn(|request: Request| async move {
+            match request.body(1 << 20).await {
+                Ok(body) => Response::new(Body::bytes(body)),
+                Err(error) => problem(error.status(), "body", "Bad body", error.to_string()),
+            }
+        }));
+        BuiltIn { name: "(in)", path_prefix: "/in/", body_max: 1 << 20, handler }
     }
 }
 

@@ -63,6 +63,31 @@ fn the_very_next_request_goes_by_what_was_registered_or_deregistered() {
 }
 
 #[test]
+fn an_instance_is_served_by_that_of_its_addresses_which_answers() {
+    // Nobody accepts, and there is no place to wait: a third one hears nothing.
+    let silent = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    silent.listen(0).unwrap();
+    let address = silent.local_addr().unwrap().as_socket().unwrap();
+    let _waiting: Vec<_> = (0..4)
+        .map(|_| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&address.into());
+            socket
+        })
+        .collect();
+    let origin = Origin::answering(|_, _| ok(b"x"));
+    let rig = Rig::new(vec![service_route("web")]);
+    let mut both = Arc::unwrap_or_clone(instance(origin.address));
+    both.targets = [address, origin.address].into();
+    let name: crate::model::ServiceName = "web".parse().unwrap();
+    let service = Arc::new(Service { name: name.clone(), instances: [Arc::new(both)].into(), modified: 1 });
+    rig.publish(Arc::new(Catalog { revision: 1, services: BTreeMap::from([(name, service)]) }));
+    assert_eq!(rig.get("/").status, 200);
+}
+
+#[test]
 fn while_instances_come_and_go_and_some_are_dead_no_request_is_lost_that_a_live_one_could_serve() {
     let live: Vec<Origin> = (0..6).map(|_| Origin::answering(|_, _| ok(b"x"))).collect();
     let live: Vec<SocketAddr> = live.iter().map(|o| o.address).collect();

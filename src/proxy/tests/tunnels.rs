@@ -85,3 +85,17 @@ fn an_upgrade_that_is_not_granted_is_an_answer_like_others() {
     let ask = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
     while rig.ask(ask).text() != "plain" {}
 }
+
+#[test]
+fn a_switch_before_the_request_is_whole_is_no_switch() {
+    let rogue = Origin::new(|c| {
+        c.head();
+        c.send(GRANT);
+        c.ended();
+    });
+    let rig = Rig::new(vec![route(&[rogue.address])]);
+    let mut client = rig.client();
+    let ask = std::str::from_utf8(ASK).unwrap().replace("GET", "POST");
+    client.send(ask.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n").as_bytes());
+    assert_eq!(client.answer(false).status, 502, "what is left of the body is nobody's other protocol");
+}

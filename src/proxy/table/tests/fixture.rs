@@ -83,6 +83,9 @@ pub fn instance(service: &str, id: &str, port: u16) -> Instance {
 }
 
 /// The catalog with these instances of one service in place of those that it had.
+/// A service whose name alone makes the making of a table panic.
+pub const PANICS: &str = "panics";
+
 pub fn with(catalog: &Catalog, service: &str, instances: Vec<Instance>) -> Catalog {
     let mut next = catalog.clone();
     next.revision += 1;

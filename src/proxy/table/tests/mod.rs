@@ -4,4 +4,4 @@ mod fixture;
 mod groups;
 mod matching;
 
-pub(in crate::proxy) use fixture::{instance, route, upstreams, with};
+pub(in crate::proxy) use fixture::{PANICS, instance, route, upstreams, with};
