@@ -11,6 +11,7 @@ mod gaps;
 mod gateway;
 mod harness;
 mod heap;
+mod holds;
 mod host_clock;
 mod image_mode;
 mod logins;

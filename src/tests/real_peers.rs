@@ -10,14 +10,14 @@ use std::{
 };
 
 /// The interpreter that has the peers' packages; `./test` makes it.
-fn python() -> PathBuf {
+pub(super) fn python() -> PathBuf {
     let made = std::env::var_os("PEERS_PYTHON").map(PathBuf::from);
     let python = made.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin/python"));
     assert!(python.exists(), "{} is missing: run ./test once, it installs what the tests need", python.display());
     python
 }
 
-fn peer(script: &str) -> PathBuf {
+pub(super) fn peer(script: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/peers").join(script)
 }
 

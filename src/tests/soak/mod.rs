@@ -21,7 +21,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use site::Evening;
 use std::time::Duration;
 use tokio::time::Instant;
-use usage::Usage;
+pub(super) use usage::Usage;
 
 /// How long faults are made, in seconds; more by hand.
 fn length() -> Duration {

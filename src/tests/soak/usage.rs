@@ -9,7 +9,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What the daemon's process uses.
 #[derive(Clone, Debug)]
-pub(super) struct Usage {
+pub(in crate::tests) struct Usage {
     pub resident_bytes: u64,
     /// What of it is memory of its own: the rest is the program's file, as far as it was run yet.
     pub own_bytes: u64,
@@ -23,7 +23,7 @@ pub(super) struct Usage {
 
 impl Usage {
     /// None while the daemon does not answer.
-    pub(super) async fn of(api: &Api, told: &Path) -> Option<Self> {
+    pub(in crate::tests) async fn of(api: &Api, told: &Path) -> Option<Self> {
         let (status, body) = api.try_get("/metrics").await?;
         let text = String::from_utf8(body.to_vec()).ok().filter(|_| status == 200)?;
         let value = |name: &str| {

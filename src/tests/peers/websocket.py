@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Both ends of a WebSocket.
+
+    websocket.py serve          prints its port, echoes whatever comes, ends with its standard input
+    websocket.py talk URL       prints "open", sends and compares until its standard input ends; prints how often it did
+"""
+import asyncio
+import os
+import sys
+
+import websockets
+
+
+async def stdin_ends():
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
+
+
+async def serve():
+    async def echo(socket):
+        async for message in socket:
+            await socket.send(message)
+
+    async with websockets.serve(echo, "127.0.0.1", 0, max_size=1 << 22) as server:
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await stdin_ends()
+
+
+async def talk(url):
+    ended = asyncio.ensure_future(stdin_ends())
+    async with websockets.connect(url, max_size=1 << 22, ping_interval=0.5) as socket:
+        print("open", flush=True)
+        count = 0
+        while not ended.done():
+            message = os.urandom(1 + count * 7919 % 100_000)
+            await socket.send(message)
+            assert await socket.recv() == message
+            count += 1
+        print(count, flush=True)
+
+
+asyncio.run(serve() if sys.argv[1] == "serve" else talk(sys.argv[2]))
