@@ -22,7 +22,7 @@ mod tests;
 
 pub use ejection::Outcome;
 pub use hash::hash;
-pub use picker::{Ask, Picker};
+pub use picker::{Ask, Picker, smooth};
 pub use policy::Policy;
 pub use pool::{Member, Pool};
 pub use state::{Ejected, InFlight, InstanceState, Why};

@@ -86,24 +86,9 @@ impl Picker {
         Some(index)
     }
 
-    /// nginx's: everybody saves its weight, the richest goes and pays what all have saved; of equals the first.
     fn smooth(&mut self, pool: &Pool, ask: &Ask<'_>, is_usable: impl Fn(usize) -> bool) -> Option<usize> {
-        let mut best: Option<usize> = None;
-        let mut total = 0i64;
-        for (index, member) in pool.members.iter().enumerate() {
-            if !is_usable(index) {
-                continue;
-            }
-            let weight = pool.weight(member, ask.now_micros);
-            self.saved[index] = self.saved[index].saturating_add(weight);
-            total = total.saturating_add(weight);
-            if best.is_none_or(|b| self.saved[index] > self.saved[b]) {
-                best = Some(index);
-            }
-        }
-        let index = best?;
-        self.saved[index] = self.saved[index].saturating_sub(total);
-        Some(index)
+        let all = pool.members.iter().zip(&mut self.saved).enumerate().filter(|(index, _)| is_usable(*index));
+        smooth(all.map(|(index, (member, saved))| (index, pool.weight(member, ask.now_micros), saved)))
     }
 
     /// The fewest in flight for the weight; among equals, smooth round robin.
@@ -212,4 +197,21 @@ fn by_hash(pool: &Pool, ask: &Ask<'_>, any: bool) -> Option<usize> {
     };
     // Somebody is below the mean, so somebody has room; counts that move meanwhile must not lose a request.
     pool.ring.from(ask.hash).filter(admits).find(has_room).or(Some(first))
+}
+
+/// One turn of smooth weighted round robin, nginx's: everybody saves its weight, the richest goes and pays what all have
+/// saved; of equals the first. Of each that can be chosen, its weight and what it has saved up.
+pub fn smooth<'a, T>(all: impl Iterator<Item = (T, i64, &'a mut i64)>) -> Option<T> {
+    let mut best: Option<(T, &mut i64)> = None;
+    let mut total = 0i64;
+    for (who, weight, saved) in all {
+        *saved = saved.saturating_add(weight);
+        total = total.saturating_add(weight);
+        if best.as_ref().is_none_or(|(_, most)| *saved > **most) {
+            best = Some((who, saved));
+        }
+    }
+    let (who, saved) = best?;
+    *saved = saved.saturating_sub(total);
+    Some(who)
 }

@@ -21,7 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("balance", &["base", "model"]),
     ("upkeep", &["base", "model"]),
     ("live", &["base", "model"]),
-    ("registry", &["base", "model", "store", "events"]),
+    ("registry", &["base", "model", "store", "events", "balance"]),
     ("transcode", &["base", "model", "media", "events", "live"]),
     ("archive", &["base", "model", "media", "disk", "store", "events", "upkeep"]),
     ("hikvision", &["base", "model", "outbound"]),
