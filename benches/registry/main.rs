@@ -18,6 +18,7 @@ use skyvis::{
     disk::Files,
     events::Events,
     model::{Health, InstanceKey, service::Source},
+    outbound::system_lookup,
     registry::{self, Check, CheckKind, Deps, Keys, Registry, Spec},
     store::{Options, Store},
 };
@@ -46,7 +47,7 @@ impl Room {
     fn open(dir: &Path) -> Result<Self> {
         let (metrics, clock, group) = (Metrics::default(), Clock::real(), TaskGroup::new());
         let store = Store::open(&dir.join("store"), Options::default(), &Files::real(), &metrics)?;
-        let lookup = registry::system_lookup();
+        let lookup = system_lookup();
         let deps = Deps { store: store.clone(), events: Events::discard(), clock, metrics, lookup };
         let (registry, task) = registry::build(deps)?;
         group.spawn("registry", task.run(group.stop_token()));

@@ -18,7 +18,7 @@ use crate::{
     disk::Disk,
     events::{self, Events},
     live::Hub,
-    playback,
+    outbound, playback,
     proxy::{self, PlaneTask, Proxy, table::BuiltIn},
     recorder::{self, Recorder},
     registry::{self, Registry},
@@ -136,7 +136,7 @@ fn start_proxy(
         handlers: phases.listeners.here(),
         disk: disk.clone(),
         catalog: registry.catalog(),
-        lookup: proxy::resolve::system_lookup(),
+        lookup: outbound::system_lookup(),
         built_in: vec![built_in("(vod)", "/vod/"), built_in("(media)", "/media/")],
         listeners,
     };
@@ -162,7 +162,7 @@ async fn start_registry(
         events: events.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
-        lookup: registry::system_lookup(),
+        lookup: outbound::system_lookup(),
     };
     // It reads all of its rows.
     let (registry, task) = disk.run(move |_| registry::build(deps)).await??;

@@ -1,9 +1,13 @@
 //! Where requests go and how patiently.
 
-use super::{Connection, Download, Error};
+use super::{
+    Connection, Download, Error,
+    connection::{Place, dial},
+    rpc::{self, Reply},
+};
 use crate::model::Trust;
 use bytes::Bytes;
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,18 +63,25 @@ pub struct Client {
     address: Address,
     limits: Limits,
     tls: Option<Trust>,
+    at: Option<Arc<[SocketAddr]>>,
 }
 
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: Address, limits: Limits) -> Self {
-        Self { address, limits, tls: None }
+        Self { address, limits, tls: None, at: None }
     }
 
     /// The same over TLS, with a server whose certificate is good in this sense.
     #[must_use]
     pub fn over_tls(self, trust: Trust) -> Self {
         Self { tls: Some(trust), ..self }
+    }
+
+    /// The same, where it is known already to which addresses the name leads: they are tried in turn.
+    #[must_use]
+    pub fn at(self, targets: Arc<[SocketAddr]>) -> Self {
+        Self { at: Some(targets), ..self }
     }
 
     /// Where it sends to.
@@ -80,7 +91,22 @@ impl Client {
 
     /// Opens a connection that several requests can use, one after the other.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        Connection::open(&self.address, self.tls, self.limits).await
+        Connection::open(self.place(), self.tls, self.limits).await
+    }
+
+    /// Opens a connection and closes it again: whether anybody listens.
+    pub async fn reach(&self) -> Result<(), Error> {
+        dial(self.place(), self.limits.connect).await.map(drop)
+    }
+
+    /// Makes one call of gRPC, without TLS, and takes its whole answer, within the limits.
+    pub async fn call(&self, path: &str, message: &[u8]) -> Result<Reply, Error> {
+        let io = dial(self.place(), self.limits.connect).await?;
+        rpc::call(io, &self.address, self.limits, path, message).await
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { address: &self.address, at: self.at.as_deref() }
     }
 
     /// Sends one request and reads the whole answer. The URI is a path with its query; `Host` is set where missing.

@@ -11,6 +11,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -24,7 +25,7 @@ use tokio::{
 /// Longest head of an answer. Devices send a few hundred bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 type Driver = http1::Connection<TokioIo<Box<dyn Io>>, Full<Bytes>>;
@@ -75,12 +76,9 @@ impl Wire {
 }
 
 impl Connection {
-    pub(super) async fn open(address: &Address, tls: Option<Trust>, limits: Limits) -> Result<Self, Error> {
-        let mut io = match timeout(limits.connect, dial(address)).await {
-            Ok(Ok(io)) => io,
-            Ok(Err(source)) => return Err(Error::Connect { address: address.to_string(), source }),
-            Err(_) => return Err(Error::ConnectTimeout { address: address.to_string(), limit: limits.connect }),
-        };
+    pub(super) async fn open(place: Place<'_>, tls: Option<Trust>, limits: Limits) -> Result<Self, Error> {
+        let address = place.address;
+        let mut io = dial(place, limits.connect).await?;
         if let Some(trust) = tls {
             let shaken = timeout(limits.connect, tls::handshake(io, address, trust)).await;
             let late = || Error::ConnectTimeout { address: address.to_string(), limit: limits.connect };
@@ -151,15 +149,29 @@ impl Connection {
     }
 }
 
-async fn dial(address: &Address) -> std::io::Result<Box<dyn Io>> {
-    Ok(match address {
-        Address::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            Box::new(stream)
-        }
-        Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
-    })
+/// Where a connection goes.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub address: &'a Address,
+    /// Where its name leads, if somebody looked that up already.
+    pub at: Option<&'a [SocketAddr]>,
+}
+
+/// Connects, to the first of several addresses that takes it.
+pub(super) async fn dial(place: Place<'_>, limit: Duration) -> Result<Box<dyn Io>, Error> {
+    let made = async {
+        let stream = match (place.address, place.at) {
+            (Address::Unix(path), _) => return Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>),
+            (Address::Tcp { host, port }, None) => TcpStream::connect((host.as_str(), *port)).await?,
+            (Address::Tcp { .. }, Some(targets)) => TcpStream::connect(targets).await?,
+        };
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream) as Box<dyn Io>)
+    };
+    match timeout(limit, made).await {
+        Ok(made) => made.map_err(|source| Error::Connect { address: place.address.to_string(), source }),
+        Err(_) => Err(Error::ConnectTimeout { address: place.address.to_string(), limit }),
+    }
 }
 
 async fn next_frame(body: &mut Incoming) -> Result<Option<hyper::body::Frame<Bytes>>, hyper::Error> {

@@ -1,4 +1,5 @@
-//! Our own HTTP/1.1 requests to others, over TCP, TLS or a unix socket: bounded in time, in bytes, and never redirected.
+//! Our own HTTP/1.1 requests to others, over TCP, TLS or a unix socket, and single calls of gRPC: bounded in time, in
+//! bytes, and never redirected. And where host names lead.
 //!
 //! Never does: retries, credentials, interpretation of an answer. Those belong to who asks.
 //!
@@ -8,11 +9,15 @@
 mod client;
 mod connection;
 mod error;
+mod resolve;
+mod rpc;
 mod tls;
 
 pub use client::{Address, Client, Limits};
 pub use connection::{Connection, Download};
 pub use error::Error;
+pub use resolve::{Lookup, resolve, system_lookup};
+pub use rpc::Reply;
 
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ mod pour;
 mod record;
 mod refused;
 mod request;
-pub mod resolve;
+mod resolve;
 mod retry;
 mod send;
 mod settings;

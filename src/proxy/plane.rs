@@ -5,7 +5,6 @@ use super::{
     listener::Listeners,
     meters::Meters,
     places::Places,
-    resolve::Lookup,
     settings::{Config, Settings},
     sync::{self, Cell, Routes, SyncTask, Time},
     table::BuiltIn,
@@ -15,6 +14,7 @@ use crate::{
     base::{Clock, Metrics, TaskGroup},
     disk::Disk,
     model::Catalog,
+    outbound::Lookup,
 };
 use arc_swap::ArcSwap;
 use std::{

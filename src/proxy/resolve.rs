@@ -2,8 +2,11 @@
 //! kept where a later one fails: a name server that is away must not take routes along.
 
 use super::table::{Resolved, ResolvedHost};
-use crate::base::Clock;
-use futures_util::{StreamExt, future::BoxFuture, stream};
+use crate::{
+    base::Clock,
+    outbound::{Lookup, resolve},
+};
+use futures_util::{StreamExt, stream};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
@@ -12,30 +15,14 @@ use std::{
 };
 use tokio::{sync::watch, time::Instant};
 
-/// Who knows the addresses of a host name; why not, in words.
-pub type Lookup = Arc<dyn Fn(Arc<str>, u16) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>> + Send + Sync>;
-
 /// How often names are looked up again. The system's resolver does not say how long an answer is good for.
 const EVERY: Duration = Duration::from_secs(10);
 /// The same for a name that led nowhere.
 const EVERY_UNRESOLVED: Duration = Duration::from_secs(2);
 /// The longest that one lookup is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Lookups at once: each takes a thread for as long as it hangs.
+/// Lookups at once, of those that this host has places for.
 const AT_ONCE_MAX: usize = 8;
-/// Addresses of one name that are kept.
-const ADDRESSES_MAX: usize = 64;
-
-/// The system's resolver.
-pub fn system_lookup() -> Lookup {
-    Arc::new(|host, port| {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((&*host, port)).await.map_err(|e| e.to_string())?;
-            Ok(found.collect())
-        })
-    })
-}
-
 /// Keeps [`Resolved`] true for the names that are asked for.
 pub(super) struct Resolver {
     pub(super) lookup: Lookup,
@@ -77,12 +64,8 @@ impl Resolver {
     }
 
     async fn one(&self, host: Arc<str>) -> (Arc<str>, Result<Arc<[IpAddr]>, Arc<str>>) {
-        let found = match tokio::time::timeout(PATIENCE, (self.lookup)(host.clone(), 0)).await {
-            Ok(Ok(found)) if found.is_empty() => Err("it has no address".to_owned()),
-            Ok(found) => found,
-            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-        };
-        (host, found.map(ordered).map_err(Into::into))
+        let found = resolve(&self.lookup, &host, 0, PATIENCE).await;
+        (host, found.map(|found| found.iter().map(SocketAddr::ip).collect()).map_err(Into::into))
     }
 
     fn publish(&self, wanted: &BTreeSet<Arc<str>>, found: Vec<(Arc<str>, Result<Arc<[IpAddr]>, Arc<str>>)>) {
@@ -109,16 +92,6 @@ impl Resolver {
             changed
         });
     }
-}
-
-/// The family that the resolver prefers first, and each in order: answers come in turn, and a turn is no change.
-fn ordered(found: Vec<SocketAddr>) -> Arc<[IpAddr]> {
-    let mut ips: Vec<IpAddr> = found.into_iter().map(|at| at.ip()).collect();
-    let first_is_v6 = ips.first().is_some_and(IpAddr::is_ipv6);
-    ips.sort_unstable_by_key(|ip| (ip.is_ipv6() != first_is_v6, *ip));
-    ips.dedup();
-    ips.truncate(ADDRESSES_MAX);
-    ips.into()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use super::{
     config::Route,
     counted::RouteCounts,
-    resolve::{Lookup, Resolver},
+    resolve::Resolver,
     table::{Builder, BuiltIn, Explained, RequestView, Resolved, RouteMeters, RouteTable, RouteView},
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
         panic_message,
     },
     model::Catalog,
+    outbound::Lookup,
 };
 use arc_swap::ArcSwap;
 use std::{

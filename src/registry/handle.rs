@@ -3,17 +3,18 @@
 mod keys;
 
 use super::{
-    Config, Error, Lookup, Record, Renewed, Served, Spec, Written,
+    Config, Error, Record, Renewed, Served, Spec, Written,
     command::{Command, Done},
     draft::{Change, Resolved},
     metrics::Meters,
     pick::Turns,
-    resolve::resolve,
+    resolve::resolved,
     state::Shared,
 };
 use crate::{
     base::Clock,
     model::{Catalog, Health, Instance, InstanceKey, ServiceName, service::Source},
+    outbound::Lookup,
 };
 use futures_util::{FutureExt, StreamExt, stream};
 use std::{
@@ -162,7 +163,7 @@ impl Registry {
         if is_known {
             return None;
         }
-        Some(resolve(&self.0.door.lookup, &spec.address, spec.port).await)
+        Some(resolved(&self.0.door.lookup, &spec.address, spec.port).await)
     }
 
     async fn written(&self, change: Change) -> Written {

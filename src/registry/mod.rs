@@ -43,13 +43,13 @@ pub use kv::{
     VALUE_BYTES_MAX, Watcher, When, show,
 };
 pub use record::{GRACE, Record};
-pub use resolve::{Lookup, system_lookup};
 pub use spec::{Check, CheckAsked, CheckKind, Fault, Spec};
 pub use task::{RegistryTask, build};
 
 use crate::{
     base::{Clock, Metrics},
     events::Events,
+    outbound::Lookup,
     store::Store,
 };
 

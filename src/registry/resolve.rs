@@ -1,19 +1,19 @@
 //! Where host names lead: looked up when they are registered, and again and again.
 
 use super::{command::Command, draft::Resolved, state::Shared};
-use crate::{base::Clock, model::InstanceKey};
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use crate::{
+    base::Clock,
+    model::InstanceKey,
+    outbound::{Lookup, resolve},
+};
+use futures_util::{FutureExt, StreamExt, stream};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-/// Who knows the addresses of a host name; why not, in words.
-pub type Lookup = Arc<dyn Fn(Arc<str>, u16) -> BoxFuture<'static, Result<Vec<SocketAddr>, String>> + Send + Sync>;
 
 /// How often names are looked up again. The system's resolver does not say how long an answer is good for; it has a
 /// cache of its own where somebody cared.
@@ -22,41 +22,14 @@ const EVERY: Duration = Duration::from_secs(15);
 const EVERY_UNRESOLVED: Duration = Duration::from_secs(3);
 /// The longest that one lookup is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Lookups at once: each takes a thread of the runtime for as long as it hangs.
+/// Lookups at once, of those that this host has places for.
 const AT_ONCE_MAX: usize = 8;
-/// Addresses of one name that are kept.
-const TARGETS_MAX: usize = 16;
-
-/// The system's resolver.
-pub fn system_lookup() -> Lookup {
-    Arc::new(|host, port| {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((&*host, port)).await.map_err(|e| e.to_string())?;
-            Ok(found.collect())
-        })
-    })
-}
-
 /// Looks one name up, within bounds.
-pub(super) async fn resolve(lookup: &Lookup, host: &Arc<str>, port: u16) -> Resolved {
-    let found = match tokio::time::timeout(PATIENCE, lookup(host.clone(), port)).await {
-        Ok(Ok(found)) if found.is_empty() => Err("has no address".to_owned()),
-        Ok(found) => found,
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-    };
-    match found {
-        Ok(found) => Resolved { targets: ordered(found).into(), problem: None },
+pub(super) async fn resolved(lookup: &Lookup, host: &Arc<str>, port: u16) -> Resolved {
+    match resolve(lookup, host, port, PATIENCE).await {
+        Ok(found) => Resolved { targets: found.into(), problem: None },
         Err(why) => Resolved { targets: [].into(), problem: Some(format!("`{host}` does not resolve: {why}").into()) },
     }
-}
-
-/// The family that the resolver prefers first, and each in order: answers come in turn, and a turn is no change.
-fn ordered(mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
-    found.sort_unstable_by_key(|a| (a.is_ipv6() != first_is_v6, *a));
-    found.dedup();
-    found.truncate(TARGETS_MAX);
-    found
 }
 
 /// Looks names up again.
@@ -117,7 +90,7 @@ impl Resolver {
         port: u16,
         keys: BTreeSet<InstanceKey>,
     ) -> (Resolved, Arc<str>, BTreeSet<InstanceKey>) {
-        (resolve(&self.lookup, &host, port).await, host, keys)
+        (resolved(&self.lookup, &host, port).await, host, keys)
     }
 
     /// What to look up: everything, or what leads nowhere.

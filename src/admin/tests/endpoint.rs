@@ -83,7 +83,7 @@ fn routes(clock: &Clock, metrics: &Metrics) -> proxy::sync::Routes {
     let routes = crate::config::parse(text, std::path::Path::new("/c.toml"), &env).unwrap().proxy.routes;
     let deps = proxy::sync::Deps {
         catalog: watch::channel(Arc::default()).1,
-        lookup: proxy::resolve::system_lookup(),
+        lookup: crate::outbound::system_lookup(),
         clock: clock.clone(),
         time: proxy::sync::Time::new(clock.clone()),
         metrics: metrics.clone(),
@@ -99,7 +99,7 @@ fn services(store: &Store, clock: &Clock, events: &Events, metrics: &Metrics, gr
         events: events.clone(),
         clock: clock.clone(),
         metrics: metrics.clone(),
-        lookup: registry::system_lookup(),
+        lookup: crate::outbound::system_lookup(),
     };
     let (registry, task) = registry::build(deps).unwrap();
     group.spawn("registry", task.run(group.stop_token()));

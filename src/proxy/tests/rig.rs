@@ -7,7 +7,6 @@ use crate::{
     proxy::{
         self, Listeners, Proxy, Settings,
         config::{Backend, Balance, Forward, HeaderRules, PathChange, Route, Target, Upstream},
-        resolve,
         table::BuiltIn,
     },
     serve::{Body, HandlerFn, Request, Response, problem},
@@ -93,7 +92,7 @@ impl Rig {
             handlers: keeping.here(),
             disk: Disk::real(2),
             catalog: follow,
-            lookup: resolve::system_lookup(),
+            lookup: crate::outbound::system_lookup(),
             built_in,
             listeners,
         };

@@ -3,10 +3,10 @@
 use crate::{
     base::{Clock, Metrics, TaskGroup},
     model::Catalog,
+    outbound::system_lookup,
     proxy::{
         self, Listeners, Settings,
         config::{Backend, Balance, Forward, HeaderRules, PathChange, Route, Target, Upstream},
-        resolve,
     },
 };
 use std::{
@@ -43,7 +43,7 @@ impl Rig {
             handlers: keeping.here(),
             disk: crate::disk::Disk::real(1),
             catalog: follow,
-            lookup: resolve::system_lookup(),
+            lookup: system_lookup(),
             built_in: Vec::new(),
             listeners: Listeners::bind(&listen, 1, Vec::new()).unwrap(),
         };
