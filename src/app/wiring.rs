@@ -21,7 +21,7 @@ use crate::{
     outbound, playback,
     proxy::{self, PlaneTask, Proxy, table::BuiltIn},
     recorder::{self, Recorder},
-    registry::{self, Registry},
+    registry::{self, ChecksTask, Registry},
     serve::Handler,
     store::{self, Store},
     transcode::{self, Transcoder},
@@ -168,6 +168,8 @@ async fn start_registry(
     let (registry, task) = disk.run(move |_| registry::build(deps)).await??;
     run_room(&phases.keeping, "registry", ended, task.run(phases.keeping.stop_token()));
     registry.apply(config.registry.clone()).await?;
+    let checks = ChecksTask::new(registry.clone(), clock.clone(), metrics, outbound::system_lookup());
+    run_room(&phases.keeping, "checks", ended, checks.run(phases.keeping.stop_token()));
     Ok(registry)
 }
 

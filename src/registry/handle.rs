@@ -3,7 +3,8 @@
 mod keys;
 
 use super::{
-    Config, Error, Record, Renewed, Served, Spec, Written,
+    Config, Error, Look, Record, Renewed, Served, Spec, Written,
+    check::Looks,
     command::{Command, Done},
     draft::{Change, Resolved},
     metrics::Meters,
@@ -39,6 +40,7 @@ struct Inner {
     door: Door,
     served: OnceLock<watch::Receiver<u64>>,
     turns: Turns,
+    looks: Looks,
     /// A permit a byte.
     room: Arc<Semaphore>,
 }
@@ -57,7 +59,7 @@ pub(super) struct Door {
 impl Registry {
     pub(super) fn new(door: Door) -> Self {
         let room = Arc::new(Semaphore::new(ROOM_BYTES));
-        Self(Arc::new(Inner { door, served: OnceLock::new(), turns: Turns::default(), room }))
+        Self(Arc::new(Inner { door, served: OnceLock::new(), turns: Turns::default(), looks: Looks::default(), room }))
     }
 
     /// Who tells up to which revision of the catalog requests are routed. From then on writes of services are answered
@@ -98,6 +100,16 @@ impl Registry {
     /// health.
     pub fn watch_checks(&self) -> watch::Receiver<u64> {
         self.0.door.checks.clone()
+    }
+
+    /// What the last look at an instance saw; None where there was none since the start.
+    pub fn look(&self, key: &InstanceKey) -> Option<Look> {
+        self.0.looks.of(key)
+    }
+
+    /// Where looks are noted.
+    pub(super) fn looks(&self) -> &Looks {
+        &self.0.looks
     }
 
     /// Registers an instance, or says again that it is there, which renews its ttl and changes nothing else.

@@ -1,8 +1,8 @@
 //! Services and their instances, a space of keys, and what changes in them: one order of revisions for all of it.
 //!
-//! Owns the catalog, the keys, their history, leases, and when each of them runs out. Never does: ask an instance how
-//! it is (it is told, by [`Registry::report`]), send a request, answer a write that a power cut could take back, give a
-//! revision twice, or move the revision for something that changed nothing.
+//! Owns the catalog, the keys, their history, leases, when each of them runs out, and the checks of instances ([`check`],
+//! a task of its own that tells [`Registry::report`]). Never does: answer a write that a power cut could take back, give
+//! a revision twice, or move the revision for something that changed nothing.
 //!
 //! The flow: [`Registry`] sends a command → the task takes all that wait, stages them over the [state](state::State)
 //! (pure: `draft`), commits once, publishes `watch<Arc<Catalog>>` and the keys, and only then answers → the writer's own
@@ -13,6 +13,7 @@
 //! by a restart: every ttl and lease has its whole length again, and [`GRACE`] at least.
 
 mod answer;
+mod check;
 mod command;
 mod config;
 mod deadlines;
@@ -35,6 +36,7 @@ mod task;
 mod tests;
 
 pub use answer::{Entries, LeaseView, Renewed, Served, TxnAnswer, Written};
+pub use check::{ChecksTask, Look};
 pub use config::{Config, StaticInstance};
 pub use error::Error;
 pub use handle::Registry;
@@ -42,6 +44,7 @@ pub use kv::{
     Change, Compare, Comparison, Entry, KEY_BYTES_MAX, Keys, Op, OpAnswer, Query, Ranged, Revision, Target, Txn,
     VALUE_BYTES_MAX, Watcher, When, show,
 };
+use record::OUTPUT_BYTES_MAX;
 pub use record::{GRACE, Record};
 pub use spec::{Check, CheckAsked, CheckKind, Fault, Spec};
 pub use task::{RegistryTask, build};

@@ -10,8 +10,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 /// After a start nothing runs out and nothing is removed for so long, whatever its ttl: those who renew have to find us
 /// again first.
 pub const GRACE: Duration = Duration::from_secs(30);
-/// Of what a check says so much is kept.
-const OUTPUT_BYTES_MAX: usize = 4_096;
+/// Of what a check says so much is read and kept; as Consul has it.
+pub(super) const OUTPUT_BYTES_MAX: usize = 4_096;
 
 /// An instance with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -151,8 +151,7 @@ impl Check {
         let clean = |t: &str| t.len() <= TARGET_BYTES_MAX && !t.contains(|c: char| c.is_control() || c == ' ');
         match &self.kind {
             CheckKind::Http(target) => {
-                let known = ["/", "http://", "https://"].iter().any(|begin| target.starts_with(begin));
-                if !known || !clean(target) {
+                if !clean(target) || !is_path(target) && !is_url(target)? {
                     return fault("http", "is not a path or a URL; write for example \"/health\"");
                 }
             }
@@ -265,6 +264,18 @@ impl Spec {
     }
 }
 
+fn is_path(target: &str) -> bool {
+    target.starts_with('/') && target.parse::<http::uri::PathAndQuery>().is_ok()
+}
+
+fn is_url(target: &str) -> Result<bool, Fault> {
+    let Ok(url) = url::Url::parse(target) else { return Ok(false) };
+    if !url.username().is_empty() || url.password().is_some() {
+        return fault("http", "holds a password, which everybody would see; check a page that asks for none");
+    }
+    Ok(["http", "https"].contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()))
+}
+
 fn within(key: &'static str, d: Duration, bounds: &RangeInclusive<Duration>) -> Result<(), Fault> {
     use crate::base::units::format_duration as show;
     match bounds.contains(&d) {
@@ -347,7 +358,12 @@ mod tests {
         let check = |kind| Spec { check: Some(Check::new(kind)), ..spec() };
         assert_eq!(problem(check(CheckKind::Http("health".into()))).0, "http");
         assert_eq!(problem(check(CheckKind::Http("/a\r\nb: c".into()))).0, "http");
-        assert!(check(CheckKind::Http("https://other:1/x".into())).checked().is_ok());
+        for bad in ["http://", "ftp://a/", "/a b", "http://u:p@a/", "https://u@a/", "/\u{7f}"] {
+            assert_eq!(problem(check(CheckKind::Http(bad.into()))).0, "http", "{bad}");
+        }
+        for good in ["https://other:1/x", "http://[::1]/a?b=c", "/a?b=%20", "/"] {
+            assert!(check(CheckKind::Http(good.into())).checked().is_ok(), "{good}");
+        }
         assert_eq!(problem(Spec { tags: (0..65).map(|n| n.to_string().into()).collect(), ..spec() }).0, "tags");
         assert_eq!(problem(Spec { meta: [("".into(), "".into())].into(), ..spec() }).0, "meta");
     }

@@ -2,12 +2,14 @@
 
 mod architecture;
 mod changes;
+mod checks;
 mod clock;
 mod crash;
 mod disks;
 pub mod framing;
 mod fuzz;
 mod gaps;
+mod gate;
 mod gateway;
 mod harness;
 mod heap;

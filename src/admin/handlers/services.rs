@@ -120,7 +120,8 @@ pub(in crate::admin) async fn one(api: Arc<Api>, call: Call) -> Result<Response,
     let registry = &api.deps.registry;
     let records = registry.records_of(name.as_str()).ok_or(Error::NoService(name.clone()))?;
     let modified = registry.catalog().borrow().service(name.as_str()).map_or(0, |s| s.modified);
-    let instances: Vec<_> = records.iter().map(|record| InstanceView::of(record)).collect();
+    let instances: Vec<_> =
+        records.iter().map(|record| InstanceView::of(record, registry.look(&record.key).as_ref())).collect();
     let live = instances.iter().filter(|i| i.live).count();
     let service = ServiceSummaryView { name: name.to_string(), live, modified };
     json(&ServiceInstancesView { service, instances })
@@ -135,8 +136,10 @@ pub(in crate::admin) async fn remove_service(api: Arc<Api>, call: Call) -> Resul
 
 pub(in crate::admin) async fn instance(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
     let key = key(&call)?;
-    let record = api.deps.registry.record(&key).ok_or(Error::NoInstance(key))?;
-    json(&InstanceView::of(&record))
+    let registry = &api.deps.registry;
+    let look = registry.look(&key);
+    let record = registry.record(&key).ok_or(Error::NoInstance(key))?;
+    json(&InstanceView::of(&record, look.as_ref()))
 }
 
 pub(in crate::admin) async fn register(api: Arc<Api>, call: Call) -> Result<Response, Failure> {

@@ -3,7 +3,7 @@
 use crate::{
     base::{Wall, units::format_duration},
     model::{Health, Instance, Service, service::Source},
-    registry::{Check, CheckKind, Entry, Record, Renewed, Served, Written},
+    registry::{Check, CheckKind, Entry, Look, Record, Renewed, Served, Written},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
@@ -125,22 +125,45 @@ pub(in crate::admin) struct CheckView {
     pub rise: u32,
     /// Failures in a row that take it out.
     pub fall: u32,
+    /// The last look; null where there was none since the start.
+    pub last: Option<LookView>,
+}
+
+/// What one look at an instance saw.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::admin) struct LookView {
+    /// When it was over.
+    pub at: Wall,
+    /// What it alone says; the thresholds decide what becomes of that.
+    pub health: Health,
+    /// What was seen.
+    pub output: String,
+    /// How many looks in a row went so.
+    pub in_a_row: u32,
+}
+
+impl LookView {
+    fn of(look: &Look) -> Self {
+        let Look { at, health, output, in_a_row } = look;
+        Self { at: *at, health: *health, output: output.to_string(), in_a_row: *in_a_row }
+    }
 }
 
 impl CheckView {
-    fn of(check: &Check) -> Self {
+    fn of(check: &Check, last: Option<&Look>) -> Self {
         let (http, tcp, grpc) = match &check.kind {
             CheckKind::Http(target) => (Some(target.to_string()), false, None),
             CheckKind::Tcp => (None, true, None),
             CheckKind::Grpc(service) => (None, false, Some(service.to_string())),
         };
         let (interval, timeout) = (format_duration(check.interval), format_duration(check.timeout));
-        Self { http, tcp, grpc, interval, timeout, rise: check.rise, fall: check.fall }
+        let last = last.map(LookView::of);
+        Self { http, tcp, grpc, interval, timeout, rise: check.rise, fall: check.fall, last }
     }
 }
 
 impl InstanceView {
-    pub(in crate::admin) fn of(record: &Record) -> Self {
+    pub(in crate::admin) fn of(record: &Record, last: Option<&Look>) -> Self {
         let instance = record.instance();
         Self {
             service: instance.key.service.to_string(),
@@ -151,7 +174,7 @@ impl InstanceView {
             tags: instance.tags.iter().map(ToString::to_string).collect(),
             meta: texts(&instance.meta),
             ttl: record.spec.ttl.map(format_duration),
-            check: record.spec.check.as_ref().map(CheckView::of),
+            check: record.spec.check.as_ref().map(|check| CheckView::of(check, last)),
             deregister_after: record.removed_after().map(format_duration),
             health: instance.health,
             reason: instance.reason.as_ref().map(ToString::to_string),

@@ -1,0 +1,284 @@
+//! One look at one instance. Bounded in time and in bytes, whatever the peer does; never redirected.
+
+use crate::{
+    base::{Clock, units::format_duration},
+    model::{Health, Trust},
+    outbound::{Address, Client, Connection, Limits, Lookup, resolve},
+    registry::{Check, CheckKind, OUTPUT_BYTES_MAX, Record},
+};
+use bytes::Bytes;
+use http::{StatusCode, header};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+/// Who asks.
+const AGENT: &str = concat!("skyvis/", env!("CARGO_PKG_VERSION"), " health check");
+/// The limits of the room that asks for us are not to be met: a look has one limit, for all that it does.
+const LIMITS_OF_LOOKS: u32 = 4;
+const GRPC_CHECK: &str = "/grpc.health.v1.Health/Check";
+/// How a server of gRPC says that it does not know a service, and that it has no health to tell.
+const NOT_FOUND: u32 = 5;
+const UNIMPLEMENTED: u32 = 12;
+
+/// What a look saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub health: Health,
+    /// For people.
+    pub output: String,
+}
+
+/// What looks need.
+#[derive(Clone)]
+pub(super) struct Prober {
+    pub clock: Clock,
+    pub lookup: Lookup,
+}
+
+impl Prober {
+    /// Looks. Takes no longer than the check's timeout.
+    pub async fn look(&self, record: &Record) -> Seen {
+        let seen = match &record.spec.check {
+            Some(check) => self.ask(record, check).await,
+            None => Err("it has no check".to_owned()),
+        };
+        seen.unwrap_or_else(|output| Seen { health: Health::Critical, output })
+    }
+
+    async fn ask(&self, record: &Record, check: &Check) -> Result<Seen, String> {
+        let limit = Limit { until: self.clock.now() + check.timeout, length: check.timeout };
+        match &check.kind {
+            CheckKind::Http(target) => {
+                let page = self.page(record, target, &limit).await?;
+                http(&page, &limit).await.map_err(|why| format!("GET {}: {why}", page.shown))
+            }
+            CheckKind::Tcp => {
+                let client = instance(record, &limit)?;
+                limit.on("connection", client.reach()).await?;
+                Ok(passing(format!("{} takes connections", client.address())))
+            }
+            CheckKind::Grpc(service) => {
+                let client = instance(record, &limit)?;
+                let asked = limit.on("answer", client.call(GRPC_CHECK, &request(service))).await;
+                let judged = asked.and_then(|reply| match reply.code {
+                    0 => serving(&reply.message),
+                    NOT_FOUND => Err(format!("the server does not know the service `{service}`")),
+                    UNIMPLEMENTED => Err("the server has no service grpc.health.v1.Health".to_owned()),
+                    code => Err(format!("code {code}, {}", plain(reply.text.as_bytes()))),
+                });
+                match judged {
+                    Ok(()) => Ok(passing(format!("gRPC {}: SERVING", client.address()))),
+                    Err(why) => Err(format!("gRPC {}: {why}", client.address())),
+                }
+            }
+        }
+    }
+
+    /// What is fetched of whom: a path of the instance, or a URL.
+    async fn page(&self, record: &Record, target: &str, limit: &Limit) -> Result<Page, String> {
+        if target.starts_with('/') {
+            let client = instance(record, limit)?;
+            let authority = client.address().to_string();
+            return Ok(Page { client, shown: format!("http://{authority}{target}"), path: target.into(), authority });
+        }
+        let url = Url::parse(target).map_err(|e| format!("`{target}` is no URL: {e}"))?;
+        let is_tls = url.scheme() == "https";
+        let host = url.host_str().unwrap_or_default();
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let host: Arc<str> = host.trim_matches(['[', ']']).into();
+        let port = url.port_or_known_default().unwrap_or_default();
+        let left = limit.until.saturating_duration_since(self.clock.now());
+        let found = resolve(&self.lookup, &host, port, left).await;
+        let targets = found.map_err(|why| format!("GET {target}: `{host}` does not resolve: {why}"))?;
+        let client = client(&host, port, targets.into(), limit);
+        let client = if is_tls { client.over_tls(Trust::SystemRoots) } else { client };
+        let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
+        Ok(Page { client, shown: target.to_owned(), path, authority })
+    }
+}
+
+/// What is fetched.
+struct Page {
+    client: Client,
+    path: String,
+    authority: String,
+    /// As people write it.
+    shown: String,
+}
+
+/// How long a look may take, all in all.
+struct Limit {
+    until: Instant,
+    length: Duration,
+}
+
+impl Limit {
+    /// Waits for the `part` of a look that is worked on.
+    async fn on<T, E: ToString>(&self, part: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+        match timeout_at(self.until, work).await {
+            Ok(done) => done.map_err(|e| plain(e.to_string().as_bytes())),
+            Err(_) => Err(format!("no {part} within {}", format_duration(self.length))),
+        }
+    }
+}
+
+/// Whoever is registered there.
+fn instance(record: &Record, limit: &Limit) -> Result<Client, String> {
+    if record.targets.is_empty() {
+        let why = record.unresolved.as_deref();
+        return Err(why.map_or_else(|| format!("`{}` leads nowhere", record.spec.address), ToOwned::to_owned));
+    }
+    Ok(client(&record.spec.address, record.spec.port, record.targets.clone(), limit))
+}
+
+fn client(host: &str, port: u16, targets: Arc<[SocketAddr]>, limit: &Limit) -> Client {
+    let never = limit.length * LIMITS_OF_LOOKS;
+    let limits = Limits { connect: never, total: never, idle: never, body_bytes_max: OUTPUT_BYTES_MAX };
+    Client::new(Address::Tcp { host: host.to_owned(), port }, limits).at(targets)
+}
+
+fn passing(output: String) -> Seen {
+    Seen { health: Health::Passing, output }
+}
+
+async fn http(page: &Page, limit: &Limit) -> Result<Seen, String> {
+    let request = http::Request::get(&page.path)
+        .header(header::HOST, &page.authority)
+        .header(header::USER_AGENT, AGENT)
+        .header(header::ACCEPT, "text/plain, text/*, */*")
+        .header(header::CONNECTION, "close")
+        .body(Bytes::new());
+    let request = request.map_err(|e| e.to_string())?;
+    let connection: Connection = limit.on("connection", page.client.connect()).await?;
+    let answer = limit.on("answer", connection.download(request)).await?;
+    let status = answer.status();
+    let mut body = answer.into_body();
+    let mut text = Vec::new();
+    // An answer that breaks off is none. Of a long one, its begin is enough.
+    while let Some(piece) = limit.on("end of its answer", body.next()).await? {
+        text.extend_from_slice(&piece);
+        if text.len() >= OUTPUT_BYTES_MAX {
+            break;
+        }
+    }
+    let text = plain(&text);
+    let told = if text.is_empty() { String::new() } else { format!(", {text}") };
+    let output = format!("GET {}: {status}{told}", page.shown);
+    let health = match status {
+        _ if status.is_success() => Health::Passing,
+        StatusCode::TOO_MANY_REQUESTS => Health::Warning,
+        _ => Health::Critical,
+    };
+    Ok(Seen { health, output })
+}
+
+/// Text of a peer as a line: bounded, and without what moves a terminal's cursor.
+fn plain(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(OUTPUT_BYTES_MAX)]);
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.trim().to_owned()
+}
+
+/// `HealthCheckRequest { service }` in the encoding of protocol buffers.
+fn request(service: &str) -> Vec<u8> {
+    const SERVICE: u8 = 1 << 3 | 2;
+    if service.is_empty() {
+        return Vec::new();
+    }
+    let mut message = vec![SERVICE];
+    let mut length = service.len();
+    while length > 0x7f {
+        message.push(0x80 | (length & 0x7f) as u8);
+        length >>= 7;
+    }
+    message.push(length as u8);
+    message.extend_from_slice(service.as_bytes());
+    message
+}
+
+/// Whether `HealthCheckResponse { status }` says that it serves.
+fn serving(message: &[u8]) -> Result<(), String> {
+    let status = status(message).ok_or("what it says of its health cannot be read")?;
+    match status {
+        1 => Ok(()),
+        0 => Err("UNKNOWN".to_owned()),
+        2 => Err("NOT_SERVING".to_owned()),
+        3 => Err("SERVICE_UNKNOWN".to_owned()),
+        other => Err(format!("status {other}")),
+    }
+}
+
+/// The field `status` (1, a number); 0 where it is left out. Others are passed over.
+fn status(mut rest: &[u8]) -> Option<u64> {
+    let mut status = 0;
+    while !rest.is_empty() {
+        let key = varint(&mut rest)?;
+        match key & 7 {
+            0 => {
+                let value = varint(&mut rest)?;
+                if key >> 3 == 1 {
+                    status = value;
+                }
+            }
+            1 => rest = rest.get(8..)?,
+            2 => {
+                let length = usize::try_from(varint(&mut rest)?).ok()?;
+                rest = rest.get(length..)?;
+            }
+            5 => rest = rest.get(4..)?,
+            _ => return None,
+        }
+    }
+    Some(status)
+}
+
+fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, left) = rest.split_first()?;
+        *rest = left;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_two_messages_of_grpc_health_are_written_and_read() {
+        assert!(request("").is_empty());
+        assert_eq!(request("a.B"), [0x0a, 3, b'a', b'.', b'B']);
+        assert_eq!(request(&"x".repeat(300))[..3], [0x0a, 0xac, 2]);
+        assert_eq!((status(&[]), status(&[8, 1]), status(&[8, 2, 8, 3])), (Some(0), Some(1), Some(3)));
+        // Fields of later versions, of all kinds.
+        let more = [0x12, 2, 9, 9, 0x19, 1, 2, 3, 4, 5, 6, 7, 8, 0x25, 1, 2, 3, 4, 0x28, 0x80, 1, 8, 1];
+        assert_eq!(status(&more), Some(1));
+        for bad in
+            [&[8][..], &[8, 0x80], &[0x12, 5, 1], &[0x0b], &[8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255]]
+        {
+            assert_eq!(status(bad), None, "{bad:?}");
+        }
+        assert_eq!(serving(&[8, 2]), Err("NOT_SERVING".to_owned()));
+    }
+
+    #[test]
+    fn what_a_peer_says_is_one_bounded_line() {
+        assert_eq!(plain(b"  a\r\n\x1b[2Jb\xff "), "a   [2Jb\u{fffd}");
+        assert_eq!(plain(&[b'x'; 10_000]).len(), OUTPUT_BYTES_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_is_too_odd(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = serving(&bytes);
+            plain(&bytes);
+        }
+    }
+}
