@@ -1,13 +1,15 @@
 //! What the registry costs: `cargo bench --bench registry`.
 //!
 //! In one process, over a store in `target`: writes one after the other and 64 at a time, repeats and renewals that write
-//! nothing, changes among 10,000 instances, a hundred followers, a start. Beside them what the disk itself takes for a
-//! durable write of 4 KiB, measured before and after, since that is what a write stands on.
+//! nothing, changes among 10,000 instances, a hundred followers, a start; and writes through a whole daemon, answered once
+//! its proxy serves them. Beside them what the disk itself takes for a durable write of 4 KiB, measured before and after,
+//! since that is what a write stands on.
 //!
 //! `-- --smoke` does a little of each.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod daemon;
 #[path = "../measure/process.rs"]
 #[allow(dead_code, reason = "each bench takes what it needs")]
 mod process;
@@ -72,6 +74,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         single(&dir, writes).await?;
+        daemon::served(&dir, writes).await?;
         for services in [500, 1, INSTANCES] {
             many(&dir, services, if smoke { 200 } else { INSTANCES }, if smoke { 20 } else { 1_000 }).await?;
         }

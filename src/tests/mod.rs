@@ -18,6 +18,7 @@ mod host_clock;
 mod image_mode;
 mod logins;
 mod main_job;
+mod next_request;
 mod nonsense;
 mod presence;
 mod real_peers;
