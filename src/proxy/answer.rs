@@ -66,7 +66,8 @@ pub(super) async fn refuse<C: Transport>(connection: &Connection<C>, refusal: Re
     write(connection, &out.bytes, Next::Linger).await
 }
 
-/// Refuses a request whose head was sound, for what came behind it. Nothing more of this connection is believed.
+/// Refuses a request whose head was sound, for where it leads or what came behind it. Nothing more of this connection is
+/// believed.
 pub(super) async fn refuse_rest<C: Transport>(connection: &Connection<C>, record: &Record, refusal: Refusal) -> Next {
     connection.worker.shared.meters.refused(refusal.name());
     record.refused(refusal.name());

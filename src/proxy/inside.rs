@@ -66,8 +66,9 @@ pub(super) fn take<C: Transport>(connection: &Connection<C>, head: &RequestHead,
 
 /// Has the handler answer, and sends what it says.
 pub(super) async fn answer<C: Transport>(connection: &Connection<C>, job: Job) -> Next {
-    let Job { request: Some(request), handler, record, body_max, body, expects } = job else {
-        return super::answer::refuse(connection, Refusal::Target).await;
+    let Job { request, handler, record, body_max, body, expects } = job;
+    let Some(request) = request else {
+        return super::answer::refuse_rest(connection, &record, Refusal::Target).await;
     };
     let (body_in, body_out) = mpsc::channel(PIECES_WAITING_MAX);
     let stream =

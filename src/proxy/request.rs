@@ -22,7 +22,7 @@ enum Planned {
     Forward(Job),
     Inside(inside::Job),
     Own { record: Record, own: Own, all_read: bool },
-    Refused(Refusal),
+    Refused { record: Record, refusal: Refusal },
 }
 
 /// Answers one request, whose head is the first `len` bytes of the input.
@@ -33,7 +33,7 @@ pub(super) async fn answer<C: Transport>(connection: &Connection<C>, head: Lent<
         Planned::Forward(job) => forward::forward(connection, job).await,
         Planned::Inside(job) => Box::pin(inside::answer(connection, job)).await,
         Planned::Own { record, own, all_read } => Box::pin(answer::own(connection, &record, own, all_read)).await,
-        Planned::Refused(refusal) => Box::pin(answer::refuse(connection, refusal)).await,
+        Planned::Refused { record, refusal } => Box::pin(answer::refuse_rest(connection, &record, refusal)).await,
     }
 }
 
@@ -54,7 +54,7 @@ fn plan<C: Transport>(connection: &Connection<C>, head: &RequestHead, len: usize
             Found::MethodNotAllowed(allow) => {
                 parts.own(None, Own::text(405, "no route serves this method here").with("Allow", allow))
             }
-            Found::Refused(refusal) => Planned::Refused(refusal),
+            Found::Refused(refusal) => Planned::Refused { record: parts.record(None), refusal },
             Found::Route(found) if matches!(head.body(), Body::Length(n) if n > found.route.body_max) => {
                 parts.own(Some(found.route), too_long_body(found.route.body_max))
             }
@@ -102,7 +102,7 @@ impl<C: Transport> Parts<'_, C> {
         match &route.action {
             Action::Forward(forward) => match self.job(route, forward, group, normalised) {
                 Ok(job) => Planned::Forward(job),
-                Err(refusal) => Planned::Refused(refusal),
+                Err(refusal) => Planned::Refused { record: self.record(Some(route)), refusal },
             },
             Action::Redirect(redirect) => {
                 let mut location = Vec::new();

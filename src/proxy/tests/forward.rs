@@ -120,7 +120,7 @@ fn a_body_that_is_not_sound_is_counted_and_written_down_as_what_it_was_answered(
     client.send(bad.as_bytes());
     client.send(b"3\r\nabc\r\nzz\r\n");
     assert_eq!(client.answer(false).status, 400);
-    assert_eq!(rig.metric("skyvis_proxy_requests_total{route=\"all\",status=\"4xx\"}"), 1.0);
+    rig.until_metric("skyvis_proxy_requests_total{route=\"all\",status=\"4xx\"}", 1.0);
     assert_eq!(rig.metric("skyvis_proxy_requests_refused_total{reason=\"chunk_size\"}"), 1.0);
     drop(client);
     rig.stop();
@@ -132,7 +132,7 @@ fn a_body_that_is_not_sound_is_counted_and_written_down_as_what_it_was_answered(
 }
 
 /// What the log says once it has so many lines.
-fn logged(path: &std::path::Path, lines: usize) -> String {
+pub(super) fn logged(path: &std::path::Path, lines: usize) -> String {
     loop {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         if text.lines().count() >= lines {

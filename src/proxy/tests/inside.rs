@@ -82,6 +82,15 @@ fn a_body_over_the_limit_is_refused_by_the_route_or_the_handler() {
 }
 
 #[test]
+fn what_a_handler_cannot_be_asked_is_refused_and_counts_as_that() {
+    let rig = rig();
+    // A byte that a target may have on its way to others, though it stands in no URI.
+    assert_eq!(rig.get("/in/<x").status, 400);
+    rig.until_metric("skyvis_proxy_requests_total{route=\"(in)\",status=\"4xx\"}", 1.0);
+    assert_eq!(rig.metric("skyvis_proxy_requests_refused_total{reason=\"target\"}"), 1.0);
+}
+
+#[test]
 fn handlers_never_run_on_a_worker() {
     let name = rig().get("/in/thread").text().to_owned();
     assert!(!name.is_empty() && !name.starts_with("proxy-"), "{name}");

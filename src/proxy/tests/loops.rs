@@ -1,7 +1,10 @@
 //! Requests that come back to where they were.
 
-use super::rig::{Origin, Rig, route};
-use crate::proxy::{Settings, config::Target, h1::Trust, table::Template};
+use super::{
+    forward::logged,
+    rig::{Origin, Rig, route},
+};
+use crate::proxy::{AccessLog, Settings, config::Target, h1::Trust, table::Template};
 
 fn loops(rig: &Rig) -> f64 {
     rig.metric("skyvis_proxy_requests_refused_total{reason=\"loop\"}")
@@ -9,13 +12,20 @@ fn loops(rig: &Rig) -> f64 {
 
 #[test]
 fn a_proxy_that_routes_to_itself_says_so_at_once() {
-    let rig = Rig::new(Vec::new());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("access.log");
+    let access_log = AccessLog::File { path: path.clone(), json: false };
+    let rig = Rig::with(Vec::new(), Settings { access_log, ..Settings::default() }, Vec::new());
     rig.reroute(vec![route(&[rig.address])]);
     for n in 1..=3 {
-        let answer = rig.get("/");
+        let answer = rig.get("/round");
         assert_eq!((answer.status, answer.whole), (508, true), "{}", answer.text());
         assert_eq!(loops(&rig), f64::from(n));
     }
+    rig.stop();
+    let told = logged(&path, 6);
+    let found = told.lines().filter(|l| l.contains("\"GET /round HTTP/1.1\" 508 ") && l.ends_with(" loop")).count();
+    assert_eq!(found, 3, "the log says which request went round: {told}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod forward;
 mod inside;
 mod limits;
 mod loops;
+mod reuse;
 mod rig;
 mod slow;
 mod swaps;

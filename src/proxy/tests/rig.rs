@@ -140,8 +140,22 @@ impl Rig {
     /// A counter's value by the begin of its line.
     pub(super) fn metric(&self, line: &str) -> f64 {
         let text = self.metrics.render_plain();
-        let found = text.lines().find_map(|l| l.strip_prefix(line)).unwrap_or_else(|| panic!("no {line} in {text}"));
-        found.trim().parse().unwrap()
+        Self::value(&text, line).unwrap_or_else(|| panic!("no {line} in {text}"))
+    }
+
+    fn value(text: &str, line: &str) -> Option<f64> {
+        text.lines().find_map(|l| l.strip_prefix(line)).map(|value| value.trim().parse().unwrap())
+    }
+
+    /// Fails unless a counter comes to this value: a request is counted a moment after its client has the answer.
+    pub(super) fn until_metric(&self, line: &str, value: f64) {
+        for _ in 0..PATIENCE.as_millis() {
+            if Self::value(&self.metrics.render_plain(), line) == Some(value) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        panic!("{line} does not come to {value}: {}", self.metrics.render_plain());
     }
 
     /// Stops as a daemon does; true where all ended in time.
@@ -201,7 +215,7 @@ impl Client {
     }
 
     /// More bytes; false at the end or a reset.
-    fn more(&mut self) -> bool {
+    pub(super) fn more(&mut self) -> bool {
         let mut buffer = [0; 65536];
         match self.socket.read(&mut buffer) {
             Ok(0) => false,
