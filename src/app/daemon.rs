@@ -92,6 +92,7 @@ impl Daemon {
         care::watch_store(&rooms, alive, phases, &ended_tx);
         care::watch_clock(&rooms, phases);
         tell::watch_routes(&rooms, phases);
+        tell::watch_certificates(&rooms, phases);
         rooms.ready();
         let _running = given_up.map(DropGuard::disarm);
         let daemon = Self {

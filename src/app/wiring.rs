@@ -127,7 +127,7 @@ fn start_proxy(
     playback: Arc<dyn Handler>,
 ) -> Result<(Proxy, PlaneTask), Error> {
     let config = config.proxy();
-    let listeners = proxy::Listeners::bind(&config.listen, config.worker_count(), sockets)?;
+    let listeners = proxy::Listeners::bind(&config, sockets)?;
     let built_in =
         |name, path_prefix| BuiltIn { name, path_prefix, body_max: MEDIA_BODY_BYTES_MAX, handler: playback.clone() };
     let deps = proxy::Deps {
@@ -140,9 +140,10 @@ fn start_proxy(
         built_in: vec![built_in("(vod)", "/vod/"), built_in("(media)", "/media/")],
         listeners,
     };
-    let (proxy, sync, plane) = proxy::build(&config, deps);
-    run_room(&phases.keeping, "routes", ended, sync.run(phases.keeping.stop_token()));
-    Ok((proxy, plane))
+    let (proxy, tasks) = proxy::build(&config, deps)?;
+    run_room(&phases.keeping, "routes", ended, tasks.routes.run(phases.keeping.stop_token()));
+    run_room(&phases.keeping, "certificates", ended, tasks.tls.run(phases.keeping.stop_token()));
+    Ok((proxy, tasks.plane))
 }
 
 /// Services and keys as they were, and those of the file.

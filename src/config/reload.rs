@@ -1,6 +1,7 @@
 //! Which keys a running daemon cannot change.
 
 use super::Config;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 /// The keys that differ and need a restart, in the order of the file. Empty: `new` can be taken over as it is.
 pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
@@ -12,10 +13,16 @@ pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("admin.token", old.admin.token != new.admin.token),
         ("proxy.listen", old.proxy.listen != new.proxy.listen),
+        ("proxy.tls.listen", tls_listen(old) != tls_listen(new)),
         ("proxy.workers", old.proxy.workers != new.proxy.workers),
         // Below the data directory unless set, hence no key of its own to name where that one moved.
         ("recording.dir", old.recording_dir != new.recording_dir && old.data_dir == new.data_dir),
         ("playback.token", old.playback.token != new.playback.token && old.admin.token == new.admin.token),
     ];
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()
+}
+
+/// Where TLS is spoken; by whose certificates can change.
+fn tls_listen(config: &Config) -> BTreeSet<SocketAddr> {
+    config.proxy.tls.iter().map(|site| site.listen).collect()
 }

@@ -29,8 +29,8 @@ impl Config {
 
     /// What the proxy runs on.
     pub fn proxy(&self) -> proxy::Config {
-        let Proxy { listen, workers, settings, routes, .. } = &self.proxy;
-        proxy::Config { listen: listen.clone(), workers: *workers, settings: settings.clone(), routes: routes.clone() }
+        let Proxy { listen, tls, workers, settings, routes, .. } = self.proxy.clone();
+        proxy::Config { listen, tls, workers, settings, routes }
     }
 
     /// What the recorder runs on.

@@ -2,7 +2,7 @@
 
 use crate::{
     base::units::{format_duration, format_size},
-    proxy::config::{Backend, Forward, PathChange, Route, Target},
+    proxy::config::{Backend, Forward, PathChange, Route, Secure, Target, Upstream, Via},
 };
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -39,6 +39,21 @@ pub(super) fn to_view(route: &Route) -> Value {
     Value::Object(view)
 }
 
+/// An upstream as the file has it.
+fn upstream(upstream: &Upstream) -> String {
+    let via = upstream.via.as_ref();
+    let mut text = format!("{}://{upstream} weight={}", Via::scheme(via), upstream.weight);
+    if let Some(Secure { name, pin }) = via.and_then(|via| via.tls.as_ref()) {
+        if *name != upstream.host {
+            let _ = write!(text, " name={name}");
+        }
+        if let Some(pin) = pin {
+            let _ = write!(text, " pin={}", pin.to_string().replace(':', ""));
+        }
+    }
+    text
+}
+
 fn put_forward(forward: &Forward, put: &mut impl FnMut(&str, Value)) {
     match &forward.to {
         Backend::Service { name, tags } => {
@@ -46,7 +61,7 @@ fn put_forward(forward: &Forward, put: &mut impl FnMut(&str, Value)) {
             put("tags", tags.iter().map(|tag| json!(**tag)).collect());
         }
         Backend::Upstreams(upstreams) => {
-            let texts = upstreams.iter().map(|u| json!(format!("http://{u} weight={}", u.weight)));
+            let texts = upstreams.iter().map(|u| json!(upstream(u)));
             put("upstreams", texts.collect());
         }
     }

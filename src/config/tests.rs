@@ -14,6 +14,7 @@ use std::{path::Path, time::Duration};
 mod recording;
 mod registry;
 mod route;
+mod tls;
 
 const DEVICE: &str =
     "[[device]]\nid = \"nvr1\"\nkind = \"nvr\"\naddress = \"10.0.0.1\"\nuser = \"admin\"\npassword = \"pw\"\n";
@@ -64,6 +65,7 @@ fn a_comment_gives_the_defaults_of_the_contract() {
         Proxy {
             listen: vec!["0.0.0.0:8080".parse().unwrap()],
             wan_endpoint: None,
+            tls: Vec::new(),
             workers: 0,
             settings: Default::default(),
             routes: vec![]
@@ -204,7 +206,7 @@ fn a_device_that_is_wrong_says_where() {
 #[test]
 fn what_is_not_built_is_refused_and_its_default_is_not() {
     let refused = [
-        ("[[proxy.tls]]\nlisten = \"0.0.0.0:8443\"", "1: proxy.tls"),
+        ("[[proxy.tcp]]\nlisten = \"0.0.0.0:5672\"", "1: proxy.tcp"),
         ("[[proxy.route]]\nname = \"api\"\ndir = \"/srv\"", "3: proxy.route.dir"),
         ("[[proxy.route]]\nname = \"api\"\nservice = \"a\"\nrate_limit = \"9r/s\"", "4: proxy.route.rate_limit"),
         ("[registry]\nbackend = \"etcd\"", "2: registry.backend"),

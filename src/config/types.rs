@@ -93,6 +93,8 @@ pub struct Proxy {
     pub workers: usize,
     /// What connections live under.
     pub settings: proxy::Settings,
+    /// `[[proxy.tls]]`, in the order of the file.
+    pub tls: Vec<proxy::tls::Site>,
     /// `[[proxy.route]]`, in the order of the file.
     pub routes: Vec<proxy::config::Route>,
 }

@@ -9,7 +9,10 @@ use crate::{
     },
     camera::{DeviceKind, Transport},
     model::Trust,
-    proxy::AccessLog,
+    proxy::{
+        AccessLog,
+        tls::{Identity, Site},
+    },
     recorder::{Checksum, Mode, Sync},
     registry::{Check, CheckKind, StaticInstance},
     transcode,
@@ -42,6 +45,7 @@ impl Config {
         all.insert("registry".into(), json!({ "service": services(&self.registry.instances) }));
         all.insert("device".into(), self.devices.iter().map(device).collect());
         if let Some(Value::Object(proxy)) = all.get_mut("proxy") {
+            proxy.insert("tls".into(), self.proxy.tls.iter().map(|s| Value::Object(object(tls_keys(s)))).collect());
             proxy.insert("route".into(), self.proxy.routes.iter().map(route_view::to_view).collect());
         }
         Value::Object(all)
@@ -53,6 +57,9 @@ impl Config {
         put(&mut out, None, self.top());
         for (name, keys) in self.sections() {
             put(&mut out, Some(format!("[{name}]")), keys);
+        }
+        for site in &self.proxy.tls {
+            put(&mut out, Some("[[proxy.tls]]".into()), tls_keys(site));
         }
         self.proxy.routes.iter().for_each(|route| route_view::to_toml(route, &mut out));
         for one in &self.registry.instances {
@@ -145,6 +152,20 @@ fn proxy_keys(proxy: &Proxy) -> Keys {
         ("header_timeout", json!(format_duration(settings.header_timeout))),
         ("idle_timeout", json!(format_duration(settings.idle_timeout))),
     ]
+}
+
+/// One `[[proxy.tls]]`.
+fn tls_keys(site: &Site) -> Keys {
+    let names: Vec<String> = site.names.iter().map(ToString::to_string).collect();
+    let mut keys = vec![("listen", json!(site.listen.to_string())), ("server_name", json!(names))];
+    match &site.identity {
+        Identity::Files { cert, key } => {
+            keys.push(("cert", json!(cert.to_string_lossy())));
+            keys.push(("key", json!(key.to_string_lossy())));
+        }
+    }
+    keys.push(("min_version", json!(site.min_version.as_str())));
+    keys
 }
 
 /// Instances as the file has them: by service.

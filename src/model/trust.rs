@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
 /// The SHA-256 of a certificate, over its DER bytes, as `openssl x509 -fingerprint -sha256` and browsers show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 /// What makes a peer's certificate good.

@@ -18,6 +18,7 @@ pub use connection::{Connection, Download};
 pub use error::Error;
 pub use resolve::{Lookup, resolve, system_lookup};
 pub use rpc::Reply;
+pub use tls::config_of as tls_config;
 
 #[cfg(test)]
 mod tests;

@@ -31,11 +31,16 @@ pub(super) async fn handshake<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + 
     };
     let name =
         ServerName::try_from(host.clone()).map_err(|_| Error::Invalid(format!("`{host}` is no name for TLS")))?;
-    let config = match trust {
-        Trust::Pinned(fingerprint) => pinned(fingerprint).map_err(|e| failed(e.to_string()))?,
-        Trust::SystemRoots => rooted().await.map_err(failed)?,
-    };
+    let config = config_of(trust).await.map_err(failed)?;
     TlsConnector::from(config).connect(name, io).await.map_err(|e| told(&e).unwrap_or_else(|| failed(e.to_string())))
+}
+
+/// What a handshake with somebody who is trusted so begins with; why it cannot, in words.
+pub async fn config_of(trust: Trust) -> Result<Arc<ClientConfig>, String> {
+    match trust {
+        Trust::Pinned(fingerprint) => pinned(fingerprint).map_err(|e| e.to_string()),
+        Trust::SystemRoots => rooted().await,
+    }
 }
 
 /// What the verifiers below said, where it was them that ended the handshake.

@@ -60,6 +60,7 @@ pub(super) async fn refuse<C: Transport>(connection: &Connection<C>, refusal: Re
     tracing::debug!(peer = %connection.ends.peer, reason = refusal.name(), "request refused");
     connection.worker.lines.refused(connection, refusal);
     // What an upstream is refused for is its own fault.
+    connection.io.answer_is_ours();
     let own = Own::text(refusal.status(), refusal.reason());
     let mut out = connection.worker.buffers.head();
     own.write(&mut out.bytes, false, Version::Http11, false, &connection.worker.date());
@@ -76,6 +77,7 @@ pub(super) async fn refuse_rest<C: Transport>(connection: &Connection<C>, record
 
 /// Answers a request without anybody else. `all_read`: the request's body, if it has one, is at an end.
 pub(super) async fn own<C: Transport>(connection: &Connection<C>, record: &Record, own: Own, all_read: bool) -> Next {
+    connection.io.answer_is_ours();
     let stay = all_read && record.keep_alive && connection.may_stay();
     let mut out = connection.worker.buffers.head();
     let is_head = record.method == Method::Head;

@@ -1,5 +1,6 @@
 //! Routes as they were configured: checked values, in the order of the file.
 
+pub use super::via::{Secure, Via};
 use super::{
     h1::Edits,
     table::{Rewrite, Template},
@@ -111,6 +112,8 @@ pub struct Upstream {
     pub port: u16,
     /// Its share beside the others.
     pub weight: u32,
+    /// What is spoken there; None: HTTP/1.1 in the clear.
+    pub via: Option<Via>,
 }
 
 impl fmt::Display for Upstream {

@@ -7,11 +7,13 @@ use super::{
     buffer::Buffer,
     deadline::Deadline,
     h1::{self, Client, Limits, Refusal, RequestHead, Scheme},
+    h2::PREFACE,
     io::{Broken, Io, Transport},
     linger,
     pace::Pace,
-    request,
+    prelude, request,
     settings::Settings,
+    tls::Secured,
     tunnel::Tunnel,
     worker::{Lent, Worker},
 };
@@ -49,6 +51,8 @@ pub(super) struct Connection<C> {
     pub(super) settings: Arc<Settings>,
     pub(super) client: Client,
     pub(super) ends: Ends,
+    /// What it is secured as; none in the clear.
+    pub(super) secured: Option<Rc<Secured>>,
 }
 
 /// What comes after an answer.
@@ -75,45 +79,69 @@ enum Heard {
     Refused(Refusal),
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve<C: Transport>(worker: Rc<Worker>, transport: C, ends: Ends, settings: Arc<Settings>) {
-    let scheme = if transport.plain().is_some() { Scheme::Http } else { Scheme::Https };
-    let connection = Connection {
-        deadline: worker.deadlines.slot(),
-        client: Client::new(ends.peer, scheme, &settings.trusted),
-        io: Io::new(transport),
-        input: RefCell::new(None),
-        gives: Pace::new(settings.patience),
-        takes: Pace::new(settings.patience),
-        half_closed: Cell::new(false),
-        worker,
-        settings,
-        ends,
-    };
-    connection.run().await;
+/// Serves a connection to its end. Gives it back with what was read where the client speaks HTTP/2.
+pub(super) async fn serve<C: Transport>(
+    worker: Rc<Worker>,
+    transport: C,
+    ends: Ends,
+    secured: Option<Rc<Secured>>,
+    settings: Arc<Settings>,
+) -> Option<(C, Option<Buffer>, Ends)> {
+    let mut connection = Connection::new(worker, transport, ends, secured, settings);
+    // Over TLS it came before the handshake.
+    let is_due = connection.settings.proxy_protocol && connection.secured.is_none();
+    if is_due && !Box::pin(connection.prelude()).await {
+        return None;
+    }
+    connection.run().await
 }
 
 impl<C: Transport> Connection<C> {
-    async fn run(mut self) {
-        if self.settings.proxy_protocol && !Box::pin(self.prelude()).await {
-            return;
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        transport: C,
+        ends: Ends,
+        secured: Option<Rc<Secured>>,
+        settings: Arc<Settings>,
+    ) -> Self {
+        let scheme = if secured.is_some() { Scheme::Https } else { Scheme::Http };
+        Self {
+            deadline: worker.deadlines.slot(),
+            client: Client::new(ends.peer, scheme, &settings.trusted),
+            io: Io::new(transport),
+            input: RefCell::new(None),
+            gives: Pace::new(settings.patience),
+            takes: Pace::new(settings.patience),
+            half_closed: Cell::new(false),
+            worker,
+            settings,
+            ends,
+            secured,
         }
+    }
+
+    /// Serves to the end, or to the begin of HTTP/2.
+    pub(super) async fn run(self) -> Option<(C, Option<Buffer>, Ends)> {
         let mut first = true;
         loop {
             let next = match self.hear(first).await {
                 Heard::Request(head, len) => request::answer(&self, head, len).await,
-                Heard::Gone => return,
+                Heard::Gone => return None,
+                Heard::Refused(_) if first && self.begins_h2() => {
+                    return Some((self.io.into_inner(), self.input.into_inner(), self.ends));
+                }
                 Heard::Refused(refusal) => Box::pin(super::answer::refuse(&self, refusal)).await,
             };
             first = false;
             match next {
-                Next::Request => {}
+                Next::Request => continue,
                 // A plain socket closes on drop; a session says goodbye first.
-                Next::Close => return drop(self.deadline.within(self.io.shutdown()).await),
-                Next::Linger => return Box::pin(linger::linger(&self)).await,
-                Next::Abort => return self.io.abort_on_close(),
-                Next::Tunnel(tunnel) => return tunnel.run(self).await,
+                Next::Close => drop(self.deadline.within(self.io.shutdown()).await),
+                Next::Linger => Box::pin(linger::linger(&self)).await,
+                Next::Abort => self.io.abort_on_close(),
+                Next::Tunnel(tunnel) => tunnel.run(self).await,
             }
+            return None;
         }
     }
 
@@ -150,8 +178,16 @@ impl<C: Transport> Connection<C> {
         match h1::parse_request(buffer.filled(), &Limits::default(), &mut head) {
             Ok(None) => None,
             Ok(Some(len)) => Some(Heard::Request(head, len)),
+            // It may become what HTTP/2 begins with.
+            Err(_) if PREFACE.starts_with(buffer.filled()) && buffer.len() < PREFACE.len() => None,
             Err(refusal) => Some(Heard::Refused(refusal)),
         }
+    }
+
+    /// Whether what came is what HTTP/2 begins with. Over TLS it is chosen in the handshake, and not so.
+    fn begins_h2(&self) -> bool {
+        let input = self.input.borrow();
+        self.io.is_plain() && input.as_ref().is_some_and(|buffer| buffer.filled().starts_with(PREFACE))
     }
 
     /// The rest of a head that came in pieces, within its time.
@@ -201,30 +237,15 @@ impl<C: Transport> Connection<C> {
 
     /// The PROXY protocol's header, which says who is at the other end of the proxy before us. False: there is none.
     async fn prelude(&mut self) -> bool {
-        self.deadline.set(self.settings.header_timeout);
-        let mut buffer = self.worker.buffers.lease();
-        let prelude = loop {
-            match h1::parse_prelude(buffer.filled()) {
-                Ok(Some(prelude)) => break prelude,
-                Ok(None) if !buffer.is_full() => {}
-                _ => {
-                    self.worker.shared.meters.bad_prelude.inc();
-                    tracing::debug!(peer = %self.ends.peer, "no sound PROXY protocol header");
-                    return false;
-                }
-            }
-            match self.deadline.within(self.io.fill(&mut buffer)).await {
-                Ok(Ok(1..)) => {}
-                _ => return false,
-            }
+        let limit = (&self.deadline, self.settings.header_timeout);
+        let Some((behind, told)) = prelude::read(&self.worker, &self.io, limit, self.ends.peer).await else {
+            return false;
         };
-        buffer.consume(prelude.len);
-        if let Some((peer, local)) = prelude.ends {
+        if let Some((peer, local)) = told {
             self.ends = Ends { peer, local };
-            let scheme = if self.io.is_plain() { Scheme::Http } else { Scheme::Https };
-            self.client = Client::new(peer, scheme, &self.settings.trusted);
+            self.client = Client::new(peer, self.client.scheme(), &self.settings.trusted);
         }
-        *self.input.get_mut() = (!buffer.is_empty()).then_some(buffer);
+        *self.input.get_mut() = (!behind.is_empty()).then_some(behind);
         true
     }
 
@@ -263,6 +284,13 @@ impl<C: Transport> Connection<C> {
             Poll::Pending => {}
         }
         Poll::Pending
+    }
+
+    /// Whether a request is for another host than this connection was secured for. From a proxy that is trusted it may
+    /// be: that one speaks for all of its clients by one name.
+    pub(super) fn is_misdirected(&self, head: &RequestHead, bytes: &[u8]) -> bool {
+        let secured = self.secured.as_ref().filter(|_| !self.client.is_trusted());
+        secured.is_some_and(|secured| !secured.serves(head.host_name(bytes)))
     }
 
     /// Whether the client can be asked to go on after this answer.

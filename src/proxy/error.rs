@@ -14,13 +14,16 @@ pub enum Error {
         /// Why not.
         error: io::Error,
     },
+    /// The library of TLS gives nothing to work with.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
 }
 
 impl Error {
     /// Whose fault it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Listen { .. } => Kind::Internal,
+            Self::Listen { .. } | Self::Tls(_) => Kind::Internal,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     io::{Broken, Io, Transport},
     retry::Failure,
     send::{self, Fault},
+    wire::Wire,
     worker::Lent,
 };
 use crate::balance::Outcome;
@@ -20,7 +21,6 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::net::TcpStream;
 
 /// What a client that sends nothing more is waited for: it may have half-closed and still read, or be gone.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ const HALF_CLOSED_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Exchange<'a, C> {
     pub(super) connection: &'a Connection<C>,
     pub(super) job: &'a Job,
-    pub(super) upstream: &'a Io<TcpStream>,
+    pub(super) upstream: &'a Io<Wire>,
     pub(super) member: u32,
     /// The connection was used before.
     pub(super) reused: bool,

@@ -115,12 +115,18 @@ async fn attempt<C: Transport>(
     };
     let flight = endpoint.state.begin();
     job.record.upstream(&endpoint.name);
-    let kept = (!fresh).then(|| endpoint.targets.iter().find_map(|target| worker.upstreams.take(*target))).flatten();
-    let reused = kept.is_some();
+    let kept = (!fresh).then(|| {
+        endpoint.targets.iter().find_map(|at| {
+            let now_micros = worker.now_micros();
+            worker.upstreams.take(*at, endpoint.via.as_ref(), now_micros)
+        })
+    });
+    let kept = kept.flatten();
     let upstream = match kept {
         Some(upstream) => upstream,
         None => Box::pin(connect(connection, endpoint, settings.connect_timeout)).await?,
     };
+    let reused = upstream.reused;
     let sent = upstream.io.write_all(&job.out.bytes, &connection.deadline, settings.timeout).await;
     if let Err(broken) = sent {
         return Err(Lost::before_answer(&broken, reused, true));
@@ -175,13 +181,12 @@ async fn connect<C: Transport>(
     endpoint: &Endpoint,
     limit: Duration,
 ) -> Result<Upstream, Lost> {
-    connection.worker.shared.meters.connects.inc();
     connection.pack_input();
     let share = limit / u32::try_from(endpoint.targets.len()).unwrap_or(u32::MAX).max(1);
     let mut last = Lost::no_connection(Failure::Refused);
     for target in endpoint.targets.iter() {
         connection.deadline.set(share);
-        match connection.deadline.within(Upstreams::connect(*target, &endpoint.state)).await {
+        match connection.deadline.within(Upstreams::connect(&connection.worker, *target, endpoint)).await {
             Ok(Ok(upstream)) => return Ok(upstream),
             Ok(Err(NoConnection::Full)) => return Err(Lost::no_connection(Failure::Full)),
             Ok(Err(NoConnection::Exhausted(error))) => {
@@ -217,7 +222,9 @@ async fn give_up<C: Transport>(connection: &Connection<C>, job: &Job, lost: &Los
         Failure::Silent => Own::text(504, "the instance could not be reached in time"),
         Failure::Refused => Own::text(502, "the instance could not be reached"),
         Failure::Slow => Own::text(504, "the instance did not answer in time"),
-        Failure::Stale | Failure::Broken => Own::text(502, "the instance broke off before its answer"),
+        Failure::Stale | Failure::Unprocessed | Failure::Broken => {
+            Own::text(502, "the instance broke off before its answer")
+        }
         Failure::Unsound => Own::text(502, "the instance's answer is not sound HTTP"),
     };
     Box::pin(answer::own(connection, &job.record, own, job.rest == Rest::None)).await
@@ -232,6 +239,7 @@ impl Lost {
     pub(super) fn before_answer(broken: &Broken, reused: bool, untouched: bool) -> Self {
         let failure = match broken {
             Broken::Slow => Failure::Slow,
+            Broken::Unprocessed => Failure::Unprocessed,
             Broken::Ended | Broken::Failed if reused => Failure::Stale,
             Broken::Ended | Broken::Failed => Failure::Broken,
         };
@@ -243,7 +251,7 @@ impl Lost {
     fn outcome(&self) -> Option<Outcome> {
         match self.failure {
             Failure::Refused | Failure::Silent => Some(Outcome::Unreachable),
-            Failure::Full | Failure::Exhausted | Failure::Stale => None,
+            Failure::Full | Failure::Exhausted | Failure::Stale | Failure::Unprocessed => None,
             Failure::Broken | Failure::Unsound => Some(Outcome::Broken),
             Failure::Slow => Some(Outcome::Slow),
         }

@@ -26,8 +26,19 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
     /// The socket, where what goes through it are the very bytes: the kernel can move them then.
     fn plain(&self) -> Option<&TcpStream>;
 
-    /// The socket, whatever goes through it.
-    fn socket(&self) -> &TcpStream;
+    /// The socket below it, whatever goes through that. None where others share it.
+    fn socket(&self) -> Option<&TcpStream>;
+
+    /// Makes its close tell the peer that what was sent is not whole.
+    fn abort(&mut self);
+
+    /// Whether it is a stream of HTTP/2.
+    fn is_h2(&self) -> bool {
+        false
+    }
+
+    /// What is written from now on is an answer of our own, and no upstream's.
+    fn answer_is_ours(&mut self) {}
 }
 
 impl Transport for TcpStream {
@@ -39,24 +50,13 @@ impl Transport for TcpStream {
         Some(self)
     }
 
-    fn socket(&self) -> &TcpStream {
-        self
-    }
-}
-
-impl Transport for tokio_rustls::server::TlsStream<TcpStream> {
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (socket, session) = self.get_ref();
-        // It wants nothing of the socket while there is something of it to be read.
-        if session.wants_read() { socket.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
     }
 
-    fn plain(&self) -> Option<&TcpStream> {
-        None
-    }
-
-    fn socket(&self) -> &TcpStream {
-        self.get_ref().0
+    fn abort(&mut self) {
+        // One that is gone already needs no reset.
+        let _ = socket2::SockRef::from(&*self).set_linger(Some(std::time::Duration::ZERO));
     }
 }
 
@@ -69,11 +69,14 @@ pub(super) enum Broken {
     Ended,
     /// The connection failed.
     Failed,
+    /// The peer says that it has not looked at what it was sent (HTTP/2).
+    Unprocessed,
 }
 
 impl From<io::Error> for Broken {
-    fn from(_: io::Error) -> Self {
-        Self::Failed
+    fn from(error: io::Error) -> Self {
+        // On a connection that is made, this is nothing that a socket says.
+        if error.kind() == io::ErrorKind::ConnectionRefused { Self::Unprocessed } else { Self::Failed }
     }
 }
 
@@ -89,6 +92,14 @@ pub(super) struct Io<T>(RefCell<T>);
 impl<T: Transport> Io<T> {
     pub(super) fn new(transport: T) -> Self {
         Self(RefCell::new(transport))
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+
+    pub(super) fn into_inner(self) -> T {
+        self.0.into_inner()
     }
 
     pub(super) fn with<R>(&self, look: impl FnOnce(&T) -> R) -> R {
@@ -156,7 +167,17 @@ impl<T: Transport> Io<T> {
                 }
             }
             // What a TLS session holds back goes out now; a plain socket has nothing to flush.
-            Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx).map_err(Broken::from)
+            let flushed = Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx);
+            if flushed.is_pending() {
+                if waits.is_none() {
+                    waits = Some(limit.begins(deadline));
+                }
+                return deadline.poll(cx).map(|elapsed| Err(elapsed.into()));
+            }
+            if let Some(since) = waits.take() {
+                limit.ends(deadline, since, bytes.len());
+            }
+            flushed.map_err(Broken::from)
         });
         write.await
     }
@@ -166,10 +187,13 @@ impl<T: Transport> Io<T> {
         poll_fn(|cx| Pin::new(&mut *self.0.borrow_mut()).poll_shutdown(cx)).await
     }
 
+    /// What is written from now on is an answer of our own.
+    pub(super) fn answer_is_ours(&self) {
+        self.0.borrow_mut().answer_is_ours();
+    }
+
     /// Makes the close of this connection a reset: what was sent is not whole, and the peer shall know.
     pub(super) fn abort_on_close(&self) {
-        let transport = self.0.borrow();
-        // One that is gone already needs no reset.
-        let _ = socket2::SockRef::from(transport.socket()).set_linger(Some(std::time::Duration::ZERO));
+        self.0.borrow_mut().abort();
     }
 }

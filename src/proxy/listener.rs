@@ -1,7 +1,7 @@
 //! Sockets that clients connect to: one for each worker and address, all bound to the same port, so that the kernel
 //! spreads connections over the workers and none of them waits for another.
 
-use super::Error;
+use super::{Config, Error};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -14,28 +14,59 @@ const BACKLOG: i32 = 4096;
 /// The sockets, by worker.
 #[derive(Debug)]
 pub struct Listeners {
-    pub(super) of_workers: Vec<Vec<TcpListener>>,
+    pub(super) of_workers: Vec<Vec<Bound>>,
     addresses: Vec<SocketAddr>,
+}
+
+/// A socket and what is spoken on it.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) listener: TcpListener,
+    pub(super) serves: Serves,
+}
+
+/// What is spoken on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Serves {
+    /// HTTP.
+    Http,
+    /// The same over TLS, by the certificates of this address of the configuration.
+    Tls(SocketAddr),
 }
 
 impl Listeners {
     /// Binds every address for every worker, or takes the socket that systemd has bound to it.
-    pub fn bind(addresses: &[SocketAddr], workers: usize, handed_down: Vec<TcpListener>) -> Result<Self, Error> {
+    pub fn bind(config: &Config, handed_down: Vec<TcpListener>) -> Result<Self, Error> {
+        let mut wanted: Vec<_> = config.listen.iter().map(|address| (*address, Serves::Http)).collect();
+        for site in &config.tls {
+            let one = (site.listen, Serves::Tls(site.listen));
+            if !wanted.contains(&one) {
+                wanted.push(one);
+            }
+        }
+        Self::bind_each(&wanted, config.worker_count(), handed_down)
+    }
+
+    fn bind_each(
+        wanted: &[(SocketAddr, Serves)],
+        workers: usize,
+        handed_down: Vec<TcpListener>,
+    ) -> Result<Self, Error> {
         let mut listeners =
             Self { of_workers: (0..workers.max(1)).map(|_| Vec::new()).collect(), addresses: Vec::new() };
         let mut handed_down: Vec<_> = handed_down.into_iter().map(|l| (l.local_addr().ok(), Some(l))).collect();
-        for address in addresses {
+        for (address, serves) in wanted {
             let given = handed_down.iter_mut().find(|(of, l)| *of == Some(*address) && l.is_some());
             match given.and_then(|(_, listener)| listener.take()) {
-                Some(listener) => listeners.share(listener),
-                None => listeners.bind_one(*address, addresses.contains(&twin(*address))),
+                Some(listener) => listeners.share(listener, *serves),
+                None => listeners.bind_one(*address, wanted.iter().any(|(a, _)| *a == twin(*address)), *serves),
             }
             .map_err(|error| Error::Listen { address: *address, error })?;
         }
         // Bound by systemd, named by nobody: whoever configured the unit wants it served.
         for (address, listener) in handed_down {
             if let (Some(address), Some(listener)) = (address, listener) {
-                listeners.share(listener).map_err(|error| Error::Listen { address, error })?;
+                listeners.share(listener, Serves::Http).map_err(|error| Error::Listen { address, error })?;
             }
         }
         Ok(listeners)
@@ -46,7 +77,7 @@ impl Listeners {
         &self.addresses
     }
 
-    fn bind_one(&mut self, address: SocketAddr, beside_v4: bool) -> io::Result<()> {
+    fn bind_one(&mut self, address: SocketAddr, beside_v4: bool, serves: Serves) -> io::Result<()> {
         // Sockets that share a port do so with any other process of this user, too: two daemons would each get half of
         // the connections. One that does not share finds that out.
         if address.port() != 0 {
@@ -58,18 +89,18 @@ impl Listeners {
             socket.listen(BACKLOG)?;
             let listener = TcpListener::from(socket);
             bound = listener.local_addr()?;
-            of_worker.push(listener);
+            of_worker.push(Bound { listener, serves });
         }
         self.addresses.push(bound);
         Ok(())
     }
 
     /// One socket for all workers: each accepts what it finds there.
-    fn share(&mut self, listener: TcpListener) -> io::Result<()> {
+    fn share(&mut self, listener: TcpListener, serves: Serves) -> io::Result<()> {
         listener.set_nonblocking(true)?;
         self.addresses.push(listener.local_addr()?);
         for of_worker in &mut self.of_workers {
-            of_worker.push(listener.try_clone()?);
+            of_worker.push(Bound { listener: listener.try_clone()?, serves });
         }
         Ok(())
     }
@@ -95,26 +126,31 @@ fn socket(address: SocketAddr, beside_v4: bool, shared: bool) -> io::Result<Sock
 mod tests {
     use super::*;
 
+    fn bind(addresses: &[SocketAddr], workers: usize, handed_down: Vec<TcpListener>) -> Result<Listeners, Error> {
+        let wanted: Vec<_> = addresses.iter().map(|address| (*address, Serves::Http)).collect();
+        Listeners::bind_each(&wanted, workers, handed_down)
+    }
+
     #[test]
     fn workers_share_a_port_and_another_daemon_does_not() {
         let any = ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
-        let listeners = Listeners::bind(&any, 3, Vec::new()).unwrap();
+        let listeners = bind(&any, 3, Vec::new()).unwrap();
         let addresses = listeners.addresses().to_vec();
         for of_worker in &listeners.of_workers {
-            let bound: Vec<_> = of_worker.iter().map(|l| l.local_addr().unwrap()).collect();
+            let bound: Vec<_> = of_worker.iter().map(|bound| bound.listener.local_addr().unwrap()).collect();
             assert_eq!(bound, addresses);
         }
-        let taken = Listeners::bind(&addresses[..1], 3, Vec::new()).unwrap_err();
+        let taken = bind(&addresses[..1], 3, Vec::new()).unwrap_err();
         assert!(taken.to_string().contains(&addresses[0].to_string()), "{taken}");
         drop(listeners);
-        Listeners::bind(&addresses, 2, Vec::new()).unwrap();
+        bind(&addresses, 2, Vec::new()).unwrap();
     }
 
     #[test]
     fn a_socket_that_was_handed_down_serves_its_address_and_one_that_is_not_named_is_served_too() {
         let (named, other) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
         let (address, more) = (named.local_addr().unwrap(), other.local_addr().unwrap());
-        let listeners = Listeners::bind(&[address], 2, vec![named, other]).unwrap();
+        let listeners = bind(&[address], 2, vec![named, other]).unwrap();
         assert_eq!(listeners.addresses(), [address, more]);
         assert!(listeners.of_workers.iter().all(|of| of.len() == 2));
     }

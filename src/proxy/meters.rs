@@ -4,7 +4,7 @@ use super::places::Places;
 use crate::base::metrics::{Counter, Family, Gauge, Metrics};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric},
     metrics::{MetricType, gauge::ConstGauge},
 };
 use std::sync::Arc;
@@ -24,6 +24,27 @@ pub(super) struct Meters {
     pub(super) turned_away_all: Counter,
     pub(super) turned_away_address: Counter,
     refused: Family<Reason, Counter>,
+    handshakes: Family<Handshake, Counter>,
+    floods: Family<Reason, Counter>,
+}
+
+/// What came of a TLS handshake.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub(super) enum Handshakes {
+    Full,
+    Resumed,
+    /// Garbage, another version, a client that does not trust us.
+    Failed,
+    Slow,
+    NotNamed,
+    NoCertificate,
+    /// There were too many at once.
+    TurnedAway,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Handshake {
+    outcome: Handshakes,
 }
 
 /// Of a fixed set of words.
@@ -69,7 +90,27 @@ impl Meters {
                 "Requests that were refused as malformed, too large or too slow, by why",
                 Family::default(),
             ),
+            handshakes: metrics.register(
+                "proxy_tls_handshakes",
+                "TLS handshakes with clients, by what came of them",
+                Family::default(),
+            ),
+            floods: metrics.register(
+                "proxy_h2_floods",
+                "Connections of HTTP/2 that were ended since they only made work, by how",
+                Family::default(),
+            ),
         }
+    }
+
+    /// A connection of HTTP/2 was ended for this.
+    pub(super) fn flooded(&self, reason: &'static str) {
+        self.floods.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A handshake is over.
+    pub(super) fn handshake(&self, outcome: Handshakes) {
+        self.handshakes.get_or_create(&Handshake { outcome }).inc();
     }
 
     /// A request was refused for this.

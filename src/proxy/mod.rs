@@ -6,6 +6,7 @@
 //! Flow: listener → `h1` head → route → service → balance → upstream → forward, in one task that drives both sockets.
 
 mod access_log;
+mod ahead;
 mod answer;
 mod body;
 mod buffer;
@@ -18,6 +19,7 @@ mod error;
 mod exchange;
 mod forward;
 pub mod h1;
+mod h2;
 mod inside;
 mod io;
 mod linger;
@@ -27,11 +29,13 @@ mod pace;
 mod places;
 mod plane;
 mod pour;
+mod prelude;
 mod record;
 mod refused;
 mod request;
 mod resolve;
 mod retry;
+mod secure;
 mod send;
 mod settings;
 mod splice;
@@ -39,11 +43,14 @@ pub mod sync;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod tunnel;
 mod upstream;
+mod via;
+mod wire;
 mod worker;
 
 pub use error::Error;
 pub use listener::Listeners;
-pub use plane::{DRAIN_TIMEOUT, Deps, PlaneTask, Proxy, build};
+pub use plane::{DRAIN_TIMEOUT, Deps, PlaneTask, Proxy, Tasks, build};
 pub use settings::{AccessLog, Config, Settings};

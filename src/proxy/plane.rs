@@ -1,6 +1,7 @@
 //! The threads together: started, told of other settings, drained.
 
 use super::{
+    Error,
     access_log::Outlet,
     listener::Listeners,
     meters::Meters,
@@ -8,6 +9,7 @@ use super::{
     settings::{Config, Settings},
     sync::{self, Cell, Routes, SyncTask, Time},
     table::BuiltIn,
+    tls::{self, Tls, TlsTask},
     worker,
 };
 use crate::{
@@ -33,6 +35,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     time: Time,
     pub(super) table: Cell,
+    pub(super) tls: Tls,
     pub(super) settings: ArcSwap<Settings>,
     pub(super) places: Arc<Places>,
     pub(super) meters: Meters,
@@ -82,11 +85,21 @@ pub struct PlaneTask {
     listeners: Listeners,
 }
 
-/// Puts the room together; nothing runs before its tasks do. The first keeps the table, and is to outlive the second,
-/// which serves.
-pub fn build(config: &Config, deps: Deps) -> (Proxy, SyncTask, PlaneTask) {
+/// All that runs it.
+pub struct Tasks {
+    /// Keeps the table; is to outlive the one that serves.
+    pub routes: SyncTask,
+    /// Keeps the certificates.
+    pub tls: TlsTask,
+    /// Serves.
+    pub plane: PlaneTask,
+}
+
+/// Puts the room together; nothing runs before its tasks do.
+pub fn build(config: &Config, deps: Deps) -> Result<(Proxy, Tasks), Error> {
     let Deps { clock, metrics, handlers, disk, catalog, lookup, built_in, listeners } = deps;
     let time = Time::new(clock.clone());
+    let (tls, tls_task) = tls::build(config.tls.clone(), clock.clone())?;
     let (routes, sync) = sync::build(
         config.routes.clone(),
         sync::Deps {
@@ -103,6 +116,7 @@ pub fn build(config: &Config, deps: Deps) -> (Proxy, SyncTask, PlaneTask) {
         clock,
         time,
         table: routes.cell().clone(),
+        tls,
         settings: ArcSwap::from_pointee(config.settings.clone()),
         places: Arc::default(),
         meters: Meters::new(&metrics),
@@ -116,7 +130,8 @@ pub fn build(config: &Config, deps: Deps) -> (Proxy, SyncTask, PlaneTask) {
     shared.log.follow(&config.settings.access_log);
     super::meters::gauge_places(&metrics, shared.places.clone());
     let proxy = Proxy { routes, shared, addresses: listeners.addresses().into(), threads: Arc::default() };
-    (proxy.clone(), sync, PlaneTask { proxy, listeners })
+    let plane = PlaneTask { proxy: proxy.clone(), listeners };
+    Ok((proxy, Tasks { routes: sync, tls: tls_task, plane }))
 }
 
 impl Shared {
@@ -137,12 +152,18 @@ impl Proxy {
         &self.routes
     }
 
+    /// The certificates: how they do, other ones.
+    pub fn tls(&self) -> &Tls {
+        &self.shared.tls
+    }
+
     /// Connections from now on live under these settings, requests under these routes. Where it listens, and by how
     /// many threads, stays.
     pub fn apply(&self, config: Config) {
         self.shared.log.follow(&config.settings.access_log);
         self.shared.settings.store(Arc::new(config.settings));
         self.routes.apply(config.routes);
+        self.shared.tls.apply(config.tls);
     }
 
     /// Ends once every thread has run a task: for a watchdog.

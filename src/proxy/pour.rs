@@ -66,7 +66,7 @@ impl Pipe {
             let given = poll_fn(|cx| {
                 loop {
                     let given = to.with(|to| {
-                        let socket = to.socket();
+                        let socket = to.plain().ok_or(io::ErrorKind::Unsupported)?;
                         socket.try_io(Interest::WRITABLE, || {
                             Ok(splice(&self.out, None, socket.as_fd(), None, left, flags)?)
                         })
@@ -75,7 +75,11 @@ impl Pipe {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         done => return Poll::Ready(done.map_err(Broken::from)),
                     }
-                    match to.with(|to| to.socket().poll_write_ready(cx)) {
+                    let ready = |to: &T| match to.plain() {
+                        Some(to) => to.poll_write_ready(cx),
+                        None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+                    };
+                    match to.with(ready) {
                         Poll::Ready(Ok(())) => {}
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                         Poll::Pending => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),

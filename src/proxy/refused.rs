@@ -1,6 +1,6 @@
 //! Connections that are not taken: there is no place, or the host gives no descriptor.
 
-use super::{places::Full, worker::Worker};
+use super::{listener::Serves, places::Full, worker::Worker};
 use crate::base::Clock;
 use std::{io, rc::Rc, time::Duration};
 use tokio::net::TcpStream;
@@ -12,12 +12,16 @@ const TOO_MANY_OF_ADDRESS: &[u8] =
 Retry-After: 1\r\nConnection: close\r\n\r\nthis address has as many clients as it may.\r\n";
 
 /// Says why, as far as the socket takes it at once, and closes.
-pub(super) fn turn_away(worker: &Rc<Worker>, stream: TcpStream, full: Full) {
+pub(super) fn turn_away(worker: &Rc<Worker>, stream: TcpStream, full: Full, serves: Serves) {
     let (answer, count) = match full {
         Full::All => (TOO_MANY, &worker.shared.meters.turned_away_all),
         Full::Address => (TOO_MANY_OF_ADDRESS, &worker.shared.meters.turned_away_address),
     };
     count.inc();
+    if serves != Serves::Http {
+        // It cannot be told before a handshake, and that costs more than a request.
+        return;
+    }
     // Written and read without waiting, past the runtime, which has not looked at the socket yet. What cannot be done
     // at once is left: this costs us nothing to hold.
     let socket = socket2::SockRef::from(&stream);

@@ -47,6 +47,9 @@ fn plan<C: Transport>(connection: &Connection<C>, head: &RequestHead, len: usize
         let parts = Parts { connection, head, bytes, request_id: &worker.request_id() };
         let table = worker.table();
         match table.find(&view) {
+            _ if connection.is_misdirected(head, bytes) => {
+                parts.own(None, Own::text(421, "this host is not served by the certificate of this connection"))
+            }
             _ if head.form() == Form::Asterisk => {
                 parts.own(None, Own::bare(204).with("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
             }

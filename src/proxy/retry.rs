@@ -16,6 +16,8 @@ pub(super) enum Failure {
     Exhausted,
     /// A kept connection had been closed before it was used, or while the request was on its way.
     Stale,
+    /// The upstream says that it has not looked at it.
+    Unprocessed,
     /// A new connection broke.
     Broken,
     /// No answer within the limit.
@@ -68,7 +70,7 @@ const HOPELESS_MAX: u32 = 8;
 
 /// Decides. `budget` is asked only where a retry is load to an instance.
 pub(super) fn verdict(failure: Failure, asked: Asked, tried: Tried, budget: impl FnOnce() -> bool) -> Verdict {
-    if !asked.replayable || (asked.retries == 0 && failure != Failure::Stale) {
+    if !asked.replayable || (asked.retries == 0 && !matches!(failure, Failure::Stale | Failure::Unprocessed)) {
         return Verdict::GiveUp;
     }
     match failure {
@@ -79,6 +81,8 @@ pub(super) fn verdict(failure: Failure, asked: Asked, tried: Tried, budget: impl
             Verdict::Other
         }
         Failure::Refused | Failure::Silent | Failure::Full => Verdict::GiveUp,
+        Failure::Unprocessed if tried.stale == 0 => Verdict::Fresh,
+        Failure::Unprocessed => Verdict::GiveUp,
         Failure::Stale if asked.idempotent && tried.stale == 0 => Verdict::Fresh,
         _ if asked.idempotent && tried.again < asked.retries && budget() => Verdict::Other,
         _ => Verdict::GiveUp,
@@ -144,6 +148,8 @@ mod tests {
         }
         assert_eq!(say(Failure::Exhausted, GET, none), Verdict::GiveUp, "every other one would meet the same");
         assert_eq!(say(Failure::Stale, GET, none), Verdict::Fresh);
+        assert_eq!(say(Failure::Unprocessed, POST, none), Verdict::Fresh);
+        assert_eq!(say(Failure::Unprocessed, POST, Tried { stale: 1, ..none }), Verdict::GiveUp);
         assert_eq!(say(Failure::Stale, Asked { retries: 0, ..GET }, none), Verdict::Fresh);
         for failure in [Failure::Stale, Failure::Broken, Failure::Slow] {
             assert_eq!(say(failure, POST, none), Verdict::GiveUp, "{failure:?}");

@@ -1,10 +1,12 @@
 //! What the proxy is told, as checked values.
 
-use super::{config::Route, h1::Trust};
+use super::{config::Route, h1::Trust, tls::Site};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Default of [`Settings::connections_max`].
 pub const CONNECTIONS_MAX: usize = 20_000;
+/// Default of [`Settings::handshakes_max`]: each holds some tens of KiB, and costs up to a millisecond.
+pub const HANDSHAKES_MAX: usize = 1024;
 /// Default of [`Settings::header_timeout`].
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Default of [`Settings::idle_timeout`].
@@ -17,6 +19,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Config {
     /// Addresses; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
+    /// Certificates, and where they are served; the certificates can change.
+    pub tls: Vec<Site>,
     /// Threads; 0: one for each processor.
     pub workers: usize,
     /// What can change.
@@ -38,6 +42,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// The same from one address; 0: no limit.
     pub connections_per_address_max: usize,
+    /// TLS handshakes of one worker at once; clients beyond that are turned away, and come again.
+    pub handshakes_max: usize,
     /// From the first byte of a head (or from the accept) to its last.
     pub header_timeout: Duration,
     /// A kept-alive connection without a request is closed after this.
@@ -85,6 +91,7 @@ impl Default for Settings {
             access_log: AccessLog::Off,
             connections_max: CONNECTIONS_MAX,
             connections_per_address_max: 0,
+            handshakes_max: HANDSHAKES_MAX,
             header_timeout: HEADER_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             patience: PATIENCE,

@@ -159,7 +159,8 @@ pub(super) async fn pass<F: Transport, T: Transport>(
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         done => return Poll::Ready(done.map_err(Broken::from)),
                     }
-                    match to.with(|to| to.socket().poll_write_ready(cx)) {
+                    let ready = |to: &T| to.plain().map_or(Poll::Ready(Err(not_plain())), |to| to.poll_write_ready(cx));
+                    match to.with(ready) {
                         Poll::Ready(Ok(())) => {}
                         Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                         Poll::Pending => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),

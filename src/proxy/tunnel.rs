@@ -68,11 +68,11 @@ impl Tunnel {
     }
 }
 
-fn probe<C: Transport>(client: &Io<C>, upstream: &Io<TcpStream>) {
+fn probe<C: Transport, U: Transport>(client: &Io<C>, upstream: &Io<U>) {
     let probes = TcpKeepalive::new().with_time(PROBE_AFTER).with_interval(PROBE_INTERVAL).with_retries(PROBES_MAX);
     // A socket that takes no option is gone already, which the first read tells.
-    let _ = client.with(|c| SockRef::from(c.socket()).set_tcp_keepalive(&probes));
-    let _ = upstream.with(|u| SockRef::from(u).set_tcp_keepalive(&probes));
+    let set = |socket: Option<&TcpStream>| socket.map(|s| SockRef::from(s).set_tcp_keepalive(&probes));
+    let _ = (client.with(|c| set(c.socket())), upstream.with(|u| set(u.socket())));
 }
 
 /// One direction. Its end is passed on as an end; any failure ends both.

@@ -3,14 +3,18 @@
 use super::{
     Error,
     access_log::Lines,
+    ahead::Ahead,
     buffer::Buffers,
     connection::{self, Ends},
     deadline::{Deadlines, TICK},
     h1::{self, RequestHead, ResponseHead},
+    h2,
+    listener::{Bound, Serves},
     places::{Full, Place},
     plane::Shared,
     refused,
     retry::Budget,
+    secure,
     settings::Settings,
     splice::Pipes,
     table::{Pickers, RouteTable},
@@ -57,6 +61,8 @@ pub(super) struct Worker {
     pub(super) draining: Cell<bool>,
     /// Connections without a place yet.
     waiting: Cell<usize>,
+    /// Handshakes under way.
+    pub(super) handshakes: Cell<usize>,
     date: Cell<[u8; 29]>,
     ids: Cell<[u64; 2]>,
     #[expect(clippy::vec_box, reason = "a head is lent for each request: a pointer moves, not its kilobyte")]
@@ -110,6 +116,7 @@ impl Worker {
             lines,
             draining: Cell::new(false),
             waiting: Cell::new(0),
+            handshakes: Cell::new(0),
             date: Cell::new([b' '; 29]),
             ids: Cell::new([rand::random(), rand::random::<u64>() | 1]),
             requests: RefCell::default(),
@@ -124,14 +131,15 @@ impl Worker {
     pub(super) async fn run(
         id: usize,
         shared: Arc<Shared>,
-        listeners: Vec<std::net::TcpListener>,
+        listeners: Vec<Bound>,
         stop: CancellationToken,
         cut: CancellationToken,
     ) -> Result<(), Error> {
         let mut sockets = Vec::new();
-        for listener in listeners {
+        for Bound { listener, serves } in listeners {
             let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
-            sockets.push(TcpListener::from_std(listener).map_err(|error| Error::Listen { address, error })?);
+            let listener = TcpListener::from_std(listener).map_err(|error| Error::Listen { address, error })?;
+            sockets.push((listener, serves));
         }
         let panics = shared.panics.clone();
         LocalTasks::run(panics, |tasks| async move {
@@ -139,7 +147,9 @@ impl Worker {
             let upkeep = worker.clone();
             let upkeep = async move { upkeep.upkeep().await };
             let serving = async {
-                let accepting = futures_util::future::join_all(sockets.iter().map(|s| worker.accept(s)));
+                let accepting = futures_util::future::join_all(
+                    sockets.iter().map(|(listener, serves)| worker.accept(listener, *serves)),
+                );
                 tokio::select! {
                     _ = accepting => {}
                     () = stop.cancelled() => {}
@@ -161,18 +171,18 @@ impl Worker {
     }
 
     /// Who had connected when the stop came is served; the close of a listener would reset them.
-    fn accept_rest(self: &Rc<Self>, listeners: Vec<TcpListener>) {
-        for listener in listeners {
+    fn accept_rest(self: &Rc<Self>, listeners: Vec<(TcpListener, Serves)>) {
+        for (listener, serves) in listeners {
             while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-                self.accepted(stream, peer);
+                self.accepted(stream, peer, serves);
             }
         }
     }
 
-    async fn accept(self: &Rc<Self>, listener: &TcpListener) {
+    async fn accept(self: &Rc<Self>, listener: &TcpListener, serves: Serves) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => self.accepted(stream, peer),
+                Ok((stream, peer)) => self.accepted(stream, peer, serves),
                 Err(error) => {
                     if is_exhausted(&error) {
                         self.deadlines.make_room(MAKE_ROOM);
@@ -183,7 +193,7 @@ impl Worker {
         }
     }
 
-    fn accepted(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn accepted(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr, serves: Serves) {
         let settings = self.shared.settings.load_full();
         // A connection that is gone already fails here and at its first read, so the failure needs no care.
         let _ = stream.set_nodelay(true);
@@ -194,16 +204,29 @@ impl Worker {
             Ok(place) => {
                 let worker = self.clone();
                 self.tasks.spawn("proxy connection", async move {
-                    connection::serve(worker, stream, ends, settings).await;
+                    worker.serve(stream, ends, settings, serves).await;
                     drop(place);
                 });
             }
             // Those that wait for nothing leave; who comes now has something to ask.
             Err(Full::All) if self.waiting.get() < WAITING_MAX && self.deadlines.make_room(MAKE_ROOM) > 0 => {
                 let worker = self.clone();
-                self.tasks.spawn("proxy connection", Box::pin(worker.wait_for_place(stream, ends, settings)));
+                self.tasks.spawn("proxy connection", Box::pin(worker.wait_for_place(stream, ends, settings, serves)));
             }
-            Err(full) => refused::turn_away(self, stream, full),
+            Err(full) => refused::turn_away(self, stream, full, serves),
+        }
+    }
+
+    /// Serves a connection to its end, whatever is spoken on it.
+    async fn serve(self: Rc<Self>, stream: TcpStream, ends: Ends, settings: Arc<Settings>, serves: Serves) {
+        match serves {
+            Serves::Http => {
+                let became = connection::serve(self.clone(), stream, ends, None, settings.clone()).await;
+                if let Some((stream, first, ends)) = became {
+                    Box::pin(h2::serve(self, Ahead::new(first, stream), ends, None, settings)).await;
+                }
+            }
+            Serves::Tls(listen) => Box::pin(secure::serve(self, stream, (listen, ends), settings)).await,
         }
     }
 
@@ -213,7 +236,7 @@ impl Worker {
     }
 
     /// Serves a connection as soon as one that was made to leave has left.
-    async fn wait_for_place(self: Rc<Self>, stream: TcpStream, ends: Ends, settings: Arc<Settings>) {
+    async fn wait_for_place(self: Rc<Self>, stream: TcpStream, ends: Ends, settings: Arc<Settings>, serves: Serves) {
         self.waiting.set(self.waiting.get() + 1);
         let mut place = Err(Full::All);
         for _ in 0..PLACE_TRIES {
@@ -226,10 +249,10 @@ impl Worker {
         self.waiting.set(self.waiting.get() - 1);
         match place {
             Ok(place) => {
-                connection::serve(self, stream, ends, settings).await;
+                self.serve(stream, ends, settings, serves).await;
                 drop(place);
             }
-            Err(full) => refused::turn_away(&self, stream, full),
+            Err(full) => refused::turn_away(&self, stream, full, serves),
         }
     }
 
@@ -313,7 +336,7 @@ fn mix(mut z: u64) -> u64 {
 pub(super) fn start(
     id: usize,
     shared: Arc<Shared>,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<Bound>,
     stop: CancellationToken,
     cut: CancellationToken,
 ) -> io::Result<(tokio::runtime::Handle, tokio::sync::oneshot::Receiver<Result<(), Error>>)> {

@@ -8,6 +8,7 @@ mod registry;
 mod route;
 mod secret;
 mod small;
+mod tls;
 mod transcode;
 mod unbuilt;
 mod upstream;

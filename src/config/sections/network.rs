@@ -1,6 +1,6 @@
 //! `[admin]` and `[proxy]`: where skyvis listens, and what others call it.
 
-use super::{Origin, proxy, route, secret, unbuilt};
+use super::{Origin, proxy, route, secret, tls, unbuilt};
 use crate::config::{
     Admin, AdminListen, LogFormat, Proxy,
     fault::Place,
@@ -72,11 +72,12 @@ pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen,
     let wan = wan.trim_end_matches('/');
     let wan_endpoint = (!wan.is_empty()).then(|| wan.to_owned());
     let (workers, settings) = (proxy::workers(scope), proxy::settings(scope, origin, format));
+    let tls = tls::all(scope, origin, &listen, admin);
     let routes = route::all(scope)?;
-    Some(Proxy { listen, wan_endpoint, workers, settings, routes })
+    Some(Proxy { listen, wan_endpoint, tls: tls?, workers, settings, routes })
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         let why = match text.rsplit_once(':') {
             Some((host, _)) if host.parse::<IpAddr>().is_ok() => "is not an address, its port is not 0 to 65535",

@@ -53,6 +53,7 @@ pub(super) fn settings(scope: &Scope<'_>, origin: &Origin<'_>, format: LogFormat
             default.connections_per_address_max,
             &CONNECTIONS_PER_ADDRESS,
         ),
+        handshakes_max: default.handshakes_max,
         header_timeout: duration(scope, "header_timeout", default.header_timeout, &HEADER_TIMEOUT),
         idle_timeout: duration(scope, "idle_timeout", default.idle_timeout, &IDLE_TIMEOUT),
         patience: default.patience,

@@ -262,7 +262,7 @@ fn name(text: String) -> Result<Arc<str>, String> {
     }
 }
 
-fn host(text: &str) -> Result<HostPattern, String> {
+pub(super) fn host(text: &str) -> Result<HostPattern, String> {
     let wrong = |why: &str| {
         Err(format!("`{}` {why}; write for example \"media.example.com\" or \"*.example.com\"", clip(text)))
     };

@@ -33,9 +33,7 @@ pub(super) fn registry(scope: &Scope<'_>) {
 
 /// `[proxy]`
 pub(super) fn proxy(scope: &Scope<'_>) {
-    for key in ["tls", "tcp"] {
-        scope.not_built(key, Empty);
-    }
+    scope.not_built("tcp", Empty);
 }
 
 /// `[[proxy.route]]`

@@ -3,9 +3,14 @@
 use crate::{
     base::nearest::nearest,
     config::reader::{Scope, as_text, clip},
-    model::service::WEIGHT_MAX,
-    proxy::config::Upstream,
+    model::{Fingerprint, service::WEIGHT_MAX},
+    proxy::config::{Secure, Upstream, Via},
 };
+use std::sync::Arc;
+
+/// What an upstream may begin with: whether HTTP/2 is spoken, and whether over TLS.
+const SCHEMES: [(&str, bool, bool); 4] =
+    [("http://", false, false), ("https://", false, true), ("h2://", true, false), ("h2s://", true, true)];
 
 /// Who has more of them has a service.
 const UPSTREAMS_MAX: usize = 1_000;
@@ -34,11 +39,14 @@ fn one(text: &str) -> Result<Upstream, String> {
     let wrong = |why: &str| Err(format!("`{}` {why}; write for example \"http://10.0.0.5:9000 weight=2\"", clip(text)));
     let mut words = text.split_whitespace();
     let Some(place) = words.next() else { return wrong("is empty") };
-    if place.starts_with("https://") {
-        return Err(format!("`{}`: upstreams over TLS are not built yet in this version; use http://", clip(text)));
-    }
-    let Some(rest) = place.strip_prefix("http://") else { return wrong("does not begin with http://") };
-    let Ok(url) = url::Url::parse(place) else { return wrong("is not a URL") };
+    let scheme = SCHEMES.iter().find_map(|(scheme, h2, tls)| Some((place.strip_prefix(scheme)?, *h2, *tls)));
+    let Some((rest, h2, tls)) = scheme else {
+        return wrong("does not begin with http://, https://, h2:// or h2s://");
+    };
+    // The other schemes are nobody's but ours, and have ports and hosts as these have.
+    let Ok(url) = url::Url::parse(&format!("{}://{rest}", if tls { "https" } else { "http" })) else {
+        return wrong("is not a URL");
+    };
     if rest.trim_end_matches('/').contains(['/', '?', '#']) {
         return Err(format!("`{}` has a path; remove it here, and use `rewrite` to change paths", clip(text)));
     }
@@ -55,19 +63,35 @@ fn one(text: &str) -> Result<Upstream, String> {
         Some(port @ 1..) => port,
         _ => return wrong("has no port that can be connected to"),
     };
-    let mut weight = 1;
+    let (mut weight, mut name, mut pin) = (1, Arc::from(host.as_str()), None);
     for word in words {
         match word.split_once('=') {
             Some(("weight", number)) => match number.parse() {
                 Ok(n @ 1..=WEIGHT_MAX) => weight = n,
                 _ => return Err(format!("has the weight `{}`; write 1 to {WEIGHT_MAX}", clip(number))),
             },
+            Some((key @ ("name" | "pin"), _)) if !tls => {
+                return Err(format!("has `{key}=`, which is for TLS; write https:// or h2s://, or remove it"));
+            }
+            Some(("name", text)) => match url::Host::parse(text) {
+                Ok(host) => name = host.to_string().into(),
+                Err(_) => return Err(format!("has the name `{}`, which is not a host", clip(text))),
+            },
+            Some(("pin", text)) => match text.parse::<Fingerprint>() {
+                Ok(fingerprint) => pin = Some(fingerprint),
+                Err(error) => return Err(format!("has the pin `{}`: {error}", clip(text))),
+            },
             _ => {
                 let key = word.split('=').next().unwrap_or(word);
-                let hint = if nearest(key, ["weight"]).is_some() { "; did you mean `weight=`?" } else { "" };
-                return Err(format!("has `{}`, which is unknown{hint}; known is weight=2", clip(word)));
+                let hint = nearest(key, ["weight", "name", "pin"]);
+                let hint = hint.map_or(String::new(), |key| format!("; did you mean `{key}=`?"));
+                return Err(format!(
+                    "has `{}`, which is unknown{hint}; known are weight=2, name= and pin=",
+                    clip(word)
+                ));
             }
         }
     }
-    Ok(Upstream { host: host.into(), port, weight })
+    let via = (h2 || tls).then(|| Via { h2, tls: tls.then_some(Secure { name, pin }) });
+    Ok(Upstream { host: host.into(), port, weight, via })
 }

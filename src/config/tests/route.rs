@@ -159,7 +159,8 @@ fn faults_of_values_say_what_would_be_right() {
     for (line, says) in [
         ("upstreams = []", "is empty; write for example [\"http://10.0.0.5:9000\"]"),
         ("upstreams = [\"10.0.0.5:9000\"]", "does not begin with http://"),
-        ("upstreams = [\"https://a\"]", "over TLS are not built yet"),
+        ("upstreams = [\"h2://a name=b\"]", "`name=`, which is for TLS"),
+        ("upstreams = [\"https://a pin=12\"]", "has the pin `12`"),
         ("upstreams = [\"http://a/path\"]", "has a path; remove it here, and use `rewrite`"),
         ("upstreams = [\"http://u:p@a\"]", "holds a user or password"),
         ("upstreams = [\"http://a wieght=2\"]", "did you mean `weight=`?"),

@@ -50,6 +50,11 @@ impl Line {
         }
     }
 
+    /// It came over HTTP/2.
+    pub(super) fn over_h2(self) -> Self {
+        Self { version: "HTTP/2.0", ..self }
+    }
+
     /// Of what was no request.
     pub(super) fn nothing(json: bool, address: IpAddr, begun: Wall) -> Self {
         Self {

@@ -64,7 +64,8 @@ impl Lines {
     ) -> Option<Box<Line>> {
         let json = connection.settings.access_log.is_json()?;
         let address = connection.client.address(head, bytes, &connection.settings.trusted);
-        Some(Box::new(Line::of(json, address, self.shared.clock.wall(), head, bytes)))
+        let line = Line::of(json, address, self.shared.clock.wall(), head, bytes);
+        Some(Box::new(if connection.io.with(C::is_h2) { line.over_h2() } else { line }))
     }
 
     /// A line for what was refused before it was a request.

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     balance::{Ask, InstanceState, Member, Picker, Pool, hash},
     model::{Catalog, Instance, InstanceKey, Service},
-    proxy::config::{Backend, Balance, Upstream},
+    proxy::{
+        config::{Backend, Balance, Upstream},
+        via::Via,
+    },
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -43,6 +46,8 @@ pub struct Endpoint {
     pub state: Arc<InstanceState>,
     /// Where it is, to be tried in order; at least one.
     pub targets: Arc<[SocketAddr]>,
+    /// What is spoken there; None: HTTP/1.1 in the clear.
+    pub via: Option<Arc<Via>>,
     weight: u32,
     hash: u64,
     /// What it was made of.
@@ -183,6 +188,7 @@ fn of_instance(instance: &Arc<Instance>, states: &mut States) -> Endpoint {
         name: id.as_str().into(),
         state: states.get(StateKey::Instance(instance.key.clone()), &instance.address, instance.port),
         targets: instance.targets.clone(),
+        via: Via::of_instance(instance).map(Arc::new),
         weight: instance.weight,
         hash: hash(format!("{service}/{id}").as_bytes()),
         instance: Some(instance.clone()),
@@ -195,6 +201,7 @@ fn of_upstream(upstream: &Upstream, found: Option<&[IpAddr]>, states: &mut State
     let Some(found @ [first, ..]) = found else { return Vec::new() };
     let (same, other): (Vec<IpAddr>, Vec<IpAddr>) = found.iter().partition(|ip| ip.is_ipv4() == first.is_ipv4());
     let name: Arc<str> = upstream.to_string().into();
+    let via = upstream.via.clone().map(Arc::new);
     let endpoint = |ip: IpAddr| {
         let at = SocketAddr::new(ip, upstream.port);
         let others = other.iter().map(|ip| SocketAddr::new(*ip, upstream.port));
@@ -202,6 +209,7 @@ fn of_upstream(upstream: &Upstream, found: Option<&[IpAddr]>, states: &mut State
             name: name.clone(),
             state: states.get(StateKey::Upstream(name.clone(), at), &upstream.host, upstream.port),
             targets: std::iter::once(at).chain(others).collect(),
+            via: via.clone(),
             weight: upstream.weight,
             hash: hash(at.to_string().as_bytes()),
             instance: None,

@@ -12,6 +12,7 @@ use crate::{
     serve::{Body, HandlerFn, Request, Response, problem},
 };
 use std::{
+    future::Future,
     io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
@@ -35,7 +36,7 @@ pub(super) struct Rig {
 
 /// One forwarding route for everything.
 pub(super) fn route(upstreams: &[SocketAddr]) -> Route {
-    let upstream = |a: &SocketAddr| Upstream { host: a.ip().to_string().into(), port: a.port(), weight: 1 };
+    let upstream = |a: &SocketAddr| Upstream { host: a.ip().to_string().into(), port: a.port(), weight: 1, via: None };
     Route {
         name: "all".into(),
         host: Vec::new(),
@@ -79,11 +80,21 @@ impl Rig {
     }
 
     pub(super) fn with(routes: Vec<Route>, settings: Settings, built_in: Vec<BuiltIn>) -> Self {
+        Self::over_tls(routes, settings, built_in, Vec::new())
+    }
+
+    pub(super) fn over_tls(
+        routes: Vec<Route>,
+        settings: Settings,
+        built_in: Vec<BuiltIn>,
+        tls: Vec<proxy::tls::Site>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _inside = runtime.enter();
         let workers = 2;
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        let listeners = Listeners::bind(&listen, workers, Vec::new()).unwrap();
+        let config = proxy::Config { listen, tls, workers, settings, routes };
+        let listeners = Listeners::bind(&config, Vec::new()).unwrap();
         let (metrics, group, keeping) = (Metrics::default(), TaskGroup::new(), TaskGroup::new());
         let (catalog, follow) = watch::channel(Arc::default());
         let deps = proxy::Deps {
@@ -96,12 +107,12 @@ impl Rig {
             built_in,
             listeners,
         };
-        let config = proxy::Config { listen, workers, settings, routes };
-        let (proxy, sync, plane) = proxy::build(&config, deps);
-        keeping.spawn("sync", sync.run(keeping.stop_token()));
+        let (proxy, tasks) = proxy::build(&config, deps).unwrap();
+        keeping.spawn("sync", tasks.routes.run(keeping.stop_token()));
+        keeping.spawn("tls", tasks.tls.run(keeping.stop_token()));
         runtime.block_on(async { proxy.routes().served().wait_for(|_| true).await.map(|_| ()) }).unwrap();
         let address = proxy.addresses()[0];
-        group.spawn("plane", plane.run(group.stop_token()));
+        group.spawn("plane", tasks.plane.run(group.stop_token()));
         Self { proxy, address, metrics, group, _keeping: keeping, catalog, runtime }
     }
 
@@ -135,6 +146,11 @@ impl Rig {
     /// GET of a path.
     pub(super) fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+    }
+
+    /// Waits for something that has to come.
+    pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await }).expect("it never comes")
     }
 
     /// A counter's value by the begin of its line.

@@ -37,6 +37,8 @@ impl Rig {
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
         let (group, keeping) = (TaskGroup::new(), TaskGroup::new());
         let (catalog, follow) = watch::channel(Arc::default());
+        let (settings, routes) = (Settings::default(), vec![route(upstream)]);
+        let config = proxy::Config { listen, tls: Vec::new(), workers: 1, settings, routes };
         let deps = proxy::Deps {
             clock: Clock::real(),
             metrics: Metrics::default(),
@@ -45,14 +47,13 @@ impl Rig {
             catalog: follow,
             lookup: system_lookup(),
             built_in: Vec::new(),
-            listeners: Listeners::bind(&listen, 1, Vec::new()).unwrap(),
+            listeners: Listeners::bind(&config, Vec::new()).unwrap(),
         };
-        let config = proxy::Config { listen, workers: 1, settings: Settings::default(), routes: vec![route(upstream)] };
-        let (proxy, sync, plane) = proxy::build(&config, deps);
-        keeping.spawn("sync", sync.run(keeping.stop_token()));
+        let (proxy, tasks) = proxy::build(&config, deps).unwrap();
+        keeping.spawn("sync", tasks.routes.run(keeping.stop_token()));
         runtime.block_on(async { proxy.routes().served().wait_for(|_| true).await.map(|_| ()) }).unwrap();
         let address = proxy.addresses()[0];
-        group.spawn("plane", plane.run(group.stop_token()));
+        group.spawn("plane", tasks.plane.run(group.stop_token()));
         drop(inside);
         Self { address, group, keeping, runtime, _catalog: catalog }
     }
@@ -100,6 +101,7 @@ fn route(upstream: SocketAddr) -> Route {
                 host: upstream.ip().to_string().into(),
                 port: upstream.port(),
                 weight: 1,
+                via: None,
             }]),
             balance: Balance::default(),
             path: PathChange::None,

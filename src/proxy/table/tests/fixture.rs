@@ -39,7 +39,12 @@ pub fn to(name: &str, prefix: &str, to: Backend) -> config::Route {
 }
 
 pub fn upstreams(name: &str, prefix: &str, list: &[(&str, u16, u32)]) -> config::Route {
-    let one = |(host, port, weight): &(&str, u16, u32)| Upstream { host: (*host).into(), port: *port, weight: *weight };
+    let one = |(host, port, weight): &(&str, u16, u32)| Upstream {
+        host: (*host).into(),
+        port: *port,
+        weight: *weight,
+        via: None,
+    };
     to(name, prefix, Backend::Upstreams(list.iter().map(one).collect()))
 }
 
