@@ -24,7 +24,7 @@ fn certificates_are_read_with_their_names_and_paths() {
 fn what_cannot_be_served_is_told() {
     fault_is(
         "[[proxy.tls]]\nlisten = \"0.0.0.0:8443\"\ncert = \"c\"\n",
-        "1: proxy.tls.key: is missing; write key = \"/etc/skyvis/tls/key.pem\"",
+        "1: proxy.tls.key: missing; add for example key = \"/etc/skyvis/tls/key.pem\"",
     );
     assert!(fault(&format!("{SITE}{SITE}")).contains("has a default certificate already"));
     let named = format!("{SITE}server_name = [\"a.test\"]\n");

@@ -2,7 +2,7 @@
 //! bytes of HTTP/1.1 and gives such an answer.
 
 use super::{
-    head::{self, Framing},
+    head,
     incoming::Incoming,
     limits::{CONNECTION_WINDOW_BYTES, HEAD_BYTES_MAX, SEND_BUFFER_BYTES_MAX, STREAM_WINDOW_BYTES},
     outgoing::{Outgoing, failed, unsound},

@@ -105,7 +105,7 @@ pub const HEADS: &[(&str, &[u8], Verdict)] = &[
     case("version in small letters", b"GET / http/1.1\r\nHost: a\r\n\r\n", No(R::Version)),
     case("version of another", b"GET / ICY/1.1\r\nHost: a\r\n\r\n", No(R::Version)),
     case("version with a plus", b"GET / HTTP/+1.1\r\nHost: a\r\n\r\n", No(R::Version)),
-    case("preface of http/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", No(R::Version)),
+    case("nearly the preface of http/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\n\r", No(R::Version)),
     case("hello of tls", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", No(R::BareLf)),
     case("method with a bracket", b"GE(T / HTTP/1.1\r\nHost: a\r\n\r\n", No(R::Method)),
     case("method with a byte over 127", b"GE\xe4T / HTTP/1.1\r\nHost: a\r\n\r\n", No(R::Method)),
