@@ -47,6 +47,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "http_paths", run: h1::fuzz::paths },
     Target { name: "proxy_protocol", run: h1::fuzz::preludes },
     Target { name: "routes", run: proxy::table::fuzz::routes },
+    Target { name: "static_files", run: proxy::files::fuzz::run },
+    Target { name: "tls_hello", run: proxy::tcp::fuzz::run },
 ];
 
 /// Bytes of an RTSP connection, in pieces; and what a login in them says.

@@ -112,9 +112,12 @@ fn route(n: usize, services: usize, policy: Policy) -> Arc<config::Route> {
             timeout: Duration::from_secs(60),
             retries: 1,
             host_header: None,
+            split: Vec::new(),
+            sticky: None,
         }),
         body_max: 0,
         headers: HeaderRules::default(),
+        cors: None,
     })
 }
 

@@ -33,6 +33,8 @@ pub(super) enum Command {
     Demo(Demo),
     /// Check a config and print every fault of it; binds nothing
     CheckConfig(CheckConfig),
+    /// Print what an nginx.conf comes to here, and what of it was not taken over
+    ImportNginx(ImportNginx),
     /// Run a simulated Hikvision camera, NVR or gateway alone
     Simulate(Simulate),
     /// How the running daemon is
@@ -65,6 +67,14 @@ pub(super) struct ConfigFile {
     /// The config file [default: $SKYVIS_CONFIG, else /etc/skyvis/config.toml]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+}
+
+/// `import-nginx`
+#[derive(Debug, Args)]
+pub(super) struct ImportNginx {
+    /// The nginx.conf; what it includes is read too
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
 }
 
 /// `check-config`

@@ -1,6 +1,11 @@
-//! `check-config`: all faults, or what the config comes to.
+//! `check-config`: all faults, or what the config comes to. `import-nginx`: what another one comes to.
 
-use super::{Out, args::CheckConfig, daemon::config_path, error::Error};
+use super::{
+    Out,
+    args::{CheckConfig, ImportNginx},
+    daemon::config_path,
+    error::Error,
+};
 use crate::config::{self, Env};
 
 /// `skyvis check-config`
@@ -17,6 +22,16 @@ pub(super) fn check_config(args: &CheckConfig, env: &Env, out: &mut Out) -> Resu
             };
             out.line(format!("{}: fine, {devices}", path.display()));
         }
+    }
+    Ok(())
+}
+
+/// `skyvis import-nginx`
+pub(super) fn import_nginx(args: &ImportNginx, out: &mut Out) -> Result<(), Error> {
+    let imported = config::nginx::import(&args.file).map_err(Error::Nginx)?;
+    out.text(imported.toml);
+    if imported.left > 0 {
+        out.complain(format!("{} directives were not taken over; the comments at the top say why", imported.left));
     }
     Ok(())
 }

@@ -41,6 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, env: &Env, out: &mut Out) -
 fn dispatch(command: Command, env: &Env, out: &mut Out) -> Result<(), Error> {
     match command {
         Command::CheckConfig(args) => check::check_config(&args, env, out),
+        Command::ImportNginx(args) => check::import_nginx(&args, out),
         Command::Simulate(args) => many_threads(simulate::simulate(args, out)),
         Command::Status(args) => one_thread(show::status(&Daemon::of(&args, env)?, &args, out)),
         Command::Cameras(args) => one_thread(show::cameras(&Daemon::of(&args, env)?, &args, out)),

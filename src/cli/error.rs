@@ -3,7 +3,7 @@
 use crate::{
     app, archive,
     base::{Kind, time::NotATime},
-    config::Faults,
+    config::{Faults, nginx},
     disk,
     model::key::BadKey,
     outbound, sim, store,
@@ -38,6 +38,9 @@ pub enum Error {
     /// The config has faults.
     #[error("{0}")]
     Config(#[from] Faults),
+    /// A configuration of nginx cannot be read.
+    #[error(transparent)]
+    Nginx(nginx::Fault),
     /// Nobody listens.
     #[error(
         "no daemon answers at {address} ({why}); start it with `systemctl start skyvis` or `skyvis run`, \
@@ -113,7 +116,9 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::App(e) => e.kind(),
-            Self::Usage(_) | Self::NotBuilt(_) | Self::Time(_) | Self::Key(_) | Self::Config(_) => Kind::Invalid,
+            Self::Usage(_) | Self::NotBuilt(_) | Self::Time(_) | Self::Key(_) | Self::Config(_) | Self::Nginx(_) => {
+                Kind::Invalid
+            }
             Self::NotRunning { .. } | Self::Answer { .. } | Self::Refused(_) => Kind::Peer,
             Self::Token { .. } => Kind::Denied,
             Self::Outbound(e) => e.kind(),
@@ -134,7 +139,7 @@ impl Error {
         match self {
             Self::Usage(_) | Self::NotBuilt(_) | Self::Time(_) | Self::Key(_) => EXIT_USAGE,
             Self::Simulator(e) if e.kind() == Kind::Invalid => EXIT_USAGE,
-            Self::Config(_) => EXIT_CONFIG,
+            Self::Config(_) | Self::Nginx(_) => EXIT_CONFIG,
             Self::App(e) => e.exit_code(),
             _ => EXIT_FAILED,
         }

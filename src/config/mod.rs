@@ -10,6 +10,7 @@
 mod env;
 mod fault;
 mod load;
+pub mod nginx;
 mod reader;
 mod reload;
 mod rooms;

@@ -1,6 +1,7 @@
 //! Which keys a running daemon cannot change.
 
 use super::Config;
+use crate::proxy::config::Target;
 use std::{collections::BTreeSet, net::SocketAddr};
 
 /// The keys that differ and need a restart, in the order of the file. Empty: `new` can be taken over as it is.
@@ -14,6 +15,7 @@ pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
         ("admin.token", old.admin.token != new.admin.token),
         ("proxy.listen", old.proxy.listen != new.proxy.listen),
         ("proxy.tls.listen", tls_listen(old) != tls_listen(new)),
+        ("proxy.tcp.listen", tcp_listen(old) != tcp_listen(new)),
         ("proxy.workers", old.proxy.workers != new.proxy.workers),
         // Below the data directory unless set, hence no key of its own to name where that one moved.
         ("recording.dir", old.recording_dir != new.recording_dir && old.data_dir == new.data_dir),
@@ -25,4 +27,13 @@ pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
 /// Where TLS is spoken; by whose certificates can change.
 fn tls_listen(config: &Config) -> BTreeSet<SocketAddr> {
     config.proxy.tls.iter().map(|site| site.listen).collect()
+}
+
+/// Where TCP routes listen; where they lead can change.
+fn tcp_listen(config: &Config) -> BTreeSet<SocketAddr> {
+    let listen = |route: &crate::proxy::config::Route| match &route.to {
+        Target::Tcp(tcp) => Some(tcp.listen),
+        _ => None,
+    };
+    config.proxy.routes.iter().filter_map(listen).collect()
 }

@@ -11,6 +11,7 @@ use crate::{
 use std::{path::Path, time::Duration};
 
 /// A device that is right, from which tests depart.
+mod keys;
 mod recording;
 mod registry;
 mod route;
@@ -206,8 +207,7 @@ fn a_device_that_is_wrong_says_where() {
 #[test]
 fn what_is_not_built_is_refused_and_its_default_is_not() {
     let refused = [
-        ("[[proxy.tcp]]\nlisten = \"0.0.0.0:5672\"", "1: proxy.tcp"),
-        ("[[proxy.route]]\nname = \"api\"\ndir = \"/srv\"", "3: proxy.route.dir"),
+        ("[[proxy.route]]\nname = \"api\"\nservice = \"a\"\ncompress = true", "4: proxy.route.compress"),
         ("[[proxy.route]]\nname = \"api\"\nservice = \"a\"\nrate_limit = \"9r/s\"", "4: proxy.route.rate_limit"),
         ("[registry]\nbackend = \"etcd\"", "2: registry.backend"),
         ("[archive]\nurl = \"s3://b\"", "2: archive.url"),

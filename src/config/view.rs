@@ -46,7 +46,9 @@ impl Config {
         all.insert("device".into(), self.devices.iter().map(device).collect());
         if let Some(Value::Object(proxy)) = all.get_mut("proxy") {
             proxy.insert("tls".into(), self.proxy.tls.iter().map(|s| Value::Object(object(tls_keys(s)))).collect());
-            proxy.insert("route".into(), self.proxy.routes.iter().map(route_view::to_view).collect());
+            let (tcp, http): (Vec<_>, Vec<_>) = self.proxy.routes.iter().partition(|route| route_view::is_tcp(route));
+            proxy.insert("route".into(), http.into_iter().map(route_view::to_view).collect());
+            proxy.insert("tcp".into(), tcp.into_iter().map(route_view::to_view).collect());
         }
         Value::Object(all)
     }
@@ -140,6 +142,7 @@ fn proxy_keys(proxy: &Proxy) -> Keys {
     let access_log = match &settings.access_log {
         AccessLog::Off => "off".into(),
         AccessLog::Stdout { .. } => "stdout".into(),
+        AccessLog::Journald { .. } => "journald".into(),
         AccessLog::File { path, .. } => path.to_string_lossy().into_owned(),
     };
     vec![

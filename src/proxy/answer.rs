@@ -2,7 +2,7 @@
 
 use super::{
     connection::{Connection, Next},
-    h1::{self, Answer, Method, Refusal, Version},
+    h1::{self, Answer, Edits, Method, Refusal, Version},
     io::Transport,
     record::Record,
 };
@@ -42,15 +42,19 @@ impl Own {
         Self { field: Some((name, value.into())), ..self }
     }
 
-    fn write(&self, out: &mut Vec<u8>, is_head: bool, client: Version, keep_alive: bool, date: &[u8; 29]) {
-        let field = self.field.as_ref().map(|(name, value)| (*name, value.as_str()));
-        let answer = Answer {
-            status: self.status,
-            fields: field.as_slice(),
-            content_type: &self.content_type,
-            text: &self.body,
-        };
-        h1::write_answer(out, &answer, is_head, client, keep_alive, date);
+    /// As it is written, with what the route changes in it and what else it has to say.
+    fn answer<'a>(
+        &'a self,
+        field: &'a Option<(&'a str, &'a str)>,
+        edits: Option<&'a Edits>,
+        extra: &'a [u8],
+    ) -> Answer<'a> {
+        let (content_type, text) = (&*self.content_type, self.body.as_slice());
+        Answer { status: self.status, fields: field.as_slice(), content_type, text, edits, extra }
+    }
+
+    fn field(&self) -> Option<(&str, &str)> {
+        self.field.as_ref().map(|(name, value)| (*name, value.as_str()))
     }
 }
 
@@ -63,7 +67,8 @@ pub(super) async fn refuse<C: Transport>(connection: &Connection<C>, refusal: Re
     connection.io.answer_is_ours();
     let own = Own::text(refusal.status(), refusal.reason());
     let mut out = connection.worker.buffers.head();
-    own.write(&mut out.bytes, false, Version::Http11, false, &connection.worker.date());
+    let (field, date) = (own.field(), connection.worker.date());
+    h1::write_answer(&mut out.bytes, &own.answer(&field, None, b""), false, Version::Http11, false, &date);
     write(connection, &out.bytes, Next::Linger).await
 }
 
@@ -80,8 +85,10 @@ pub(super) async fn own<C: Transport>(connection: &Connection<C>, record: &Recor
     connection.io.answer_is_ours();
     let stay = all_read && record.keep_alive && connection.may_stay();
     let mut out = connection.worker.buffers.head();
-    let is_head = record.method == Method::Head;
-    own.write(&mut out.bytes, is_head, record.version, stay, &connection.worker.date());
+    let (is_head, date) = (record.method == Method::Head, connection.worker.date());
+    let (field, extra) = (own.field(), record.lines.take());
+    let answer = own.answer(&field, record.edits(own.status), &extra);
+    h1::write_answer(&mut out.bytes, &answer, is_head, record.version, stay, &date);
     record.answered(own.status, own.body.len() as u64);
     let next = match (stay, all_read) {
         (true, _) => Next::Request,

@@ -221,6 +221,14 @@ impl Buffer {
         at + len
     }
 
+    /// Has `n` bytes filled behind what is there, as far as there is room: how many were.
+    pub(super) fn fill_with(&mut self, n: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> usize {
+        let to = (self.end + n).min(self.memory.len());
+        let got = fill(&mut self.memory[self.end..to]).min(n);
+        self.end += got;
+        got
+    }
+
     /// Reads once behind what is filled; 0 at the end of the stream.
     pub(super) fn poll_fill<R: AsyncRead + Unpin>(
         &mut self,

@@ -2,11 +2,13 @@
 
 pub use super::via::{Secure, Via};
 use super::{
+    cors::Cors,
     h1::Edits,
     table::{Rewrite, Template},
+    tcp::PreludeVersion,
 };
 use crate::{balance::Policy, model::ServiceName};
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 /// One `[[proxy.route]]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +29,8 @@ pub struct Route {
     pub body_max: u64,
     /// Header fields that are set and removed on the way.
     pub headers: HeaderRules,
+    /// Which pages of other origins may ask; None: a browser lets none of them.
+    pub cors: Option<Cors>,
 }
 
 /// Which hosts.
@@ -52,6 +56,17 @@ impl fmt::Display for HostPattern {
 pub enum Target {
     /// To others.
     Forward(Forward),
+    /// What it serves are connections, whatever is spoken on them; nothing of requests holds for it.
+    Tcp(Tcp),
+    /// To the files of a directory.
+    Files {
+        /// The directory.
+        dir: Arc<Path>,
+        /// What is not there is answered by the index of the directory.
+        spa: bool,
+        /// What is cut off, or rewritten, before the path is that of a file.
+        path: PathChange,
+    },
     /// Elsewhere, by an answer that says so.
     Redirect {
         /// The `Location`.
@@ -68,6 +83,23 @@ pub enum Target {
         /// What kind of text that is.
         content_type: Arc<str>,
     },
+}
+
+/// One `[[proxy.tcp]]`: how connections are carried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tcp {
+    /// The address that clients connect to.
+    pub listen: SocketAddr,
+    /// TLS clients that ask for one of these names; empty: whoever comes.
+    pub sni: Vec<HostPattern>,
+    /// To whom; of what matters to HTTP alone nothing is used.
+    pub forward: Forward,
+    /// The longest that nothing may come in either direction.
+    pub idle_timeout: Duration,
+    /// Connections at once; 0: no limit.
+    pub connections_max: usize,
+    /// The header that tells an instance who the client is; None: it is not told.
+    pub prelude: Option<PreludeVersion>,
 }
 
 /// How requests are passed on.
@@ -87,6 +119,41 @@ pub struct Forward {
     pub retries: u32,
     /// The `Host` that the upstream gets; None: the client's.
     pub host_header: Option<Arc<str>>,
+    /// Lines beside `to`, to which a part of the requests goes.
+    pub split: Vec<Line>,
+    /// The cookie by which a client stays with its instance; None: it does not.
+    pub sticky: Option<Arc<str>>,
+}
+
+/// A line beside the one that a route leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Which requests go there.
+    pub when: When,
+    /// To whom.
+    pub to: Backend,
+}
+
+/// Which requests go to a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Those with this header field, in lower case, and this value; None: any.
+    Header(Arc<str>, Option<Arc<str>>),
+    /// Those with this cookie, and this value of it; None: any.
+    Cookie(Arc<str>, Option<Arc<str>>),
+    /// So many of a hundred, of those that no header or cookie sends elsewhere.
+    Parts(u32),
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = |value: &Option<Arc<str>>| value.as_deref().map(|v| format!("={v}")).unwrap_or_default();
+        match self {
+            Self::Header(name, v) => write!(f, "header {name}{}", value(v)),
+            Self::Cookie(name, v) => write!(f, "cookie {name}{}", value(v)),
+            Self::Parts(parts) => write!(f, "{parts} of 100"),
+        }
+    }
 }
 
 /// Who serves.

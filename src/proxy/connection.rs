@@ -236,7 +236,7 @@ impl<C: Transport> Connection<C> {
     }
 
     /// The PROXY protocol's header, which says who is at the other end of the proxy before us. False: there is none.
-    async fn prelude(&mut self) -> bool {
+    pub(super) async fn prelude(&mut self) -> bool {
         let limit = (&self.deadline, self.settings.header_timeout);
         let Some((behind, told)) = prelude::read(&self.worker, &self.io, limit, self.ends.peer).await else {
             return false;

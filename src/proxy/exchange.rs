@@ -10,6 +10,7 @@ use super::{
     io::{Broken, Io, Transport},
     retry::Failure,
     send::{self, Fault},
+    table::{Action, Forward},
     wire::Wire,
     worker::Lent,
 };
@@ -114,6 +115,10 @@ pub(super) async fn relay<C: Transport>(exchange: &Exchange<'_, C>) -> Result<Re
     let (to, stays) = h1::framing_for(record.version, &head);
     // Where the answer comes before the request is all here, what follows on this connection is not waited for.
     let stay = stays && record.keep_alive && connection.may_stay() && !exchange.sending.get();
+    if job.sticky.is_some() {
+        stick(exchange);
+    }
+    let extra = record.lines.take();
     let mut out = worker.buffers.head();
     let replying = Replying {
         client: record.version,
@@ -123,6 +128,7 @@ pub(super) async fn relay<C: Transport>(exchange: &Exchange<'_, C>) -> Result<Re
         edits: job.route.response_edits.as_ref(),
         date: &worker.date(),
         request_id: None,
+        extra: &extra,
     };
     h1::write_response(&mut out.bytes, buffer.filled(), &head, &replying);
     record.answered(head.status(), 0);
@@ -142,6 +148,19 @@ pub(super) async fn relay<C: Transport>(exchange: &Exchange<'_, C>) -> Result<Re
         Ok(exact) => Relayed::Done { reusable: exact && keeps, stay },
         Err(body::Cut) => Relayed::Cut,
     })
+}
+
+/// Tells the client which instance it stays with, unless its cookie says so.
+fn stick<C: Transport>(exchange: &Exchange<'_, C>) {
+    let Exchange { connection, job, .. } = exchange;
+    let Action::Forward(Forward { sticky: Some(name), .. }) = &job.route.action else { return };
+    let Some(endpoint) = job.group.endpoints.get(exchange.member as usize) else { return };
+    let named = endpoint.sticks_to();
+    if job.sticky != Some(Some(named)) {
+        let secure = if connection.client.scheme() == h1::Scheme::Https { "; Secure" } else { "" };
+        let line = format!("Set-Cookie: {name}={named:016x}; Path=/; HttpOnly; SameSite=Lax{secure}\r\n");
+        job.record.lines.borrow_mut().extend_from_slice(line.as_bytes());
+    }
 }
 
 /// Why there is no answer to relay.

@@ -10,11 +10,11 @@ use super::{
     record::Record,
     retry::{self, Failure, Tried, Verdict},
     table::{Action, Endpoint, Forward, Group, Route},
-    tunnel::Tunnel,
+    tunnel::{self, Tunnel},
     upstream::{NoConnection, Upstream, Upstreams},
 };
 use crate::balance::{Ask, Outcome};
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 /// A request to be forwarded.
 pub(super) struct Job {
@@ -34,6 +34,10 @@ pub(super) struct Job {
     pub(super) expects: bool,
     /// The client takes trailers.
     pub(super) trailers: bool,
+    /// The member that the client stays with.
+    pub(super) member: Option<u32>,
+    /// With a route whose clients stay: whom its cookie names.
+    pub(super) sticky: Option<Option<u64>>,
 }
 
 /// What of a request's body is still to be read.
@@ -50,11 +54,11 @@ pub(super) async fn forward<C: Transport>(connection: &Connection<C>, job: Job) 
     let Action::Forward(settings) = &job.route.action else { return Next::Abort };
     let mut tried = Tried::default();
     let mut members: Vec<u32> = Vec::new();
-    let mut again = None;
+    let mut again = job.member.map(|member| (member, false));
     let mut last = None;
     loop {
         let (member, fresh) = match again.take() {
-            Some(member) => (member, true),
+            Some(again) => again,
             None => {
                 let ask = Ask { now_micros: worker.now_micros(), hash: job.hash, tried: &members };
                 let picked = worker.pickers.borrow_mut().pick(&job.group, &ask).map(|(member, _)| member);
@@ -82,7 +86,7 @@ pub(super) async fn forward<C: Transport>(connection: &Connection<C>, job: Job) 
             Verdict::Fresh => {
                 tried.stale += 1;
                 worker.shared.meters.stale.inc();
-                again = Some(member);
+                again = Some((member, true));
             }
             Verdict::Other => {
                 match lost.failure {
@@ -160,7 +164,9 @@ async fn attempt<C: Transport>(
             }
         }
         Relayed::Switched { behind } => {
-            Next::Tunnel(Box::new(Tunnel { upstream, behind, _flight: flight, meters: worker.shared.clone() }))
+            let (meters, carried) = (worker.shared.clone(), Rc::default());
+            let tunnel = Tunnel { upstream, behind, _flight: flight, meters, idle: tunnel::IDLE_MAX, carried };
+            Next::Tunnel(Box::new(tunnel))
         }
         Relayed::Cut => {
             job.record.cut.set(true);
@@ -211,22 +217,26 @@ async fn nobody<C: Transport>(connection: &Connection<C>, job: &Job, last: Optio
     if let Some(last) = last {
         return give_up(connection, job, last).await;
     }
+    job.record.reason.set("no_instance");
     let own = Own::text(503, &job.group.missing()).with("Retry-After", "1");
     Box::pin(answer::own(connection, &job.record, own, job.rest == Rest::None)).await
 }
 
 async fn give_up<C: Transport>(connection: &Connection<C>, job: &Job, lost: &Lost) -> Next {
-    let own = match lost.failure {
-        Failure::Full => Own::text(503, "the instance has as many connections as it may").with("Retry-After", "1"),
-        Failure::Exhausted => Own::text(503, "skyvis has as many connections as it may").with("Retry-After", "1"),
-        Failure::Silent => Own::text(504, "the instance could not be reached in time"),
-        Failure::Refused => Own::text(502, "the instance could not be reached"),
-        Failure::Slow => Own::text(504, "the instance did not answer in time"),
+    let (status, reason, text) = match lost.failure {
+        Failure::Full => (503, "full", "the instance has as many connections as it may"),
+        Failure::Exhausted => (503, "exhausted", "skyvis has as many connections as it may"),
+        Failure::Silent => (504, "connect_timeout", "the instance could not be reached in time"),
+        Failure::Refused => (502, "unreachable", "the instance could not be reached"),
+        Failure::Slow => (504, "timeout", "the instance did not answer in time"),
         Failure::Stale | Failure::Unprocessed | Failure::Broken => {
-            Own::text(502, "the instance broke off before its answer")
+            (502, "broken", "the instance broke off before its answer")
         }
-        Failure::Unsound => Own::text(502, "the instance's answer is not sound HTTP"),
+        Failure::Unsound => (502, "unsound", "the instance's answer is not sound HTTP"),
     };
+    job.record.reason.set(reason);
+    let own = Own::text(status, text);
+    let own = if status == 503 { own.with("Retry-After", "1") } else { own };
     Box::pin(answer::own(connection, &job.record, own, job.rest == Rest::None)).await
 }
 

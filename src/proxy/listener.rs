@@ -1,7 +1,7 @@
 //! Sockets that clients connect to: one for each worker and address, all bound to the same port, so that the kernel
 //! spreads connections over the workers and none of them waits for another.
 
-use super::{Config, Error};
+use super::{Config, Error, config::Target};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -32,6 +32,8 @@ pub(super) enum Serves {
     Http,
     /// The same over TLS, by the certificates of this address of the configuration.
     Tls(SocketAddr),
+    /// Whatever clients and instances agree on, by the TCP routes of this address of the configuration.
+    Tcp(SocketAddr),
 }
 
 impl Listeners {
@@ -40,6 +42,13 @@ impl Listeners {
         let mut wanted: Vec<_> = config.listen.iter().map(|address| (*address, Serves::Http)).collect();
         for site in &config.tls {
             let one = (site.listen, Serves::Tls(site.listen));
+            if !wanted.contains(&one) {
+                wanted.push(one);
+            }
+        }
+        for route in &config.routes {
+            let Target::Tcp(tcp) = &route.to else { continue };
+            let one = (tcp.listen, Serves::Tcp(tcp.listen));
             if !wanted.contains(&one) {
                 wanted.push(one);
             }

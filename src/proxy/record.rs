@@ -2,11 +2,15 @@
 
 use super::{
     access_log::{Line, LogOutcome},
-    h1::{Method, Version},
-    table::Route,
+    h1::{Edits, Method, Version},
+    table::{Action, Route},
     worker::Worker,
 };
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
 
 /// The client went away before an answer: never sent, only counted and logged.
 pub(super) const CLIENT_GONE: u16 = 499;
@@ -28,7 +32,10 @@ pub(super) struct Record {
     pub(super) sent: Cell<u64>,
     /// The answer broke off.
     pub(super) cut: Cell<bool>,
-    refusal: Cell<Option<&'static str>>,
+    /// Why there is no answer of an upstream; empty: there is, or it needs none.
+    pub(super) reason: Cell<&'static str>,
+    /// Whole lines that the answer's head has more, whoever gives it.
+    pub(super) lines: RefCell<Vec<u8>>,
     line: Option<Box<Line>>,
 }
 
@@ -54,7 +61,8 @@ impl Record {
             received: Cell::new(0),
             sent: Cell::new(0),
             cut: Cell::new(false),
-            refusal: Cell::new(None),
+            reason: Cell::new(""),
+            lines: RefCell::default(),
             line,
         }
     }
@@ -67,7 +75,14 @@ impl Record {
 
     /// It is refused for this.
     pub(super) fn refused(&self, name: &'static str) {
-        self.refusal.set(Some(name));
+        self.reason.set(name);
+    }
+
+    /// What the route changes in an answer of ours: in what it was told to say, not in our word that it cannot.
+    pub(super) fn edits(&self, status: u16) -> Option<&Edits> {
+        let route = self.route.as_ref()?;
+        let is_said = status < 400 || matches!(route.action, Action::Respond(_));
+        route.response_edits.as_ref().filter(|_| is_said)
     }
 
     /// It is tried again.
@@ -96,8 +111,12 @@ impl Drop for Record {
         if let Some(line) = self.line.take() {
             let route = self.route.as_ref().map_or("", |route| &route.name);
             let cut = self.cut.get();
-            let refusal = self.refusal.get();
-            let outcome = LogOutcome { route, status, micros, received, sent, cut, refusal };
+            let reason = match (self.reason.get(), status) {
+                ("", CLIENT_GONE) => Some("client_gone"),
+                ("", _) => None,
+                (reason, _) => Some(reason),
+            };
+            let outcome = LogOutcome { route, status, micros, received, sent, cut, reason };
             self.worker.lines.write(&line, &outcome);
         }
     }

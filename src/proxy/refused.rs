@@ -19,7 +19,7 @@ pub(super) fn turn_away(worker: &Rc<Worker>, stream: TcpStream, full: Full, serv
     };
     count.inc();
     if serves != Serves::Http {
-        // It cannot be told before a handshake, and that costs more than a request.
+        // It cannot be told before a handshake, which costs more than a request, or what is spoken is not known.
         return;
     }
     // Written and read without waiting, past the runtime, which has not looked at the socket yet. What cannot be done

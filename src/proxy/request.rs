@@ -4,12 +4,14 @@
 use super::{
     answer::{self, Own},
     connection::{Connection, Next},
+    cors::Preflight,
+    files,
     forward::{self, Job, Rest},
     h1::{self, Asked, Body, Form, Method, Refusal, RequestHead},
     inside,
     io::Transport,
     record::Record,
-    table::{Action, Forward, Found, Group, HostHeader, RequestView, Route, Vars},
+    table::{Action, Chosen, Files, Forward, Found, Group, HostHeader, Match, RequestView, Route, RouteTable, Vars},
     worker::Lent,
 };
 use std::sync::Arc;
@@ -21,6 +23,7 @@ const BODY_WITH_HEAD_BYTES_MAX: u64 = 16 << 10;
 enum Planned {
     Forward(Job),
     Inside(inside::Job),
+    File(files::Job),
     Own { record: Record, own: Own, all_read: bool },
     Refused { record: Record, refusal: Refusal },
 }
@@ -32,6 +35,7 @@ pub(super) async fn answer<C: Transport>(connection: &Connection<C>, head: Lent<
     match planned {
         Planned::Forward(job) => forward::forward(connection, job).await,
         Planned::Inside(job) => Box::pin(inside::answer(connection, job)).await,
+        Planned::File(job) => files::answer(connection, job).await,
         Planned::Own { record, own, all_read } => Box::pin(answer::own(connection, &record, own, all_read)).await,
         Planned::Refused { record, refusal } => Box::pin(answer::refuse_rest(connection, &record, refusal)).await,
     }
@@ -50,6 +54,12 @@ fn plan<C: Transport>(connection: &Connection<C>, head: &RequestHead, len: usize
             _ if connection.is_misdirected(head, bytes) => {
                 parts.own(None, Own::text(421, "this host is not served by the certificate of this connection"))
             }
+            _ if table.has_cors()
+                && view.method == b"OPTIONS"
+                && let Some(own) = parts.preflight(&table, view) =>
+            {
+                own
+            }
             _ if head.form() == Form::Asterisk => {
                 parts.own(None, Own::bare(204).with("Allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
             }
@@ -61,7 +71,7 @@ fn plan<C: Transport>(connection: &Connection<C>, head: &RequestHead, len: usize
             Found::Route(found) if matches!(head.body(), Body::Length(n) if n > found.route.body_max) => {
                 parts.own(Some(found.route), too_long_body(found.route.body_max))
             }
-            Found::Route(found) => parts.plan(found.route, found.group, &found.path),
+            Found::Route(found) => parts.plan(&table, &found),
         }
     };
     connection.consume(len);
@@ -100,13 +110,17 @@ struct Parts<'a, C> {
 }
 
 impl<C: Transport> Parts<'_, C> {
-    fn plan(&self, route: &Arc<Route>, group: Option<&Arc<Group>>, normalised: &[u8]) -> Planned {
+    fn plan(&self, table: &RouteTable, found: &Match<'_, '_>) -> Planned {
         let Self { connection, head, bytes, .. } = self;
+        let Match { route, group, path: normalised } = found;
         match &route.action {
-            Action::Forward(forward) => match self.job(route, forward, group, normalised) {
+            Action::Forward(forward) => match self.job(table, route, forward, *group, normalised) {
                 Ok(job) => Planned::Forward(job),
                 Err(refusal) => Planned::Refused { record: self.record(Some(route)), refusal },
             },
+            // The table finds none of them for a request.
+            Action::Tcp(_) => self.own(Some(route), Own::text(404, "no route serves this address")),
+            Action::Files(site) => self.file(route, site, normalised),
             Action::Redirect(redirect) => {
                 let mut location = Vec::new();
                 redirect.location(&self.vars(), &mut location);
@@ -129,6 +143,46 @@ impl<C: Transport> Parts<'_, C> {
         }
     }
 
+    fn file(&self, route: &Arc<Route>, files: &Files, normalised: &[u8]) -> Planned {
+        let Self { head, bytes, .. } = self;
+        let head_only = head.method() == Method::Head;
+        if !head_only && head.method_bytes(bytes) != b"GET" {
+            let own =
+                Own::text(405, "these are files: GET and HEAD are all that can be done").with("Allow", "GET, HEAD");
+            return self.own(Some(route), own);
+        }
+        let mut asked = files::Asked::new(head_only);
+        head.fields(bytes).for_each(|field| asked.field(field.name, field.value));
+        Planned::File(files::Job {
+            site: files.site.clone(),
+            place: files::Place::of(&files.path(normalised)),
+            asked,
+            record: self.record(Some(route)),
+            with_slash: Files::with_slash(normalised, head.query(bytes)),
+            all_read: !head.body().is_some(),
+        })
+    }
+
+    /// The answer to a browser that asks whether a page of another origin may ask. None: it does not ask that, or here
+    /// is no route that has a say in it.
+    fn preflight(&self, table: &RouteTable, view: RequestView<'_>) -> Option<Planned> {
+        let Self { head, bytes, .. } = self;
+        let method = head.find(bytes, "access-control-request-method")?;
+        let origin = head.find(bytes, "origin")?;
+        let Found::Route(found) = table.find(&RequestView { method, ..view }) else { return None };
+        let headers = head.find(bytes, "access-control-request-headers");
+        let told = found.route.cors.as_ref()?.preflight(&Preflight { origin, method, headers });
+        let record = self.record(Some(found.route));
+        let own = match told {
+            Some(lines) => {
+                *record.lines.borrow_mut() = lines;
+                Own::bare(204)
+            }
+            None => Own::text(403, "this route is not open to pages of that origin"),
+        };
+        Some(Planned::Own { record, own, all_read: !head.body().is_some() })
+    }
+
     fn own(&self, route: Option<&Arc<Route>>, own: Own) -> Planned {
         Planned::Own { record: self.record(route), own, all_read: !self.head.body().is_some() }
     }
@@ -138,7 +192,11 @@ impl<C: Transport> Parts<'_, C> {
         let worker = &connection.worker;
         let line = worker.lines.begin(connection, head, bytes);
         let seen = (head.method(), head.version(), head.keep_alive());
-        Record::new(worker.clone(), route.cloned(), seen, line)
+        let record = Record::new(worker.clone(), route.cloned(), seen, line);
+        if let Some(cors) = route.and_then(|route| route.cors.as_ref()) {
+            cors.lines(head.find(bytes, "origin"), &mut record.lines.borrow_mut());
+        }
+        record
     }
 
     fn vars(&self) -> Vars<'_> {
@@ -156,6 +214,7 @@ impl<C: Transport> Parts<'_, C> {
 
     fn job(
         &self,
+        table: &RouteTable,
         route: &Arc<Route>,
         forward: &Forward,
         group: Option<&Arc<Group>>,
@@ -163,7 +222,12 @@ impl<C: Transport> Parts<'_, C> {
     ) -> Result<Job, Refusal> {
         let Self { connection, head, bytes, request_id } = self;
         let worker = &connection.worker;
-        let group = group.expect("a table has a group for each route that forwards");
+        let own = group.expect("a table has a group for each route that forwards");
+        let header = |name: &str| head.find(bytes, name);
+        let Chosen { group, member } = match forward.has_lines() {
+            false => Chosen { group: own, member: None },
+            true => table.line(forward, own, header, worker.draw(), worker.now_micros()),
+        };
         let trust = &connection.settings.trusted;
         let local;
         let host = match &forward.host {
@@ -208,6 +272,8 @@ impl<C: Transport> Parts<'_, C> {
             upgrade,
             expects: head.expect_continue(),
             trailers: head.takes_trailers(),
+            member,
+            sticky: forward.sticky.as_ref().map(|_| forward.sticky_of(header)),
         })
     }
 }

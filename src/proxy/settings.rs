@@ -64,6 +64,11 @@ pub enum AccessLog {
         /// As JSON rather than text.
         json: bool,
     },
+    /// To the systemd journal, each line an entry.
+    Journald {
+        /// As JSON rather than text.
+        json: bool,
+    },
     /// To a file, which is opened anew when it was moved away.
     File {
         /// The file.
@@ -78,7 +83,7 @@ impl AccessLog {
     pub(super) fn is_json(&self) -> Option<bool> {
         match self {
             Self::Off => None,
-            Self::Stdout { json } | Self::File { json, .. } => Some(*json),
+            Self::Stdout { json } | Self::Journald { json } | Self::File { json, .. } => Some(*json),
         }
     }
 }

@@ -75,8 +75,13 @@ impl Pipe {
         self.ends.as_ref().expect("they are taken on drop alone")
     }
 
+    /// Whether there is anything in it.
+    pub(super) fn holds(&self) -> bool {
+        self.held > 0
+    }
+
     /// Takes at most `most` bytes of the socket; 0 at its end.
-    fn take(&mut self, from: &TcpStream, most: u64) -> io::Result<usize> {
+    pub(super) fn take(&mut self, from: &TcpStream, most: u64) -> io::Result<usize> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let got =
@@ -86,7 +91,7 @@ impl Pipe {
     }
 
     /// Gives what is held to the socket. `more`: the body goes on behind it.
-    fn give(&mut self, to: &TcpStream, more: bool) -> io::Result<usize> {
+    pub(super) fn give(&mut self, to: &TcpStream, more: bool) -> io::Result<usize> {
         let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         flags.set(SpliceFlags::MORE, more);
         let given =

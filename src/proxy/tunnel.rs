@@ -1,24 +1,37 @@
-//! Two connections that speak another protocol now: bytes both ways, until both have ended or neither says anything.
+//! Two connections whose bytes go both ways, whatever they are, until both have ended or neither says anything.
 //!
-//! It holds no table and no route: what becomes of those does not touch it.
+//! It holds no table and no route: what becomes of those does not touch it. Small pieces are copied, through memory that
+//! is leased once they are there; where large ones come, the kernel moves them.
 
 use super::{
-    buffer::{Buffer, Buffers},
+    buffer::{BUFFER_BYTES, Buffer},
     connection::Connection,
     deadline::Deadline,
     io::{Broken, Io, Transport},
     plane::Shared,
+    splice::Pipe,
     upstream::Upstream,
+    worker::Worker,
 };
 use crate::balance::InFlight;
 use socket2::{SockRef, TcpKeepalive};
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::net::TcpStream;
 
 /// Nothing in either direction for so long: whoever is there has forgotten it.
-const TUNNEL_IDLE_MAX: Duration = Duration::from_secs(3600);
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(3600);
 /// Once one side has ended, the other has so long from one piece to the next.
 const HALF_CLOSED_IDLE_MAX: Duration = Duration::from_secs(60);
+/// Pieces that are this large are worth a pipe; once they are smaller again, they are copied.
+const LARGE_BYTES: usize = BUFFER_BYTES / 2;
 
 /// A peer of a quiet tunnel that answers no probe of the kernel is gone: it went without a word, as a host does that loses
 /// its power or its address. It is asked after so long, and so often, before it is given up.
@@ -33,6 +46,18 @@ pub(super) struct Tunnel {
     pub(super) behind: Option<Buffer>,
     pub(super) _flight: InFlight,
     pub(super) meters: Arc<Shared>,
+    /// The longest that nothing may come in either direction.
+    pub(super) idle: Duration,
+    pub(super) carried: Rc<Carried>,
+}
+
+/// What was carried, in bytes.
+#[derive(Default)]
+pub(super) struct Carried {
+    /// From the client.
+    pub(super) up: Cell<u64>,
+    /// To the client.
+    pub(super) down: Cell<u64>,
 }
 
 /// One tunnel in the count.
@@ -44,23 +69,30 @@ impl Drop for Open {
     }
 }
 
+/// What both directions know.
+struct Both<'a> {
+    worker: &'a Rc<Worker>,
+    idle: Duration,
+    /// When a byte was last seen in either direction.
+    last: Cell<u64>,
+    /// One of them has ended.
+    half: Cell<bool>,
+}
+
 impl Tunnel {
     /// Runs to the end of both directions.
     pub(super) async fn run<C: Transport>(self: Box<Self>, connection: Connection<C>) {
-        let Self { upstream, behind, meters, .. } = *self;
+        let Self { upstream, behind, meters, idle, carried, .. } = *self;
         meters.meters.tunnels.inc();
         let _open = Open(meters);
         let ahead = connection.input.borrow_mut().take();
         probe(&connection.io, &upstream.io);
-        let buffers = &connection.worker.buffers;
+        let worker = &connection.worker;
         let (client, deadline) = (&connection.io, &connection.deadline);
-        let other = connection.worker.deadlines.slot();
-        // When a byte was last seen in either direction.
-        let last = Cell::new(connection.worker.now_micros());
-        let now = || connection.worker.now_micros();
-        let half = Cell::new(false);
-        let up = pump(client, &upstream.io, ahead, buffers, deadline, &last, &half, &now);
-        let down = pump(&upstream.io, client, behind, buffers, &other, &last, &half, &now);
+        let other = worker.deadlines.slot();
+        let both = Both { worker, idle, last: Cell::new(worker.now_micros()), half: Cell::new(false) };
+        let up = both.pump((client, &upstream.io), ahead, deadline, &carried.up);
+        let down = both.pump((&upstream.io, client), behind, &other, &carried.down);
         if futures_util::future::try_join(up, down).await.is_err() {
             client.abort_on_close();
             upstream.io.abort_on_close();
@@ -75,37 +107,104 @@ fn probe<C: Transport, U: Transport>(client: &Io<C>, upstream: &Io<U>) {
     let _ = (client.with(|c| set(c.socket())), upstream.with(|u| set(u.socket())));
 }
 
-/// One direction. Its end is passed on as an end; any failure ends both.
-#[expect(clippy::too_many_arguments, reason = "both directions share all of it")]
-async fn pump<F: Transport, T: Transport>(
-    from: &Io<F>,
-    to: &Io<T>,
-    first: Option<Buffer>,
-    buffers: &Rc<Buffers>,
-    deadline: &Deadline,
-    last: &Cell<u64>,
-    half: &Cell<bool>,
-    now: &impl Fn() -> u64,
-) -> Result<(), Broken> {
-    let mut next = first;
-    loop {
-        if let Some(buffer) = next.take() {
-            to.write_all(buffer.filled(), deadline, HALF_CLOSED_IDLE_MAX).await?;
-            last.set(now());
+impl Both<'_> {
+    /// One direction. Its end is passed on as an end; any failure ends both.
+    async fn pump<F: Transport, T: Transport>(
+        &self,
+        (from, to): (&Io<F>, &Io<T>),
+        first: Option<Buffer>,
+        deadline: &Deadline,
+        carried: &Cell<u64>,
+    ) -> Result<(), Broken> {
+        let can_splice = from.is_plain() && to.is_plain();
+        let mut next = first;
+        loop {
+            if let Some(buffer) = next.take() {
+                let len = buffer.len();
+                to.write_all(buffer.filled(), deadline, HALF_CLOSED_IDLE_MAX).await?;
+                drop(buffer);
+                self.moved(len, carried);
+                if can_splice
+                    && len >= LARGE_BYTES
+                    && let Some(pipe) = self.worker.pipes.lease()
+                    && self.splice((from, to), pipe, deadline, carried).await?
+                {
+                    break;
+                }
+            }
+            next = self.within(deadline, |cx| from.poll_next(cx, &self.worker.buffers)).await?;
+            if next.is_none() {
+                break;
+            }
         }
-        next = loop {
-            let limit = if half.get() { HALF_CLOSED_IDLE_MAX } else { TUNNEL_IDLE_MAX };
-            let quiet = Duration::from_micros(now().saturating_sub(last.get()));
+        self.half.set(true);
+        Ok(to.shutdown().await?)
+    }
+
+    /// Waits for one of the directions, for as long as it may be quiet.
+    async fn within<R>(
+        &self,
+        deadline: &Deadline,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Result<R, Broken> {
+        loop {
+            let limit = if self.half.get() { HALF_CLOSED_IDLE_MAX.min(self.idle) } else { self.idle };
+            let quiet = Duration::from_micros(self.worker.now_micros().saturating_sub(self.last.get()));
             let Some(left) = limit.checked_sub(quiet).filter(|left| !left.is_zero()) else { return Err(Broken::Slow) };
             deadline.set(left);
-            // Where the time ran out, the other direction may have moved meanwhile.
-            if let Ok(read) = deadline.within(from.next(buffers)).await {
-                break read?;
+            // Where time runs out, the other direction may have moved meanwhile.
+            if let Ok(came) = deadline.within(poll_fn(&mut poll)).await {
+                return Ok(came?);
             }
-        };
-        if next.is_none() {
-            half.set(true);
-            return Ok(to.shutdown().await?);
         }
+    }
+
+    /// Has the kernel move what comes. True at the end; false once pieces are small again.
+    async fn splice<F: Transport, T: Transport>(
+        &self,
+        (from, to): (&Io<F>, &Io<T>),
+        mut pipe: Pipe,
+        deadline: &Deadline,
+        carried: &Cell<u64>,
+    ) -> Result<bool, Broken> {
+        loop {
+            self.within(deadline, |cx| from.poll_readable(cx)).await?;
+            let taken = from.with(|from| from.plain().map(|from| pipe.take(from, u64::MAX)));
+            let got = match taken {
+                None => return Ok(false),
+                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Some(Err(error)) => return Err(error.into()),
+                Some(Ok(0)) => return Ok(true),
+                Some(Ok(got)) => got,
+            };
+            deadline.set(HALF_CLOSED_IDLE_MAX);
+            while pipe.holds() {
+                let given = poll_fn(|cx| {
+                    loop {
+                        let given = to.with(|to| to.plain().map(|to| pipe.give(to, false)));
+                        match given {
+                            None => return Poll::Ready(Err(Broken::Ended)),
+                            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                            Some(done) => return Poll::Ready(done.map_err(Broken::from)),
+                        }
+                        match to.with(|to| to.plain().map(|to| to.poll_write_ready(cx))) {
+                            None | Some(Poll::Ready(Ok(()))) => {}
+                            Some(Poll::Ready(Err(error))) => return Poll::Ready(Err(error.into())),
+                            Some(Poll::Pending) => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),
+                        }
+                    }
+                });
+                self.moved(given.await?, carried);
+                deadline.set(HALF_CLOSED_IDLE_MAX);
+            }
+            if got < LARGE_BYTES {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn moved(&self, n: usize, carried: &Cell<u64>) {
+        carried.set(carried.get() + n as u64);
+        self.last.set(self.worker.now_micros());
     }
 }

@@ -17,7 +17,8 @@ use super::{
     secure,
     settings::Settings,
     splice::Pipes,
-    table::{Pickers, RouteTable},
+    table::{PARTS, Pickers, RouteTable},
+    tcp,
     upstream::{Upstreams, is_exhausted},
 };
 use crate::base::LocalTasks;
@@ -227,6 +228,7 @@ impl Worker {
                 }
             }
             Serves::Tls(listen) => Box::pin(secure::serve(self, stream, (listen, ends), settings)).await,
+            Serves::Tcp(listen) => Box::pin(tcp::serve(self, stream, ends, listen, settings)).await,
         }
     }
 
@@ -312,6 +314,12 @@ impl Worker {
         a = a.wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.ids.set([a, b]);
         h1::request_id(u128::from(mix(a ^ b)) << 64 | u128::from(mix(a.wrapping_mul(b))))
+    }
+
+    /// A number below [`PARTS`], evenly spread, which no client can foresee.
+    pub(super) fn draw(&self) -> u32 {
+        let [a, b] = self.ids.get();
+        (mix(a.wrapping_add(b.rotate_left(32))) % u64::from(PARTS)) as u32
     }
 
     pub(super) fn request_head(self: &Rc<Self>) -> Lent<RequestHead> {

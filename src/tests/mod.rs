@@ -1,6 +1,7 @@
 //! Tests that see the whole crate: the order of rooms, and flows of a whole daemon.
 
 mod architecture;
+mod beside;
 mod changes;
 mod checks;
 mod clock;

@@ -1,5 +1,6 @@
 //! The keys of the file, one file per part of it. Nothing else knows how a key is called.
 
+mod cors;
 mod device;
 mod network;
 mod proxy;
@@ -8,6 +9,8 @@ mod registry;
 mod route;
 mod secret;
 mod small;
+mod split;
+mod tcp;
 mod tls;
 mod transcode;
 mod unbuilt;

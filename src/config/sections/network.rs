@@ -1,6 +1,6 @@
 //! `[admin]` and `[proxy]`: where skyvis listens, and what others call it.
 
-use super::{Origin, proxy, route, secret, tls, unbuilt};
+use super::{Origin, proxy, route, secret, tcp, tls};
 use crate::config::{
     Admin, AdminListen, LogFormat, Proxy,
     fault::Place,
@@ -46,7 +46,6 @@ fn admin_listen(text: &str) -> Result<AdminListen, String> {
 
 /// `[proxy]`. `None` after a fault in a route.
 pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen, format: LogFormat) -> Option<Proxy> {
-    unbuilt::proxy(scope);
     let mut listen = scope.list("listen", vec![PROXY_DEFAULT], |n| address(&as_text(n)?));
     if let Some((name, port)) = origin.env.old_proxy_port() {
         match port.trim().parse() {
@@ -73,7 +72,8 @@ pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen,
     let wan_endpoint = (!wan.is_empty()).then(|| wan.to_owned());
     let (workers, settings) = (proxy::workers(scope), proxy::settings(scope, origin, format));
     let tls = tls::all(scope, origin, &listen, admin);
-    let routes = route::all(scope)?;
+    let mut routes = route::all(scope, origin)?;
+    routes.extend(tcp::all(scope, &tcp::Beside { http: &listen, admin, routes: &routes })?);
     Some(Proxy { listen, wan_endpoint, tls: tls?, workers, settings, routes })
 }
 

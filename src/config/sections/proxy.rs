@@ -43,7 +43,8 @@ pub(super) fn settings(scope: &Scope<'_>, origin: &Origin<'_>, format: LogFormat
         access_log: scope.value("access_log", default.access_log, |n| match as_text(n)?.as_str() {
             "off" => Ok(AccessLog::Off),
             "stdout" => Ok(AccessLog::Stdout { json }),
-            "" => Err("is empty; write \"off\", \"stdout\" or the path of a file".into()),
+            "journald" => Ok(AccessLog::Journald { json }),
+            "" => Err("is empty; write \"off\", \"stdout\", \"journald\" or the path of a file".into()),
             path => Ok(AccessLog::File { path: origin.path(path), json }),
         }),
         connections_max: count(scope, "max_connections", default.connections_max, &CONNECTIONS),

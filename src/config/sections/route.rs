@@ -1,11 +1,11 @@
 //! `[[proxy.route]]`.
 
-use super::{duration, upstream};
+use super::{Origin, cors, duration, split, upstream};
 use crate::{
     balance::Policy,
     config::{
         fault::Place,
-        reader::{Scope, as_choice, as_integer, as_size, as_text, clip, within},
+        reader::{Scope, as_choice, as_flag, as_integer, as_size, as_text, clip, within},
         sections::unbuilt,
     },
     proxy::{
@@ -42,10 +42,10 @@ const LOCATION_BYTES_MAX: usize = 4 << 10;
 const REDIRECTS: [i64; 5] = [301, 302, 303, 307, 308];
 
 /// What a route may lead to.
-const TARGETS: [&str; 4] = ["service", "upstreams", "redirect", "respond"];
+const TARGETS: [&str; 5] = ["service", "upstreams", "dir", "redirect", "respond"];
 
 /// All routes. `None` after a fault in one of them.
-pub(super) fn all(scope: &Scope<'_>) -> Option<Vec<Route>> {
+pub(super) fn all(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Vec<Route>> {
     let mut seen: BTreeMap<Arc<str>, Option<Place>> = BTreeMap::new();
     let routes = scope.sections("route", |scope| {
         let name = scope.required("name", "name = \"api\"", |n| name(as_text(n)?));
@@ -58,7 +58,7 @@ pub(super) fn all(scope: &Scope<'_>) -> Option<Vec<Route>> {
                 _ => drop(seen.insert(name.clone(), scope.place("name").cloned())),
             }
         }
-        one(scope, name)
+        one(scope, origin, name)
     });
     if routes.len() > ROUTES_MAX {
         scope.fault("route", format!("stands here {} times; {ROUTES_MAX} are the most", routes.len()));
@@ -66,7 +66,7 @@ pub(super) fn all(scope: &Scope<'_>) -> Option<Vec<Route>> {
     routes.into_iter().collect()
 }
 
-fn one(scope: &Scope<'_>, name: Option<Arc<str>>) -> Option<Route> {
+fn one(scope: &Scope<'_>, origin: &Origin<'_>, name: Option<Arc<str>>) -> Option<Route> {
     unbuilt::route(scope);
     let host = scope.list("host", Vec::new(), |n| host(&as_text(n)?));
     let path_prefix = scope.value("path_prefix", "/".into(), |n| prefix(&as_text(n)?));
@@ -74,23 +74,46 @@ fn one(scope: &Scope<'_>, name: Option<Arc<str>>) -> Option<Route> {
     let methods = scope.list("methods", Vec::new(), |n| method(as_text(n)?));
     let body_max = scope.value("body_max", BODY_MAX_DEFAULT, as_size);
     let headers = scope.section("headers", headers);
-    let to = target(scope);
-    Some(Route { name: name?, host, path_prefix, path_suffix, methods, to: to?, body_max, headers: headers? })
+    let cors = cors::read(scope);
+    let to = target(scope, origin);
+    let (to, headers) = (to?, headers?);
+    if !matches!(to, Target::Forward(_)) && !headers.request.is_empty() {
+        scope.fault(
+            "headers",
+            "has rules for requests, and this route passes none on; remove `request_set` and `request_remove`",
+        );
+    }
+    if cors.is_some() && proxy_says_cors(&headers) {
+        scope.fault(
+            "headers",
+            "sets an Access-Control header beside `cors`, which says all of them; remove one of the two",
+        );
+    }
+    Some(Route { name: name?, host, path_prefix, path_suffix, methods, to, body_max, headers, cors })
 }
 
-fn target(scope: &Scope<'_>) -> Option<Target> {
+fn proxy_says_cors(headers: &HeaderRules) -> bool {
+    let is_it = |name: &String| name.to_ascii_lowercase().starts_with("access-control-allow-");
+    headers.written.response_set.iter().any(|(name, _)| is_it(name))
+}
+
+fn target(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Target> {
     let given: Vec<&'static str> = TARGETS.into_iter().filter(|key| scope.has(key)).collect();
     match given.as_slice() {
-        // Told as not built already.
-        [] if scope.optional("dir", as_text).is_some_and(|dir| !dir.is_empty()) => {}
-        [] => scope
-            .missing("service", "service = \"web-api\", upstreams = [\"http://10.0.0.5:9000\"], redirect or respond"),
+        [] => scope.missing(
+            "service",
+            "service = \"web-api\", upstreams = [\"http://10.0.0.5:9000\"], dir, redirect or respond",
+        ),
         [_] => {}
         [first, second, ..] => {
             scope.fault(second, format!("stands beside `{first}`; a route leads to one of them, so remove the other"));
         }
     }
     let forward = forward(scope);
+    let spa = scope.value("spa", false, as_flag);
+    if spa && given.as_slice() != ["dir"] {
+        scope.fault("spa", "means nothing without `dir`; remove it, or serve files by `dir`");
+    }
     let redirect = given.contains(&"redirect").then(|| scope.section("redirect", redirect)).flatten();
     let respond = given.contains(&"respond").then(|| scope.section("respond", respond)).flatten();
     match given.as_slice() {
@@ -99,7 +122,9 @@ fn target(scope: &Scope<'_>) -> Option<Target> {
                 as_text(n)?.parse().map_err(|e: crate::model::service::BadName| e.to_string())
             });
             let (forward, tags) = forward?;
-            Some(Target::Forward(Forward { to: Backend::Service { name: name?, tags }, ..forward }))
+            let to = Backend::Service { name: name?, tags };
+            let split = split::read(scope, &to)?;
+            Some(Target::Forward(Forward { to, split, ..forward }))
         }
         ["upstreams"] => {
             let upstreams = upstream::list(scope);
@@ -107,7 +132,20 @@ fn target(scope: &Scope<'_>) -> Option<Target> {
             if !tags.is_empty() {
                 scope.fault("tags", "choose among a service's instances, and this route has `upstreams`; remove them");
             }
-            Some(Target::Forward(Forward { to: Backend::Upstreams(upstreams), ..forward }))
+            let to = Backend::Upstreams(upstreams);
+            let split = split::read(scope, &to)?;
+            Some(Target::Forward(Forward { to, split, ..forward }))
+        }
+        ["dir"] => {
+            let dir = scope.optional("dir", |n| match as_text(n)?.as_str() {
+                "" => Err("is empty; write a directory, for example \"/srv/www\"".to_owned()),
+                dir => Ok(origin.path(dir).into()),
+            });
+            for key in FORWARD_KEYS.into_iter().filter(|key| !PATH_KEYS.contains(key) && scope.has(key)) {
+                scope.fault(key, "means nothing beside `dir`, which passes nothing on; remove it");
+            }
+            let (forward, _) = forward?;
+            Some(Target::Files { dir: dir?, spa, path: forward.path })
         }
         [other @ ("redirect" | "respond")] => {
             for key in FORWARD_KEYS.into_iter().filter(|key| scope.has(key)) {
@@ -120,7 +158,7 @@ fn target(scope: &Scope<'_>) -> Option<Target> {
 }
 
 /// What only those that pass requests on can use.
-const FORWARD_KEYS: [&str; 10] = [
+const FORWARD_KEYS: [&str; 12] = [
     "strip_prefix",
     "rewrite",
     "balance",
@@ -131,21 +169,33 @@ const FORWARD_KEYS: [&str; 10] = [
     "timeout",
     "retries",
     "host_header",
+    "split",
+    "sticky",
 ];
 
-/// The keys of routes that pass requests on, and the tags.
-fn forward(scope: &Scope<'_>) -> Option<(Forward, BTreeSet<Arc<str>>)> {
+/// Those of them that files can use as well.
+const PATH_KEYS: [&str; 2] = ["strip_prefix", "rewrite"];
+
+/// How one of several is chosen.
+pub(super) fn balance(scope: &Scope<'_>) -> Balance {
     let policies = Policy::ALL.map(|p| (p.as_str(), p));
     let policy = scope.value("balance", Policy::RoundRobin, |n| as_choice(n, &policies));
     let hash_on = scope.optional("hash_on", |n| hash_on(&as_text(n)?));
     if policy != Policy::Hash && hash_on.is_some() {
         scope.fault("hash_on", "means nothing without balance = \"hash\"; add that, or remove it");
     }
-    let balance = Balance {
-        policy,
-        hash_on: hash_on.unwrap_or_default(),
-        slow_start: duration(scope, "slow_start", Duration::ZERO, &SLOW_START),
-    };
+    let slow_start = duration(scope, "slow_start", Duration::ZERO, &SLOW_START);
+    Balance { policy, hash_on: hash_on.unwrap_or_default(), slow_start }
+}
+
+/// `connect_timeout`
+pub(super) fn connect_timeout(scope: &Scope<'_>) -> Duration {
+    duration(scope, "connect_timeout", CONNECT_TIMEOUT_DEFAULT, &CONNECT_TIMEOUT)
+}
+
+/// The keys of routes that pass requests on, and the tags.
+fn forward(scope: &Scope<'_>) -> Option<(Forward, BTreeSet<Arc<str>>)> {
+    let balance = balance(scope);
     let tags = scope.list("tags", Vec::new(), |n| tag(as_text(n)?));
     let strip = scope.value("strip_prefix", None, |n| match as_text(n)?.as_str() {
         "" => Ok(None),
@@ -165,12 +215,14 @@ fn forward(scope: &Scope<'_>) -> Option<(Forward, BTreeSet<Arc<str>>)> {
         to: Backend::Upstreams(Vec::new()),
         balance,
         path,
-        connect_timeout: duration(scope, "connect_timeout", CONNECT_TIMEOUT_DEFAULT, &CONNECT_TIMEOUT),
+        connect_timeout: connect_timeout(scope),
         timeout: duration(scope, "timeout", TIMEOUT_DEFAULT, &TIMEOUT),
         retries: scope.value("retries", RETRIES_DEFAULT, |n| {
             u32::try_from(within(as_integer(n)?, &RETRIES, |n| *n)?).map_err(|e| e.to_string())
         }),
         host_header: scope.value("host_header", None, |n| host_header(&as_text(n)?)),
+        split: Vec::new(),
+        sticky: scope.value("sticky", None, |n| split::sticky(&as_text(n)?)),
     };
     Some((forward, tags.into_iter().collect()))
 }
@@ -252,7 +304,7 @@ fn headers(scope: &Scope<'_>) -> Option<HeaderRules> {
     Some(HeaderRules { request: request?, response: response?, written })
 }
 
-fn name(text: String) -> Result<Arc<str>, String> {
+pub(super) fn name(text: String) -> Result<Arc<str>, String> {
     let right = "write 1 to 64 bytes without control characters, not in round brackets, for example \"api\"";
     let fits = (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control) && text.trim() == text;
     // In brackets stand those that are built in.
@@ -339,7 +391,7 @@ fn method(text: String) -> Result<Arc<str>, String> {
     }
 }
 
-fn tag(text: String) -> Result<Arc<str>, String> {
+pub(super) fn tag(text: String) -> Result<Arc<str>, String> {
     match text.is_empty() || text.chars().any(char::is_control) {
         true => Err("is not a tag; write for example \"v2\"".to_owned()),
         false => Ok(text.into()),

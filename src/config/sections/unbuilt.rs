@@ -31,22 +31,14 @@ pub(super) fn registry(scope: &Scope<'_>) {
     scope.not_built("service_prefix", Text("/bmi/skyvis/services/web/"));
 }
 
-/// `[proxy]`
-pub(super) fn proxy(scope: &Scope<'_>) {
-    scope.not_built("tcp", Empty);
-}
-
 /// `[[proxy.route]]`
 pub(super) fn route(scope: &Scope<'_>) {
-    scope.not_built("dir", Text(""));
-    scope.not_built("spa", Flag(false));
-    scope.not_built("split", Empty);
     scope.not_built("concurrency", Integer(0));
     scope.not_built("queue", Integer(0));
     scope.not_built("queue_timeout", Duration("0s"));
     scope.not_built("rate_limit", Text(""));
     scope.not_built("compress", Flag(false));
-    for key in ["cors", "cache", "auth"] {
+    for key in ["cache", "auth"] {
         scope.not_built(key, Empty);
     }
 }

@@ -35,6 +35,24 @@ pub(super) fn list(scope: &Scope<'_>) -> Vec<Upstream> {
     list
 }
 
+/// The upstreams of a TCP route: `"10.0.0.5:5672 weight=2"`, as nothing is known of what is spoken with them.
+pub(super) fn of_tcp(scope: &Scope<'_>) -> Vec<Upstream> {
+    let list = scope.list("upstreams", Vec::new(), |n| {
+        let text = as_text(n)?;
+        let wrong = |why: &str| Err(format!("`{}` {why}; write for example \"10.0.0.5:5672\"", clip(&text)));
+        let place = text.split_whitespace().next().unwrap_or_default();
+        match place.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
+            _ if place.contains("://") => wrong("has a scheme, which bytes do not have"),
+            Some(Ok(1..)) => one(&format!("http://{}", text.trim())),
+            _ => wrong("has no port"),
+        }
+    });
+    if scope.is_empty_list("upstreams") {
+        scope.fault("upstreams", "is empty; write for example [\"10.0.0.5:5672\"], or use `service`");
+    }
+    list
+}
+
 fn one(text: &str) -> Result<Upstream, String> {
     let wrong = |why: &str| Err(format!("`{}` {why}; write for example \"http://10.0.0.5:9000 weight=2\"", clip(text)));
     let mut words = text.split_whitespace();

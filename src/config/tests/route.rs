@@ -3,7 +3,10 @@
 use super::{fault, ok, read};
 use crate::{
     balance::Policy,
-    proxy::config::{Backend, Forward, HashOn, HostPattern, PathChange, Route, Target},
+    proxy::{
+        config::{Backend, Forward, HashOn, HostPattern, PathChange, Route, Target},
+        cors::{Cors, Origin},
+    },
 };
 use std::time::Duration;
 
@@ -38,9 +41,8 @@ fn a_name_and_a_service_give_the_defaults_of_the_contract() {
     assert_eq!((forward.retries, &forward.path, &forward.host_header), (1, &PathChange::None, &None));
 }
 
-#[test]
-fn every_key_is_read_and_printed_so_that_it_can_be_read_again() {
-    let text = r#"
+/// Every key of a route.
+const WHOLE: &str = r#"
         [[proxy.route]]
         name = "api"
         host = ["Media.Example.COM", "*.example.com", "[::1]", "bücher.example"]
@@ -72,8 +74,26 @@ fn every_key_is_read_and_printed_so_that_it_can_be_read_again() {
         name = "closed"
         path_prefix = "/closed"
         respond = { status = 503, body = '{"why": "closed"}' }
+        [[proxy.route]]
+        name = "app"
+        path_prefix = "/app/"
+        dir = "/srv/www"
+        spa = true
+        strip_prefix = "/app"
+        cors = { origins = ["https://a.example", "https://*.b.example:8443", "null"], methods = ["GET"], headers = ["X-A"], credentials = true, max_age = "10m" }
+        headers = { response_set = { Cache-Control = "no-cache" } }
+        [[proxy.route]]
+        name = "lines"
+        path_prefix = "/lines"
+        service = "web-api"
+        tags = ["blue"]
+        split = [{ when = { header = "X-Line=test" }, service = "web-api-test" }, { when = { cookie = "beta" }, tags = ["green"] }, { weight = 5, upstreams = ["http://10.0.0.9:80"] }]
+        sticky = "cookie:lb"
     "#;
-    let config = ok(text);
+
+#[test]
+fn every_key_is_read_and_printed_so_that_it_can_be_read_again() {
+    let config = ok(WHOLE);
     let routes = &config.proxy.routes;
     let hosts: Vec<String> = routes[0].host.iter().map(ToString::to_string).collect();
     assert_eq!(hosts, ["media.example.com", "*.example.com", "[::1]", "xn--bcher-kva.example"]);
@@ -86,6 +106,14 @@ fn every_key_is_read_and_printed_so_that_it_can_be_read_again() {
     assert!(matches!(&routes[2].to, Target::Redirect { status: 308, .. }));
     let Target::Respond { content_type, .. } = &routes[3].to else { panic!() };
     assert_eq!(&**content_type, "application/json");
+    let Target::Files { dir, spa, path } = &routes[4].to else { panic!() };
+    assert_eq!((dir.to_str(), *spa, path), (Some("/srv/www"), true, &PathChange::Strip("/app".into())));
+    let cors = routes[4].cors.as_ref().unwrap();
+    assert_eq!(cors.origins[1], Origin::Below("https://".into(), ".b.example:8443".into()));
+    assert_eq!((cors.credentials, cors.max_age), (true, Some(Duration::from_secs(600))));
+    let lines: Vec<String> = forward(&routes[5]).split.iter().map(|line| line.when.to_string()).collect();
+    assert_eq!(lines, ["header x-line=test", "cookie beta", "5 of 100"]);
+    assert!(matches!(&forward(&routes[5]).split[1].to, Backend::Service { name, .. } if name.as_str() == "web-api"));
     let printed = config.to_toml();
     assert_eq!(ok(&printed).proxy.routes, *routes, "{printed}");
     let view = config.to_view();
@@ -99,8 +127,7 @@ fn a_route_leads_to_exactly_one_place() {
     assert!(
         fault(bare).contains("1: proxy.route.service: missing; add for example service = \"web-api\", upstreams =")
     );
-    assert!(fault(&format!("{bare}dir = \"/srv\"")).contains("proxy.route.dir: not built yet"));
-    assert!(read(&format!("{bare}dir = \"\"")).is_err());
+    assert!(fault(&format!("{bare}dir = \"\"")).contains("proxy.route.dir: is empty; write a directory"));
     fault_says("redirect = { to = \"/x\" }", "redirect", "stands beside `service`; a route leads to one of them");
     let two = fault(&format!("{bare}upstreams = [\"http://a\"]\nrespond = {{ status = 200 }}"));
     assert!(two.contains("4: proxy.route.respond: stands beside `upstreams`"), "{two}");
@@ -123,6 +150,60 @@ fn keys_that_contradict_each_other_are_told() {
     assert!(redirect.contains("proxy.route.retries: means nothing beside `redirect`"), "{redirect}");
     let respond = fault("[[proxy.route]]\nname = \"r\"\nrespond = { status = 204, body = \"x\" }");
     assert!(respond.contains("proxy.route.respond.body: cannot be there with status 204"), "{respond}");
+}
+
+#[test]
+fn files_lie_where_the_configuration_does_and_take_no_keys_of_upstreams() {
+    let bare = "[[proxy.route]]\nname = \"r\"\ndir = \"www\"\n";
+    let Target::Files { dir, spa: false, path: PathChange::None } = &route("dir = \"www\"").to else { panic!() };
+    assert!(dir.is_absolute() && dir.ends_with("www"), "{}", dir.display());
+    for (line, key) in [("timeout = \"5s\"", "timeout"), ("balance = \"p2c\"", "balance"), ("tags = [\"a\"]", "tags")] {
+        let said = fault(&format!("{bare}{line}"));
+        assert!(said.contains(&format!("proxy.route.{key}: means nothing beside `dir`")), "{said}");
+    }
+    fault_says("spa = true", "spa", "means nothing without `dir`");
+    let rules = fault(&format!("{bare}headers = {{ request_set = {{ X = \"1\" }} }}"));
+    assert!(rules.contains("proxy.route.headers: has rules for requests"), "{rules}");
+}
+
+#[test]
+fn lines_say_which_requests_they_get_and_where_they_lead() {
+    for (split, says) in [
+        ("{ service = \"b\" }", "split.weight: missing"),
+        ("{ weight = 5 }", "split.service: missing"),
+        ("{ weight = 0, service = \"b\" }", "must lie between 1 and 100"),
+        ("{ weight = 60, service = \"b\" }, { weight = 41, service = \"c\" }", "split: has weights that add up to 101"),
+        ("{ weight = 5, when = { header = \"a\" }, service = \"b\" }", "split.weight: stands beside `when`"),
+        ("{ when = {}, service = \"b\" }", "split.when.header: missing"),
+        ("{ when = { header = \"a b\" }, service = \"b\" }", "is no name and value"),
+        ("{ weight = 5, service = \"b\", upstreams = [\"http://c\"] }", "split.upstreams: stands beside `service`"),
+    ] {
+        let said = fault(&format!("{ROUTE}split = [{split}]\n"));
+        assert!(said.contains(says), "{split}: {said}");
+    }
+    fault_says("sticky = \"ip\"", "sticky", "write \"cookie:lb\"");
+}
+
+#[test]
+fn cors_names_origins_as_browsers_write_them() {
+    assert_eq!(route("service = \"a\"\ncors = {}").cors, None);
+    let open = route("service = \"a\"\ncors = { origins = [\"*\"], methods = [\"*\"] }").cors;
+    assert_eq!(open, Some(Cors { origins: vec![Origin::Any], ..Cors::default() }));
+    for (cors, key, says) in [
+        ("origins = [\"a.example\"]", "origins", "is not an origin; write for example"),
+        ("origins = [\"https://a.example/\"]", "origins", "`https://a.example`"),
+        ("origins = [\"https://a.example:443\"]", "origins", "is not as browsers write it"),
+        ("origins = [\"https://A.example\"]", "origins", "is not as browsers write it"),
+        ("origins = [\"https://a.*.example\"]", "origins", "is not"),
+        ("origins = [\"*\"], credentials = true", "credentials", "name the origins"),
+        ("methods = [\"GET\"]", "origins", "missing"),
+        ("origins = [\"*\"], headers = [\"X A\"]", "headers", "is not a header"),
+        ("origins = [\"*\"], max_age = \"2d\"", "max_age", "must lie between"),
+    ] {
+        fault_says(&format!("cors = {{ {cors} }}"), &format!("cors.{key}"), says);
+    }
+    let twice = "cors = { origins = [\"*\"] }\nheaders = { response_set = { Access-Control-Allow-Origin = \"*\" } }";
+    fault_says(twice, "headers", "beside `cors`");
 }
 
 #[test]
@@ -200,4 +281,46 @@ fn the_route_of_the_example_is_right_and_shows_the_defaults_and_every_key() {
     for line in ["upstreams = [", "redirect = {", "respond = {", "rewrite = {", "hash_on = "] {
         assert!(text.contains(line), "{line}");
     }
+}
+
+#[test]
+fn a_port_leads_to_one_service_or_to_several_by_name() {
+    let text = r#"
+        [[proxy.tcp]]
+        listen = "0.0.0.0:5672"
+        service = "rabbit"
+        [[proxy.tcp]]
+        listen = "0.0.0.0:443"
+        sni = ["a.example.com"]
+        upstreams = ["10.0.0.5:443", "db.internal:8443 weight=2"]
+        proxy_protocol = "v2"
+        max_connections = 10
+        [[proxy.tcp]]
+        listen = "0.0.0.0:443"
+        service = "rest"
+    "#;
+    let config = ok(text);
+    let names: Vec<&str> = config.proxy.routes.iter().map(|route| &*route.name).collect();
+    assert_eq!(names, ["tcp 0.0.0.0:5672", "tcp 0.0.0.0:443 a.example.com", "tcp 0.0.0.0:443"]);
+    let printed = config.to_toml();
+    assert_eq!(ok(&printed).proxy.routes, config.proxy.routes, "{printed}");
+    let tcp = "[[proxy.tcp]]\nservice = \"a\"\n";
+    for (text, says) in [
+        (tcp.to_owned(), "proxy.tcp.listen: missing"),
+        (format!("{tcp}listen = \"0.0.0.0:8080\""), "is where HTTP is served too"),
+        (format!("{tcp}listen = \"127.0.0.1:9080\""), "is where HTTP is served too"),
+        ("[[proxy.tcp]]\nlisten = \"0.0.0.0:1\"".to_owned(), "proxy.tcp.service: missing"),
+        (format!("{tcp}listen = \"0.0.0.0:1\"\nupstreams = [\"a:1\"]"), "stands beside `service`"),
+        ("[[proxy.tcp]]\nlisten = \"0.0.0.0:1\"\nupstreams = [\"http://a:1\"]".to_owned(), "has a scheme"),
+        ("[[proxy.tcp]]\nlisten = \"0.0.0.0:1\"\nupstreams = [\"a\"]".to_owned(), "has no port"),
+        (format!("{tcp}listen = \"0.0.0.0:1\"\nbalance = \"hash\"\nhash_on = \"uri\""), "is always \"ip\" here"),
+    ] {
+        let said = fault(&text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
+    let twice = read(&format!("{tcp}listen = \"0.0.0.0:1\"\nname = \"x\"\n{tcp}listen = \"0.0.0.0:1\"\nname = \"y\""));
+    assert!(twice.unwrap_err().to_string().contains("tell them apart by `sni`"));
+    let before = ok(&format!("{tcp}listen = \"0.0.0.0:1\"\n"));
+    let moved = ok(&format!("{tcp}listen = \"0.0.0.0:2\"\n"));
+    assert_eq!(crate::config::restart_keys(&before, &moved), ["proxy.tcp.listen"]);
 }

@@ -32,7 +32,8 @@ pub(in crate::proxy) struct Outcome<'a> {
     pub(in crate::proxy) received: u64,
     pub(in crate::proxy) sent: u64,
     pub(in crate::proxy) cut: bool,
-    pub(in crate::proxy) refusal: Option<&'static str>,
+    /// Why it was refused, or could not be answered.
+    pub(in crate::proxy) reason: Option<&'static str>,
 }
 
 impl Line {
@@ -99,7 +100,7 @@ impl Line {
         or_dash(o.route.as_bytes(), out);
         out.push(b' ');
         or_dash(self.upstream.get().map_or("", |name| name).as_bytes(), out);
-        let note = o.refusal.unwrap_or(if o.cut { "cut" } else { "-" });
+        let note = o.reason.unwrap_or(if o.cut { "cut" } else { "-" });
         writeln!(out, " {note}")
     }
 
@@ -120,7 +121,7 @@ impl Line {
             "route": o.route,
             "upstream": self.upstream.get().map(|name| name.to_string()),
             "cut": o.cut,
-            "refused": o.refusal,
+            "reason": o.reason,
         });
         writeln!(out, "{line}")
     }

@@ -72,7 +72,7 @@ impl Lines {
     pub(super) fn refused<C: Transport>(&self, connection: &Connection<C>, refusal: Refusal) {
         let Some(json) = connection.settings.access_log.is_json() else { return };
         let line = Line::nothing(json, connection.ends.peer.ip(), self.shared.clock.wall());
-        let outcome = Outcome { status: refusal.status(), refusal: Some(refusal.name()), ..Outcome::default() };
+        let outcome = Outcome { status: refusal.status(), reason: Some(refusal.name()), ..Outcome::default() };
         self.write(&line, &outcome);
     }
 

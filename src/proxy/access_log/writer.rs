@@ -4,11 +4,16 @@ use crate::proxy::settings::AccessLog;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::{
+        fs::{MetadataExt, OpenOptionsExt},
+        net::UnixDatagram,
+    },
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
+/// Where the journal takes entries.
+const JOURNAL: &str = "/run/systemd/journal/socket";
 /// Batches that may wait: some megabytes. What comes beyond is dropped.
 const BATCHES_WAITING_MAX: usize = 64;
 
@@ -25,6 +30,7 @@ impl Writer {
         let log = log.clone();
         let started = std::thread::Builder::new().name("access-log".into()).spawn(move || match log {
             AccessLog::File { path, .. } => to_file(&path, &waiting),
+            AccessLog::Journald { .. } => to_journal(Path::new(JOURNAL), &waiting),
             _ => waiting.iter().for_each(|lines: Vec<u8>| drop(io::stdout().lock().write_all(&lines))),
         });
         if let Err(error) = started {
@@ -32,6 +38,28 @@ impl Writer {
             return None;
         }
         Some(lines)
+    }
+}
+
+/// Each line is an entry of its own, found by `journalctl -t skyvis-access`.
+fn to_journal(socket: &Path, waiting: &Receiver<Vec<u8>>) {
+    let mut told = false;
+    for lines in waiting {
+        let sent = UnixDatagram::unbound().and_then(|journal| {
+            journal.connect(socket)?;
+            for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+                journal.send(&[b"PRIORITY=6\nSYSLOG_IDENTIFIER=skyvis-access\nMESSAGE=", line, b"\n"].concat())?;
+            }
+            Ok(())
+        });
+        match sent {
+            Ok(()) => told = false,
+            Err(error) if !told => {
+                tracing::error!(%error, "the journal takes no access log; lines are lost");
+                told = true;
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -71,6 +99,23 @@ fn still_there(path: &Path, open: Option<File>) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_line_is_an_entry_of_the_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let journal = UnixDatagram::bind(&path).unwrap();
+        let (lines, waiting) = sync_channel(8);
+        lines.send(b"one\ntwo\n".to_vec()).unwrap();
+        drop(lines);
+        to_journal(&path, &waiting);
+        let mut entry = [0; 200];
+        for line in ["one", "two"] {
+            let n = journal.recv(&mut entry).unwrap();
+            let expected = format!("PRIORITY=6\nSYSLOG_IDENTIFIER=skyvis-access\nMESSAGE={line}\n");
+            assert_eq!(std::str::from_utf8(&entry[..n]).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn a_file_that_was_moved_away_is_begun_anew() {

@@ -53,6 +53,14 @@ impl Edits {
         })
     }
 
+    /// These, and fields of ours that are removed too, where they are not set.
+    #[must_use]
+    pub fn removing(&self, names: &[&str]) -> Self {
+        let mut more = self.clone();
+        more.remove.extend(names.iter().filter(|name| !self.sets(name.as_bytes())).map(|name| (*name).into()));
+        more
+    }
+
     /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.remove.is_empty()

@@ -75,6 +75,7 @@ pub fn responses(data: &[u8]) {
             edits: None,
             date: b"Sun, 06 Nov 1994 08:49:37 GMT",
             request_id: Some(ID),
+            extra: b"",
         };
         write_response(&mut out, bytes, &head, &to);
         let mut again = ResponseHead::default();

@@ -37,10 +37,11 @@ pub use limits::Limits;
 pub use prelude::{Prelude, parse_prelude};
 pub use refusal::Refusal;
 pub use reply::{
-    Answer, CONTINUE, DATE_BYTES, Replying, framing_for, write_answer, write_connection, write_framing, write_interim,
-    write_response,
+    Answer, CONTINUE, DATE_BYTES, Replying, Told, framing_for, write_answer, write_connection, write_framing,
+    write_interim, write_response, write_told,
 };
 pub use request::{Form, Method, RequestHead, Version, parse_request};
 pub use response::{Asked, Interim, ResponseHead, interim, parse_response};
+pub(super) use text::{is_token, is_value};
 pub use trace::{REQUEST_ID_DIGITS, request_id};
 pub use trust::{BadNetwork, Network, Trust};

@@ -29,6 +29,8 @@ pub struct Replying<'a> {
     pub date: &'a [u8; DATE_BYTES],
     /// The id of the request, where the client is to know it.
     pub request_id: Option<&'a [u8]>,
+    /// Whole lines more.
+    pub extra: &'a [u8],
 }
 
 /// How a response is framed for the client, and whether that lets its connection be used again.
@@ -81,6 +83,7 @@ pub fn write_response(out: &mut Vec<u8>, bytes: &[u8], head: &ResponseHead, to: 
     if let Some(edits) = to.edits {
         edits.write(out);
     }
+    out.extend_from_slice(to.extra);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -140,6 +143,10 @@ pub struct Answer<'a> {
     pub content_type: &'a str,
     /// The body.
     pub text: &'a [u8],
+    /// What the route changes.
+    pub edits: Option<&'a Edits>,
+    /// Whole lines more.
+    pub extra: &'a [u8],
 }
 
 /// Writes an answer of our own, head and body, at the end of `out`. To `HEAD` the body is left out.
@@ -151,26 +158,80 @@ pub fn write_answer(
     keep_alive: bool,
     date: &[u8; DATE_BYTES],
 ) {
-    let status = http::StatusCode::from_u16(answer.status).ok();
-    out.extend_from_slice(b"HTTP/1.1 ");
-    push_number(out, u64::from(answer.status));
-    out.push(b' ');
-    out.extend_from_slice(status.and_then(|status| status.canonical_reason()).unwrap_or("Answer").as_bytes());
-    out.extend_from_slice(b"\r\n");
-    push_field(out, b"Date", date);
-    for (name, value) in answer.fields.iter().filter(|(_, value)| value.bytes().all(is_value_byte)) {
+    let is_free = |name: &str| answer.edits.is_none_or(|edits| !edits.takes(name.as_bytes()));
+    push_status(out, answer.status);
+    if is_free("date") {
+        push_field(out, b"Date", date);
+    }
+    for (name, value) in answer.fields.iter().filter(|(name, value)| value.bytes().all(is_value_byte) && is_free(name))
+    {
         push_field(out, name.as_bytes(), value.as_bytes());
     }
     let has_body = answer.status >= 200 && !matches!(answer.status, 204 | 304);
     if has_body {
-        if !answer.text.is_empty() {
+        if !answer.text.is_empty() && is_free("content-type") {
             push_field(out, b"Content-Type", answer.content_type.as_bytes());
         }
         write_framing(out, Body::Length(answer.text.len() as u64));
     }
     write_connection(out, client, keep_alive, None);
+    if let Some(edits) = answer.edits {
+        edits.write(out);
+    }
+    out.extend_from_slice(answer.extra);
     out.extend_from_slice(b"\r\n");
     if has_body && !is_head {
         out.extend_from_slice(answer.text);
     }
+}
+
+fn push_status(out: &mut Vec<u8>, status: u16) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_number(out, u64::from(status));
+    out.push(b' ');
+    let known = http::StatusCode::from_u16(status).ok();
+    out.extend_from_slice(known.and_then(|status| status.canonical_reason()).unwrap_or("Answer").as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The head of an answer of our own whose body comes from elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// The status.
+    pub status: u16,
+    /// Whole lines, which are not those of framing, `Date` and `Connection`.
+    pub lines: &'a [u8],
+    /// What the route changes in them.
+    pub edits: Option<&'a Edits>,
+    /// Whole lines more, which nothing changes.
+    pub extra: &'a [u8],
+    /// What comes behind it.
+    pub body: Body,
+}
+
+/// Writes such a head at the end of `out`.
+pub fn write_told(out: &mut Vec<u8>, told: &Told<'_>, client: Version, keep_alive: bool, date: &[u8; DATE_BYTES]) {
+    push_status(out, told.status);
+    match told.edits {
+        None => {
+            push_field(out, b"Date", date);
+            out.extend_from_slice(told.lines);
+        }
+        Some(edits) => {
+            if !edits.takes(b"date") {
+                push_field(out, b"Date", date);
+            }
+            for line in told.lines.split_inclusive(|b| *b == b'\n') {
+                let name = line.split(|b| *b == b':').next().unwrap_or_default();
+                if !edits.takes(name) {
+                    out.extend_from_slice(line);
+                }
+            }
+            edits.write(out);
+        }
+    }
+    write_framing(out, told.body);
+    write_connection(out, client, keep_alive, None);
+    out.extend_from_slice(told.extra);
+    out.extend_from_slice(b"\r\n");
 }

@@ -40,7 +40,7 @@ impl Span {
 }
 
 /// Whether it is a token of RFC 9110.
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub(in crate::proxy) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|b| is_token_byte(*b))
 }
 
@@ -49,7 +49,7 @@ pub(super) fn is_token_byte(b: u8) -> bool {
 }
 
 /// Whether a field's value has nothing in it that ends a line or is shown by nobody.
-pub(super) fn is_value(text: &[u8]) -> bool {
+pub(in crate::proxy) fn is_value(text: &[u8]) -> bool {
     text.iter().all(|b| is_value_byte(*b))
 }
 

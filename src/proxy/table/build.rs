@@ -2,13 +2,14 @@
 //! the same, groups while their service is.
 
 use super::{
-    Action, Forward, Group, Redirect, Resolved, Respond, Route, RouteMeters, RouteTable, Rules, group::GroupKey,
-    index::Index, states::States,
+    Action, Files, Forward, Group, Redirect, Resolved, Respond, Route, RouteMeters, RouteTable, Rules, Tcp,
+    group::GroupKey, index::Index, states::States,
 };
 use crate::{
     model::Catalog,
     proxy::{
         config::{self, Backend, HostPattern, Target},
+        files::Site,
         h1::Edits,
     },
     serve::Handler,
@@ -22,6 +23,15 @@ use std::{
 /// Endpoints of all groups together: some 500 MB. Only routes that want many different parts of one large service come
 /// near it; the table before then stays.
 const ENDPOINTS_MAX: usize = if cfg!(test) { 50_000 } else { 2_000_000 };
+
+/// What `cors` says in place of the upstream.
+const CORS_FIELDS: [&str; 5] = [
+    "Access-Control-Allow-Origin",
+    "Access-Control-Allow-Credentials",
+    "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Headers",
+    "Access-Control-Max-Age",
+];
 
 /// Why there is no new table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,8 +73,15 @@ pub struct Builder {
 impl Builder {
     /// One that has made none yet. `workers`: how many threads count.
     pub fn new(workers: usize, built_in: Vec<BuiltIn>) -> Self {
-        let rules =
-            Rules { routes: [].into(), built_in: 0, order: [].into(), index: Index::default(), groups: [].into() };
+        let rules = Rules {
+            routes: [].into(),
+            built_in: 0,
+            order: [].into(),
+            index: Index::default(),
+            groups: [].into(),
+            has_cors: false,
+            tcp: [].into(),
+        };
         let mut builder = Self {
             workers,
             built_in,
@@ -80,7 +97,7 @@ impl Builder {
 
     /// Takes other routes for the tables to come.
     pub fn configure(&mut self, routes: &[Arc<config::Route>]) {
-        let keys: BTreeSet<GroupKey> = routes.iter().filter_map(|route| key_of(route)).collect();
+        let keys: BTreeSet<GroupKey> = routes.iter().flat_map(|route| keys_of(route)).collect();
         let slots = self.slots(&keys);
         let by_key: BTreeMap<&GroupKey, usize> = keys.iter().zip(0..).collect();
         let of_file = self.rules.routes.iter().filter_map(|route| Some((&*route.config.as_ref()?.name, route)));
@@ -96,23 +113,28 @@ impl Builder {
         for route in routes {
             // A route that did not change goes on as the same one.
             let is_same = |before: &&&Arc<Route>| before.config.as_ref().is_some_and(|config| **config == **route);
-            let group = key_of(route).and_then(|key| by_key.get(&key).copied());
-            let same = known.get(&*route.name).filter(is_same).filter(|before| before.group() == group);
+            let groups: Vec<usize> = keys_of(route).iter().filter_map(|key| by_key.get(key).copied()).collect();
+            let same =
+                known.get(&*route.name).filter(is_same).filter(|before| before.groups().eq(groups.iter().copied()));
             made.push(match same {
                 Some(same) => {
                     meter(&same.name);
                     (*same).clone()
                 }
-                None => Arc::new(of_config(route, group, meter(&route.name))),
+                None => Arc::new(of_config(route, &groups, meter(&route.name))),
             });
         }
         let built_in = made.len();
         made.extend(self.built_in.iter().map(|b| Arc::new(of_built_in(b, meter(&b.name.into())))));
         self.meters = meters;
-        let matched = routes.iter().enumerate().map(|(at, r)| (at, r.host.as_slice(), &r.path_prefix));
+        let is_tcp = |route: &config::Route| matches!(route.to, Target::Tcp(_));
+        let matched = routes.iter().enumerate().filter(|(_, route)| !is_tcp(route));
+        let matched = matched.map(|(at, r)| (at, r.host.as_slice(), &r.path_prefix));
         self.rules = Arc::new(Rules {
             index: Index::new(matched),
             order: in_order(&made),
+            tcp: (0..made.len()).filter(|at| made[*at].tcp().is_some()).collect(),
+            has_cors: made.iter().any(|route| route.cors.is_some()),
             routes: made.into(),
             built_in,
             groups: slots.into(),
@@ -189,41 +211,58 @@ impl Builder {
 }
 
 impl Route {
-    fn group(&self) -> Option<usize> {
-        match &self.action {
-            Action::Forward(forward) => Some(forward.group),
-            _ => None,
+    /// Its own group, then those of its lines.
+    fn groups(&self) -> impl Iterator<Item = usize> {
+        self.forward()
+            .into_iter()
+            .flat_map(|forward| [forward.group].into_iter().chain(forward.lines.iter().map(|l| l.group)))
+    }
+}
+
+/// What there must be groups for: the route's own, then its lines.
+fn keys_of(route: &config::Route) -> Vec<GroupKey> {
+    let (Target::Forward(forward) | Target::Tcp(config::Tcp { forward, .. })) = &route.to else { return Vec::new() };
+    let backends = [&forward.to].into_iter().chain(forward.split.iter().map(|line| &line.to));
+    backends.map(|backend| GroupKey { backend: backend.clone(), balance: forward.balance.clone() }).collect()
+}
+
+fn of_config(config: &Arc<config::Route>, groups: &[usize], meters: Arc<RouteMeters>) -> Route {
+    let action = match (&config.to, groups.split_first().zip(keys_of(config).into_iter().next())) {
+        (Target::Files { dir, spa, path }, _) => {
+            Action::Files(Files { site: Arc::new(Site::new(dir.clone(), *spa)), change: path.clone() })
         }
-    }
-}
-
-fn key_of(route: &config::Route) -> Option<GroupKey> {
-    match &route.to {
-        Target::Forward(forward) => Some(GroupKey { backend: forward.to.clone(), balance: forward.balance.clone() }),
-        Target::Redirect { .. } | Target::Respond { .. } => None,
-    }
-}
-
-fn of_config(config: &Arc<config::Route>, group: Option<usize>, meters: Arc<RouteMeters>) -> Route {
-    let action = match (&config.to, group.zip(key_of(config))) {
         (Target::Redirect { to, status }, _) => Action::Redirect(Redirect { status: *status, to: to.clone() }),
         (Target::Respond { status, body, content_type }, _) => {
             Action::Respond(Respond { status: *status, content_type: content_type.clone(), body: body.clone() })
         }
+        (Target::Tcp(tcp), found) => {
+            let ((group, _), key) = found.expect("every route that forwards has a group");
+            Action::Tcp(Tcp::new(tcp, Forward::new(&tcp.forward, *group, &[], key)))
+        }
         (Target::Forward(forward), found) => {
-            let (group, key) = found.expect("every route that forwards has a group");
-            Action::Forward(Forward::new(forward, group, key))
+            let ((group, lines), key) = found.expect("every route that forwards has a group");
+            Action::Forward(Forward::new(forward, *group, lines, key))
         }
     };
     Route {
         name: config.name.clone(),
         action,
         request_edits: edits(&config.headers.request),
-        response_edits: edits(&config.headers.response),
+        response_edits: response_edits(config),
+        cors: config.cors.clone(),
         body_max: if config.body_max == 0 { u64::MAX } else { config.body_max },
         meters,
         config: Some(config.clone()),
         prefix: config.path_prefix.clone(),
+    }
+}
+
+/// What an upstream says of other origins is not for it to say where the route does: a browser refuses two answers.
+fn response_edits(config: &config::Route) -> Option<Edits> {
+    let said = &config.headers.response;
+    match config.cors {
+        Some(_) => Some(said.removing(&CORS_FIELDS)),
+        None => edits(said),
     }
 }
 
@@ -239,6 +278,7 @@ fn of_built_in(built_in: &BuiltIn, meters: Arc<RouteMeters>) -> Route {
         response_edits: None,
         body_max: built_in.body_max,
         meters,
+        cors: None,
         config: None,
         prefix: built_in.path_prefix.into(),
     }

@@ -25,9 +25,9 @@ pub struct RouteView {
     pub path_suffix: Vec<String>,
     /// For which methods; empty: any.
     pub methods: Vec<String>,
-    /// What it does: `service`, `upstreams`, `redirect`, `respond` or `built_in`.
+    /// What it does: `service`, `upstreams`, `dir`, `redirect`, `respond`, `tcp` or `built_in`.
     pub kind: &'static str,
-    /// Where it leads: the service, the addresses, the new place, the status.
+    /// Where it leads: the service, the addresses, the directory, the new place, the status.
     pub to: String,
     /// Words that an instance must carry.
     pub tags: Vec<String>,
@@ -41,12 +41,25 @@ pub struct RouteView {
     pub instances: Option<usize>,
     /// Why some of them get no requests; the first hundred.
     pub out: Vec<OutView>,
+    /// Lines beside it, to which a part of the requests goes.
+    pub split: Vec<LineView>,
     /// Requests of this route that are being served.
     pub in_flight: u64,
     /// Requests of this route that are over, since skyvis began.
     pub requests: u64,
     /// Those of them that were answered with 500 and above.
     pub errors: u64,
+}
+
+/// A line beside a route's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LineView {
+    /// Which requests go there: `header x-line=test`, `cookie line=test` or `5 of 100`.
+    pub when: String,
+    /// Where it leads: the service, or the addresses.
+    pub to: String,
+    /// Instances that requests may go to now.
+    pub live: usize,
 }
 
 /// Who gets no requests, and why.
@@ -115,12 +128,24 @@ impl RouteTable {
             live: None,
             instances: None,
             out: Vec::new(),
+            split: Vec::new(),
             in_flight: totals.in_flight,
             requests: totals.requests(),
             errors: totals.by_class[4] + totals.by_class[6..].iter().sum::<u64>(),
         };
         match &route.action {
             Action::Handler(_) => {}
+            Action::Tcp(tcp) => {
+                self.show_group(&self.groups[tcp.forward.group], now_micros, &mut view);
+                view.kind = "tcp";
+                view.path_prefix = String::new();
+                view.host = tcp.names.iter().map(ToString::to_string).collect();
+                view.balance = Some(tcp.forward.key.balance.policy.as_str().to_owned());
+            }
+            Action::Files(files) => {
+                (view.kind, view.to) = ("dir", files.site.dir().display().to_string());
+                view.rewrite = rewritten(&files.change);
+            }
             Action::Redirect(redirect) => {
                 (view.kind, view.to) = ("redirect", format!("{} {}", redirect.status, redirect.to));
             }
@@ -131,15 +156,26 @@ impl RouteTable {
                     crate::balance::Policy::Hash => format!("hash on {}", balance.hash_on),
                     policy => policy.as_str().to_owned(),
                 });
-                view.rewrite = match forward.change() {
-                    PathChange::None => None,
-                    PathChange::Strip(prefix) => Some(format!("without {prefix}")),
-                    PathChange::Rewrite(rewrite) => Some(format!("{} to {}", rewrite.from(), rewrite.to())),
-                };
+                view.rewrite = rewritten(forward.change());
                 self.show_group(&self.groups[forward.group], now_micros, &mut view);
+                view.split = forward.lines.iter().map(|line| self.line_view(line, now_micros)).collect();
             }
         }
         view
+    }
+
+    fn line_view(&self, line: &super::route::Line, now_micros: u64) -> LineView {
+        let group = &self.groups[line.group];
+        let is_live = |endpoint: &&super::Endpoint| endpoint.state.ejected(now_micros).is_none();
+        let to = match &group.key.backend {
+            Backend::Service { name, tags } if tags.is_empty() => name.to_string(),
+            Backend::Service { name, tags } => {
+                let tags: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
+                format!("{name} with {}", tags.join(", "))
+            }
+            Backend::Upstreams(upstreams) => upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        };
+        LineView { when: line.when.to_string(), to, live: group.endpoints.iter().filter(is_live).count() }
     }
 
     fn show_group(&self, group: &Group, now_micros: u64, view: &mut RouteView) {
@@ -182,6 +218,15 @@ impl RouteTable {
         }
         out.truncate(OUT_NAMED_MAX);
         view.out = out;
+    }
+}
+
+/// What becomes of a path, for people.
+fn rewritten(change: &PathChange) -> Option<String> {
+    match change {
+        PathChange::None => None,
+        PathChange::Strip(prefix) => Some(format!("without {prefix}")),
+        PathChange::Rewrite(rewrite) => Some(format!("{} to {}", rewrite.from(), rewrite.to())),
     }
 }
 

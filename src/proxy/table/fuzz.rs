@@ -86,9 +86,12 @@ fn route(line: &[u8]) -> Option<config::Route> {
             timeout: Duration::ZERO,
             retries: 0,
             host_header: None,
+            split: Vec::new(),
+            sticky: None,
         }),
         body_max: 0,
         headers: HeaderRules::default(),
+        cors: None,
     })
 }
 

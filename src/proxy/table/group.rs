@@ -54,6 +54,13 @@ pub struct Endpoint {
     instance: Option<Arc<Instance>>,
 }
 
+impl Endpoint {
+    /// What a client's cookie names it by: the same for as long as its name is.
+    pub fn sticks_to(&self) -> u64 {
+        self.hash
+    }
+}
+
 /// What a group was made of: while that is the same, so is the group.
 #[derive(Debug)]
 enum MadeOf {

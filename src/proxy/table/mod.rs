@@ -14,23 +14,27 @@ mod explain;
 pub mod fuzz;
 mod group;
 mod index;
+mod line;
 mod meters;
 mod readings;
 mod resolved;
 mod rewrite;
 mod route;
 mod states;
+mod tcp;
 mod template;
 #[cfg(test)]
 pub(in crate::proxy) mod tests;
 
 pub use build::{BuildError, Builder, BuiltIn};
-pub use explain::{Explained, OutView, RouteView};
+pub use explain::{Explained, LineView, OutView, RouteView};
 pub use group::{Endpoint, Group, Pickers};
+pub use line::{Chosen, PARTS};
 pub use meters::{RouteMeters, Shard, Totals};
 pub use resolved::{Found as ResolvedHost, Resolved};
 pub use rewrite::{BadRewrite, Rewrite};
-pub use route::{Action, Forward, HostHeader, Redirect, Respond, Route};
+pub use route::{Action, Files, Forward, HostHeader, Redirect, Respond, Route};
+pub use tcp::Tcp;
 pub use template::{Template, Vars};
 
 pub(in crate::proxy) use meters::{BOUNDS_MICROS, CLASSES};
@@ -60,6 +64,9 @@ struct Rules {
     index: Index,
     /// What there must be a group for, and its place in pickers.
     groups: Box<[(group::GroupKey, usize)]>,
+    has_cors: bool,
+    /// The numbers of those that serve connections.
+    tcp: Box<[usize]>,
 }
 
 /// What of a request decides on its route.
@@ -108,13 +115,15 @@ impl RouteTable {
 
     /// Routes that have nobody to serve them, with what is missing.
     pub fn down(&self) -> BTreeMap<Arc<str>, String> {
-        let group = |route: &Route| match &route.action {
-            Action::Forward(forward) => Some(&self.groups[forward.group]),
-            _ => None,
-        };
+        let group = |route: &Route| route.forward().map(|forward| &self.groups[forward.group]);
         let routes = self.rules.routes.iter().filter_map(|route| Some((route, group(route)?)));
         let down = routes.filter(|(_, group)| group.endpoints.is_empty());
         down.map(|(route, group)| (route.name.clone(), group.missing())).collect()
+    }
+
+    /// Whether any route has something to say to pages of other origins.
+    pub fn has_cors(&self) -> bool {
+        self.rules.has_cors
     }
 
     /// The route for a request.

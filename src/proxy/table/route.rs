@@ -1,11 +1,13 @@
 //! A route as requests meet it. Made once per configuration and shared by all tables: only groups change with the
 //! catalog.
 
-use super::{RouteMeters, Template, Vars, group::GroupKey};
+use super::{RouteMeters, Tcp, Template, Vars, group::GroupKey};
 use crate::{
     balance,
     proxy::{
         config::{self, HashOn, PathChange},
+        cors::Cors,
+        files,
         h1::Edits,
     },
     serve::Handler,
@@ -22,6 +24,8 @@ pub struct Route {
     pub request_edits: Option<Edits>,
     /// What is set and removed on the way to the client; None: nothing.
     pub response_edits: Option<Edits>,
+    /// Which pages of other origins may ask.
+    pub cors: Option<Cors>,
     /// The most that a request's body may have, in bytes; `u64::MAX`: no limit.
     pub body_max: u64,
     /// What is counted.
@@ -32,10 +36,25 @@ pub struct Route {
     pub(super) prefix: Arc<str>,
 }
 
+impl Route {
+    /// How it goes on, where it goes to others.
+    pub(super) fn forward(&self) -> Option<&Forward> {
+        match &self.action {
+            Action::Forward(forward) => Some(forward),
+            Action::Tcp(tcp) => Some(&tcp.forward),
+            _ => None,
+        }
+    }
+}
+
 /// What becomes of a request.
 pub enum Action {
     /// It is passed on to one of [`Match::group`](super::Match::group).
     Forward(Forward),
+    /// It is none: connections are carried.
+    Tcp(Tcp),
+    /// It gets a file.
+    Files(Files),
     /// It is sent elsewhere.
     Redirect(Redirect),
     /// It gets a fixed answer.
@@ -55,9 +74,19 @@ pub struct Forward {
     pub retries: u32,
     /// What the upstream gets as `Host`.
     pub host: HostHeader,
+    /// The cookie by which a client stays with its instance.
+    pub sticky: Option<Arc<str>>,
     pub(super) group: usize,
     pub(super) key: GroupKey,
+    pub(super) lines: Box<[Line]>,
     change: PathChange,
+}
+
+/// A line beside a route's own.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) when: config::When,
+    pub(super) group: usize,
 }
 
 /// What an upstream gets as `Host`.
@@ -70,16 +99,31 @@ pub enum HostHeader {
 }
 
 impl Forward {
-    pub(super) fn new(config: &config::Forward, group: usize, key: GroupKey) -> Self {
+    /// `lines`: the groups of `config.split`.
+    pub(super) fn new(config: &config::Forward, group: usize, lines: &[usize], key: GroupKey) -> Self {
+        let lines = config.split.iter().zip(lines);
         Self {
             connect_timeout: config.connect_timeout,
             timeout: config.timeout,
             retries: config.retries,
             host: config.host_header.clone().map_or(HostHeader::Pass, HostHeader::Set),
+            sticky: config.sticky.clone(),
             group,
             key,
+            lines: lines.map(|(line, group)| Line { when: line.when.clone(), group: *group }).collect(),
             change: config.path.clone(),
         }
+    }
+
+    /// Whether there is anything to decide before an instance is chosen.
+    pub fn has_lines(&self) -> bool {
+        !self.lines.is_empty() || self.sticky.is_some()
+    }
+
+    /// Whom the client stays with, as its cookie says: see [`Endpoint::sticks_to`](super::Endpoint::sticks_to).
+    pub fn sticky_of<'a>(&self, header: impl Fn(&str) -> Option<&'a [u8]>) -> Option<u64> {
+        let value = cookie(header("cookie")?, self.sticky.as_ref()?)?;
+        u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok()
     }
 
     pub(super) fn change(&self) -> &PathChange {
@@ -90,20 +134,7 @@ impl Forward {
     /// rewritten, which is done to the normalised copy.
     pub fn target(&self, sent: &[u8], normalised: &[u8], query: Option<&[u8]>, out: &mut Vec<u8>) {
         let from = out.len();
-        match &self.change {
-            PathChange::Strip(prefix) if normalised.starts_with(prefix.as_bytes()) => {
-                out.push(b'/');
-                let rest = &normalised[prefix.len()..];
-                // Two slashes at the begin would be read as a host.
-                let slashes = rest.iter().take_while(|b| **b == b'/').count();
-                out.extend_from_slice(&rest[slashes..]);
-            }
-            PathChange::Rewrite(rewrite) if rewrite.write(normalised, out) => {
-                let slashes = out[from..].iter().take_while(|b| **b == b'/').count();
-                out.drain(from + 1..from + slashes.max(1));
-            }
-            _ => out.extend_from_slice(sent),
-        }
+        change(&self.change, sent, normalised, out);
         if let Some(query) = query {
             // A rewrite may have brought a query of its own.
             out.push(if out[from..].contains(&b'?') { b'&' } else { b'?' });
@@ -132,8 +163,62 @@ impl Forward {
     }
 }
 
+/// Writes what becomes of a path behind `out`: `sent`, unless something is cut off or rewritten.
+fn change(change: &PathChange, sent: &[u8], normalised: &[u8], out: &mut Vec<u8>) {
+    let from = out.len();
+    match change {
+        PathChange::Strip(prefix) if normalised.starts_with(prefix.as_bytes()) => {
+            out.push(b'/');
+            let rest = &normalised[prefix.len()..];
+            // Two slashes at the begin would be read as a host.
+            let slashes = rest.iter().take_while(|b| **b == b'/').count();
+            out.extend_from_slice(&rest[slashes..]);
+        }
+        PathChange::Rewrite(rewrite) if rewrite.write(normalised, out) => {
+            let slashes = out[from..].iter().take_while(|b| **b == b'/').count();
+            out.drain(from + 1..from + slashes.max(1));
+        }
+        _ => out.extend_from_slice(sent),
+    }
+}
+
+/// Files of a directory.
+pub struct Files {
+    /// The directory.
+    pub site: Arc<files::Site>,
+    pub(super) change: PathChange,
+}
+
+impl Files {
+    /// The path below the directory, still percent-encoded. It may climb; who looks there sees to that.
+    pub fn path(&self, normalised: &[u8]) -> Vec<u8> {
+        let mut path = Vec::with_capacity(normalised.len());
+        change(&self.change, normalised, normalised, &mut path);
+        // A rewrite may have brought a query, which no file has.
+        let end = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
+        path.truncate(end);
+        // Only whoever asked for a directory gets what it shows: links on the page would lead elsewhere.
+        if matches!(self.change, PathChange::Strip(_)) && !normalised.ends_with(b"/") && path == b"/" {
+            path.clear();
+        }
+        path
+    }
+
+    /// Where a directory that was asked for without a slash is sent: to this very host, whatever the path looks like.
+    pub fn with_slash(normalised: &[u8], query: Option<&[u8]>) -> String {
+        // Browsers read a backslash as a slash, and two of them as the begin of a host.
+        let mut location = String::from_utf8_lossy(normalised).replace('\\', "%5C");
+        location.push('/');
+        if let Some(query) = query {
+            location.push('?');
+            location.push_str(&String::from_utf8_lossy(query));
+        }
+        location
+    }
+}
+
 /// The value of a cookie.
-fn cookie<'a>(cookies: &'a [u8], name: &str) -> Option<&'a [u8]> {
+pub(super) fn cookie<'a>(cookies: &'a [u8], name: &str) -> Option<&'a [u8]> {
     cookies.split(|b| *b == b';').map(<[u8]>::trim_ascii).find_map(|pair| {
         let at = pair.iter().position(|b| *b == b'=')?;
         (&pair[..at] == name.as_bytes()).then_some(&pair[at + 1..])

@@ -1,17 +1,21 @@
 //! The whole data plane over real sockets: a raw client, the proxy, a raw origin.
 
 mod bodies;
+mod files;
 mod forward;
 mod frames;
 mod grpc;
 mod h2;
 mod inside;
 mod limits;
+mod log;
 mod loops;
 mod pki;
 mod reuse;
 mod rig;
 mod slow;
+mod split;
 mod swaps;
+mod tcp;
 mod tls;
 mod tunnels;

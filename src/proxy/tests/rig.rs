@@ -51,9 +51,12 @@ pub(super) fn route(upstreams: &[SocketAddr]) -> Route {
             timeout: Duration::from_secs(5),
             retries: 1,
             host_header: None,
+            split: Vec::new(),
+            sticky: None,
         }),
         body_max: 1 << 20,
         headers: HeaderRules::default(),
+        cors: None,
     }
 }
 

@@ -33,7 +33,7 @@ fn instance(address: SocketAddr) -> Arc<Instance> {
 }
 
 /// A catalog with one service of these instances.
-fn catalog(revision: u64, of: &[SocketAddr]) -> Arc<Catalog> {
+pub(super) fn catalog(revision: u64, of: &[SocketAddr]) -> Arc<Catalog> {
     let mut addresses = of.to_vec();
     addresses.sort_by_key(|a| a.port().to_string());
     let name: crate::model::ServiceName = "web".parse().unwrap();

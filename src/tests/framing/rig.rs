@@ -109,9 +109,12 @@ fn route(upstream: SocketAddr) -> Route {
             timeout: Duration::from_secs(10),
             retries: 0,
             host_header: None,
+            split: Vec::new(),
+            sticky: None,
         }),
         body_max: 1 << 20,
         headers: HeaderRules::default(),
+        cors: None,
     }
 }
 

@@ -26,6 +26,7 @@ fn reply(text: &str, asked: Asked, client: Version) -> String {
         edits: None,
         date: DATE,
         request_id: None,
+        extra: b"",
     };
     write_response(&mut out, &b, &head, &to);
     String::from_utf8(out).unwrap()
@@ -144,6 +145,7 @@ fn a_route_changes_a_response() {
         edits: Some(&edits),
         date: DATE,
         request_id: Some(b"ours"),
+        extra: b"",
     };
     write_response(&mut out, &b, &head, &to);
     let wanted = "HTTP/1.1 200 OK\r\nX-Request-Id: ours\r\nContent-Length: 1\r\nConnection: close\r\nServer: y\r\n\r\n";
@@ -154,8 +156,14 @@ fn a_route_changes_a_response() {
 fn answers_of_our_own_are_whole() {
     let answer = |status, text: &'static [u8], is_head| {
         let mut out = Vec::new();
-        let answer =
-            Answer { status, fields: &[("Retry-After", "1"), ("X", "a\r\nb")], content_type: "text/plain", text };
+        let answer = Answer {
+            status,
+            fields: &[("Retry-After", "1"), ("X", "a\r\nb")],
+            content_type: "text/plain",
+            text,
+            edits: None,
+            extra: b"",
+        };
         write_answer(&mut out, &answer, is_head, Version::Http11, false, DATE);
         String::from_utf8(out).unwrap()
     };

@@ -32,9 +32,12 @@ pub fn to(name: &str, prefix: &str, to: Backend) -> config::Route {
             timeout: Duration::from_secs(60),
             retries: 1,
             host_header: None,
+            split: Vec::new(),
+            sticky: None,
         }),
         body_max: 1 << 20,
         headers: HeaderRules::default(),
+        cors: None,
     }
 }
 
