@@ -1,4 +1,4 @@
-//! The proxies under test and the origin behind them. One thread each, all on one core; the origin on the other.
+//! The proxies under test: one thread each, all on one core.
 
 use crate::process;
 use std::{
@@ -13,13 +13,11 @@ use std::{
 
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// Where the origin listens; the proxies' files name it.
-const ORIGIN: &str = "127.0.0.1:18999";
-
-pub const NGINX_PLAIN: &str = "";
-pub const NGINX_TUNED: &str =
+const NGINX_PLAIN: &str = "";
+const NGINX_TUNED: &str =
     "proxy_buffers 16 64k; proxy_buffer_size 64k; proxy_busy_buffers_size 128k; proxy_max_temp_file_size 0;";
-pub const NGINX_UNBUFFERED: &str = "proxy_buffering off; proxy_buffer_size 64k;";
+const NGINX_UNBUFFERED: &str =
+    "proxy_buffering off; proxy_buffers 16 64k; proxy_buffer_size 64k; proxy_busy_buffers_size 128k;";
 
 /// A proxy under test.
 pub struct Server {
@@ -36,47 +34,46 @@ impl Drop for Server {
     }
 }
 
-/// nginx with files of the sizes that are asked for.
-pub fn origin(dir: &Path) -> Result<Server, Box<dyn Error>> {
-    let root = dir.join("www");
-    fs::create_dir_all(&root)?;
-    for size in [128, 16 << 10, 64 << 10, 1 << 20] {
-        fs::write(root.join(size.to_string()), vec![b'x'; size])?;
+/// Those that are wanted, skyvis first.
+pub fn start_all(dir: &Path, origin: SocketAddr, wanted: impl Fn(&str) -> bool) -> Result<Vec<Server>, Box<dyn Error>> {
+    let mut all = vec![skyvis(dir, origin)?];
+    for (name, tuning) in [("nginx", NGINX_PLAIN), ("nginx tuned", NGINX_TUNED), ("nginx unbuffered", NGINX_UNBUFFERED)]
+    {
+        if wanted(name) {
+            process::need("nginx", "nginx-light")?;
+            all.push(nginx(dir, name, tuning, origin)?);
+        }
     }
-    let server = format!(
-        "open_file_cache max=16; etag off; server {{ listen {ORIGIN} backlog=8192; location / {{ root {}; }} }}",
-        root.display()
-    );
-    start_nginx(dir, "origin", 1, ORIGIN.parse()?, &server)
+    for (name, option) in [("haproxy", ""), ("haproxy splice", "option splice-response")] {
+        if wanted(name) {
+            process::need("haproxy", "haproxy")?;
+            all.push(haproxy(dir, name, option, origin)?);
+        }
+    }
+    Ok(all)
 }
 
-pub fn nginx(dir: &Path, name: &'static str, tuning: &str, echo: SocketAddr) -> Result<Server, Box<dyn Error>> {
+fn nginx(dir: &Path, name: &'static str, tuning: &str, origin: SocketAddr) -> Result<Server, Box<dyn Error>> {
     let address = free_address()?;
     let fields = "proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; \
                   proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-Proto $scheme; \
-                  proxy_set_header X-Forwarded-Host $host; proxy_set_header X-Request-Id $request_id; proxy_set_header Via \"1.1 bench\";";
+                  proxy_set_header X-Forwarded-Host $host; proxy_set_header X-Request-Id $request_id; \
+                  proxy_set_header Via \"1.1 bench\";";
     let server = format!(
-        "upstream origin {{ server {ORIGIN}; keepalive 64; keepalive_requests 100000000; }}\n\
-         upstream echo {{ server {echo}; }}\n\
+        "upstream origin {{ server {origin}; keepalive 64; keepalive_requests 100000000; }}\n\
          server {{ listen {address} backlog=8192; {tuning}\n\
-         location = /echo {{ proxy_pass http://echo; {fields} proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}\n\
+         location = /echo {{ proxy_pass http://origin; {fields} proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }}\n\
          location / {{ proxy_pass http://origin; {fields} proxy_set_header Connection \"\"; }} }}"
     );
-    start_nginx(dir, name, 0, address, &server)
+    start_nginx(dir, name, address, &server)
 }
 
-fn start_nginx(
-    dir: &Path,
-    name: &'static str,
-    core: usize,
-    address: SocketAddr,
-    server: &str,
-) -> Result<Server, Box<dyn Error>> {
+fn start_nginx(dir: &Path, name: &'static str, address: SocketAddr, server: &str) -> Result<Server, Box<dyn Error>> {
     let dir = dir.join(name.replace(' ', "-"));
     fs::create_dir_all(&dir)?;
     let config = dir.join("nginx.conf");
     let text = format!(
-        "daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 40000; error_log {dir}/error.log;\n\
+        "daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 16384; error_log {dir}/error.log;\n\
          pid {dir}/nginx.pid; events {{ worker_connections 16384; }}\n\
          http {{ access_log off; sendfile on; tcp_nodelay on; keepalive_requests 100000000;\n\
          client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;\n\
@@ -85,25 +82,24 @@ fn start_nginx(
     );
     fs::write(&config, text)?;
     let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    let mut command = process::on_core(core, "nginx");
+    let mut command = process::on_core(0, "nginx");
     command.env("PATH", path).arg("-c").arg(&config);
     start(name, command, address, &dir)
 }
 
-pub fn haproxy(dir: &Path, name: &'static str, option: &str, echo: SocketAddr) -> Result<Server, Box<dyn Error>> {
+fn haproxy(dir: &Path, name: &'static str, option: &str, origin: SocketAddr) -> Result<Server, Box<dyn Error>> {
     let address = free_address()?;
     let dir = dir.join(name.replace(' ', "-"));
     fs::create_dir_all(&dir)?;
     let config = dir.join("haproxy.cfg");
     let text = format!(
-        "global\n  nbthread 1\n  maxconn 16384\n  ulimit-n 40000\n\
+        "global\n  nbthread 1\n  no strict-limits\n  maxconn 12000\n  ulimit-n 16384\n\
          defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  timeout tunnel 1h\n\
          \x20 http-reuse always\n  option forwardfor\n  {option}\n  unique-id-format %{{+X}}o%ci%cp%fi%fp%Ts%rt%pid\n  unique-id-header X-Request-Id\n\
          frontend f\n  bind {address} backlog 8192\n  http-request set-header X-Forwarded-Proto http\n\
          \x20 http-request set-header X-Real-IP %[src]\n  http-request set-header X-Forwarded-Host %[req.hdr(host)]\n\
          \x20 http-request set-header Via \"1.1 bench\"\n\
-         \x20 use_backend echo if {{ path /echo }}\n  default_backend origin\n\
-         backend origin\n  server o {ORIGIN}\nbackend echo\n  server e {echo}\n"
+         \x20 default_backend origin\nbackend origin\n  server o {origin}\n"
     );
     fs::write(&config, text)?;
     let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
@@ -112,20 +108,20 @@ pub fn haproxy(dir: &Path, name: &'static str, option: &str, echo: SocketAddr) -
     start(name, command, address, &dir)
 }
 
-pub fn skyvis(dir: &Path, echo: SocketAddr) -> Result<Server, Box<dyn Error>> {
+fn skyvis(dir: &Path, origin: SocketAddr) -> Result<Server, Box<dyn Error>> {
     let (address, admin) = (free_address()?, free_address()?);
     let dir = dir.join("skyvis");
     fs::create_dir_all(&dir)?;
     let config = dir.join("skyvis.toml");
     let text = format!(
         "data_dir = {:?}\n[admin]\nlisten = \"{admin}\"\n[proxy]\nlisten = [\"{address}\"]\nworkers = 1\n\
-         [[proxy.route]]\nname = \"echo\"\npath_prefix = \"/echo\"\nupstreams = [\"http://{echo}\"]\n\
-         [[proxy.route]]\nname = \"origin\"\npath_prefix = \"/\"\nupstreams = [\"http://{ORIGIN}\"]\n\
+         [[proxy.route]]\nname = \"origin\"\npath_prefix = \"/\"\nupstreams = [\"http://{origin}\"]\n\
          [recording]\nmin_free = \"0B\"\n",
         dir.join("data").display().to_string()
     );
     fs::write(&config, text)?;
-    let mut command = process::on_core(0, env!("CARGO_BIN_EXE_skyvis"));
+    let program = std::env::var("SKYVIS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_skyvis").into());
+    let mut command = process::on_core(0, &program);
     command.args(["run", "--config"]).arg(&config);
     start("skyvis", command, address, &dir)
 }

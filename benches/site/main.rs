@@ -9,7 +9,6 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-#[path = "../proxy/load.rs"]
 #[allow(dead_code, reason = "each bench takes what it needs")]
 mod load;
 #[path = "../measure/process.rs"]

@@ -1,8 +1,8 @@
 //! What playing costs: `cargo bench --bench vod`.
 //!
-//! Some minutes of footage of 4 Mb/s are laid on the disk and indexed; skyvis sends them as one MP4, nginx sends the
-//! same bytes as a file by `sendfile`, both from the page cache, in turns. The server has core 0 and its readers have
-//! the other one. What counts is bytes for each second of the server's CPU time. Then ranges of time are asked for at
+//! Some minutes of footage of 4 Mb/s are laid on the disk and indexed; skyvis sends them as one MP4 through its proxy's
+//! listener, nginx sends the same bytes as a file by `sendfile`, both from the page cache, in turns. The server has core 0
+//! and its readers have the other one. What counts is bytes for each second of the server's CPU time. Then ranges of time are asked for at
 //! random, and it is measured when their first byte comes.
 //!
 //! `-- --seconds 60` lays less; `-- --smoke` is short and leaves nginx out.
@@ -46,6 +46,8 @@ const FRAMES_A_FRAGMENT: u64 = 12;
 const FRAME_BYTES: usize = 20_000;
 const PIECE_BYTES: u64 = 2 << 20;
 const STREAM: &str = "nvr/1/main";
+/// What players show at the proxy's listener.
+const TOKEN: &str = "bench";
 
 struct Plan {
     seconds: u64,
@@ -190,10 +192,11 @@ fn compare(dir: &Path, begin: Wall, plan: &Plan) -> Result<(), Box<dyn Error>> {
 }
 
 fn start_skyvis(dir: &Path, begin: Wall, seconds: u64) -> Result<Server, Box<dyn Error>> {
-    let (address, config) = (http::free_address()?, dir.join("skyvis.toml"));
+    let (address, admin, config) = (http::free_address()?, http::free_address()?, dir.join("skyvis.toml"));
     let data = dir.join("data").display().to_string();
     let text = format!(
-        "data_dir = {data:?}\n[admin]\nlisten = \"{address}\"\n[proxy]\nlisten = []\n[recording]\nretain_days = 0\nmin_free = \"0B\"\n"
+        "data_dir = {data:?}\n[admin]\nlisten = \"{admin}\"\n[proxy]\nlisten = [\"{address}\"]\nworkers = 1\n\
+         [playback]\ntoken = {TOKEN:?}\n[recording]\nretain_days = 0\nmin_free = \"0B\"\n"
     );
     fs::write(&config, text)?;
     let mut command = process::on_core(0, env!("CARGO_BIN_EXE_skyvis"));
@@ -201,12 +204,12 @@ fn start_skyvis(dir: &Path, begin: Wall, seconds: u64) -> Result<Server, Box<dyn
     let began = Instant::now();
     let child = command.stderr(fs::File::create(dir.join("skyvis.log"))?).spawn()?;
     let to = begin.plus(Duration::from_secs(seconds));
-    let path = format!("/media/{STREAM}/vod.mp4?from={begin}&to={to}");
+    let path = asked(begin, to);
     let server = Server { pids: vec![child.id()], child, address, path };
-    http::ready(address, began, START_MAX)?;
+    http::ready(admin, began, START_MAX)?;
     let expected = seconds / SEGMENT_SECONDS;
     loop {
-        let answer = Client::connect(address)?.get(&format!("/api/v1/recordings?stream={STREAM}"), None, true)?;
+        let answer = Client::connect(admin)?.get(&format!("/api/v1/recordings?stream={STREAM}"), None, true)?;
         let list: serde_json::Value = serde_json::from_slice(&answer.body)?;
         if list["spans"][0]["segments"].as_u64() == Some(expected) {
             return Ok(server);
@@ -216,6 +219,10 @@ fn start_skyvis(dir: &Path, begin: Wall, seconds: u64) -> Result<Server, Box<dyn
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+fn asked(from: Wall, to: Wall) -> String {
+    format!("/media/{STREAM}/vod.mp4?from={from}&to={to}&token={TOKEN}")
 }
 
 fn start_nginx(dir: &Path) -> Result<Server, Box<dyn Error>> {
@@ -281,7 +288,7 @@ fn first_bytes(address: SocketAddr, begin: Wall, plan: &Plan, seconds: u64) -> R
     for _ in 0..plan.firsts {
         let from = begin.plus(Duration::from_millis(rng.random_range(0..spare)));
         let to = from.plus(Duration::from_secs(seconds));
-        let path = format!("/media/{STREAM}/vod.mp4?from={from}&to={to}");
+        let path = asked(from, to);
         let answer = client.get(&path, Some((0, 65_535)), false)?;
         if answer.status != 206 {
             return Err(format!("{}: {}", path, answer.status).into());

@@ -50,12 +50,13 @@ impl LocalTasks {
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
         self.alive.set(self.alive.get() + 1);
         let counted = Counted(self.clone());
-        tokio::task::spawn_local(async move {
-            if let Err(payload) = AssertUnwindSafe(task).catch_unwind().await {
+        // Not an async block, which would keep room for the task twice.
+        tokio::task::spawn_local(AssertUnwindSafe(task).catch_unwind().map(move |ended| {
+            if let Err(payload) = ended {
                 counted.0.panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(task = name, message = panic_message(payload.as_ref()), "task panicked");
             }
-        });
+        }));
     }
 
     /// Tasks that have not ended.

@@ -6,7 +6,7 @@ use super::{
     exchange::Exchange,
     h1::Body,
     io::Transport,
-    splice::{self, Patience, SPLICE_BYTES_MIN},
+    splice::{self, Patience, Pipe, SPLICE_BYTES_MIN},
 };
 
 /// The body did not get through whole: the client must not take it for whole.
@@ -67,32 +67,34 @@ async fn by_length<C: Transport>(
     let exact = buffer.len() as u64 <= len;
     buffer.truncate(usize::try_from(len).unwrap_or(usize::MAX));
     let left = len - buffer.len() as u64;
-    first(exchange, head, buffer).await?;
+    exchange.long.set(left >= SPLICE_BYTES_MIN);
     if left == 0 {
+        first(exchange, head, buffer).await?;
         return Ok(exact);
     }
-    Box::pin(rest(exchange, left)).await
+    Box::pin(long(exchange, head, buffer, left)).await
 }
 
-/// So many bytes more.
-async fn rest<C: Transport>(exchange: &Exchange<'_, C>, mut left: u64) -> Result<bool, Cut> {
+/// A body of which so many bytes are still to come.
+async fn long<C: Transport>(
+    exchange: &Exchange<'_, C>,
+    head: Head,
+    mut buffer: Buffer,
+    mut left: u64,
+) -> Result<bool, Cut> {
     let connection = exchange.connection;
-    let (worker, client) = (&connection.worker, &connection.io);
     if left >= SPLICE_BYTES_MIN
-        && client.is_plain()
+        && connection.io.is_plain()
+        && exchange.upstream.is_plain()
         && !exchange.sending.get()
-        && let Some(pipe) = worker.pipes.lease()
+        && let Some(pipe) = connection.worker.pipes.lease()
     {
-        let patience = Patience { from: exchange.timeout.into(), to: (&connection.takes).into() };
-        let counted = &exchange.job.record.sent;
-        let before = counted.get();
-        let moved =
-            splice::pass((exchange.upstream, client), left, pipe, &connection.deadline, patience, counted).await;
-        worker.shared.meters.spliced_bytes.inc_by(counted.get() - before);
-        return moved.map(|()| true).map_err(|_| Cut);
+        return spliced(exchange, head, buffer, left, pipe).await.map(|()| true);
     }
+    left -= exchange.upstream.fill_now(&mut buffer, usize::try_from(left).unwrap_or(usize::MAX)).await as u64;
+    first(exchange, head, buffer).await?;
     while left > 0 {
-        let Ok(Some(mut buffer)) = exchange.read_upstream(None).await else { return Err(Cut) };
+        let Ok(Some(mut buffer)) = exchange.read_upstream().await else { return Err(Cut) };
         let extra = buffer.len() as u64 > left;
         buffer.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         sent(exchange.to_client(buffer.filled()).await)?;
@@ -102,6 +104,37 @@ async fn rest<C: Transport>(exchange: &Exchange<'_, C>, mut left: u64) -> Result
         }
     }
     Ok(true)
+}
+
+/// Head, what there is of the body, and `left` bytes behind it that never come up here.
+async fn spliced<C: Transport>(
+    exchange: &Exchange<'_, C>,
+    head: Head,
+    mut buffer: Buffer,
+    left: u64,
+    mut pipe: Pipe,
+) -> Result<(), Cut> {
+    let (client, worker) = (&exchange.connection.io, &exchange.connection.worker);
+    let (deadline, counted) = (&exchange.connection.deadline, &exchange.job.record.sent);
+    let head_len = head.bytes.len() as u64;
+    let goes_on = exchange.upstream.with(|from| from.plain().is_some_and(|from| pipe.begin(from, left)));
+    if goes_on && buffer.prepend(&head.bytes) {
+        drop(head);
+        // More is at hand, so the kernel need not send this by itself.
+        let taken = client.with(|to| to.plain().map_or(0, |to| splice::send_ahead(to, buffer.filled())));
+        buffer.consume(taken);
+        counted.set(counted.get() + taken as u64);
+        sent(exchange.to_client(buffer.filled()).await)?;
+        drop(buffer);
+        counted.set(counted.get().saturating_sub(head_len));
+    } else {
+        first(exchange, head, buffer).await?;
+    }
+    let patience = Patience { from: exchange.timeout.into(), to: (&exchange.connection.takes).into() };
+    let before = counted.get();
+    let moved = splice::pass((exchange.upstream, client), left, pipe, deadline, patience, counted).await;
+    worker.shared.meters.spliced_bytes.inc_by(counted.get() - before);
+    moved.map_err(|_| Cut)
 }
 
 async fn chunked<C: Transport>(
@@ -124,7 +157,7 @@ async fn chunked<C: Transport>(
             sent(exchange.to_client(&tail).await)?;
             return Ok(rest.is_empty());
         }
-        let Ok(Some(more)) = exchange.read_upstream(None).await else { return Err(Cut) };
+        let Ok(Some(more)) = exchange.read_upstream().await else { return Err(Cut) };
         buffer = more;
     }
 }
@@ -145,7 +178,7 @@ async fn until_close<C: Transport>(
             Some(head) => first(exchange, head, buffer).await?,
             None => sent(exchange.to_client(buffer.filled()).await)?,
         }
-        match exchange.read_upstream(None).await {
+        match exchange.read_upstream().await {
             Ok(Some(more)) => buffer = more,
             Ok(None) => break,
             // A reset is no end.

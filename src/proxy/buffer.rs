@@ -1,7 +1,8 @@
 //! Memory that bytes pass through, leased by connections that have some right now and shared by all of a worker.
 //!
-//! A connection that waits holds none; what it must keep meanwhile is packed into as much memory as it takes. Before what is read there is room, so that a rewritten head can be laid in front
-//! of the body that came with the old one, and both go out in one send.
+//! A connection that waits holds none; what it must keep meanwhile is packed into as much memory as it takes. Before what
+//! is read there is room, so that a rewritten head can be laid in front of the body that came with the old one, and both
+//! go out in one send.
 
 use crate::base::metrics::Gauge;
 use std::{
@@ -229,11 +230,12 @@ impl Buffer {
         got
     }
 
-    /// Reads once behind what is filled; 0 at the end of the stream.
+    /// Reads once behind what is filled, `most` bytes at most; 0 at the end of the stream.
     pub(super) fn poll_fill<R: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut R,
+        most: usize,
     ) -> Poll<io::Result<usize>> {
         self.unpack();
         if self.end >= self.fill_end() && self.start <= HEADROOM_BYTES && self.memory.len() < WHOLE_BYTES {
@@ -245,7 +247,8 @@ impl Buffer {
             self.start = HEADROOM_BYTES;
         }
         let fill_end = self.fill_end();
-        let mut room = ReadBuf::new(&mut self.memory[self.end.min(fill_end)..fill_end]);
+        let from = self.end.min(fill_end);
+        let mut room = ReadBuf::new(&mut self.memory[from..fill_end.min(from.saturating_add(most))]);
         std::task::ready!(std::pin::Pin::new(source).poll_read(cx, &mut room))?;
         let got = room.filled().len();
         self.end += got;
@@ -263,7 +266,7 @@ mod tests {
         let buffers = Rc::new(Buffers::default());
         let mut buffer = buffers.lease();
         let mut source: &[u8] = &[b"old head, body".as_slice(), &vec![b'x'; 2 * BUFFER_BYTES]].concat();
-        assert_eq!(poll_fn(|cx| buffer.poll_fill(cx, &mut source)).await.unwrap(), BUFFER_BYTES);
+        assert_eq!(poll_fn(|cx| buffer.poll_fill(cx, &mut source, usize::MAX)).await.unwrap(), BUFFER_BYTES);
         assert!(buffer.is_full());
         buffer.consume(10);
         assert!(!buffer.is_full(), "it can be moved together");
@@ -271,7 +274,7 @@ mod tests {
         assert!(buffer.filled().starts_with(b"a longer new head, body"));
         assert!(!buffer.prepend(&[0; HEADROOM_BYTES]));
         buffer.consume(23);
-        assert_eq!(poll_fn(|cx| buffer.poll_fill(cx, &mut source)).await.unwrap(), 14);
+        assert_eq!(poll_fn(|cx| buffer.poll_fill(cx, &mut source, usize::MAX)).await.unwrap(), 14);
         assert_eq!(buffer.len(), BUFFER_BYTES);
         buffer.consume(buffer.len());
         assert!(buffer.append(b"ab") && buffer.filled() == b"ab");
@@ -294,7 +297,7 @@ mod tests {
         assert!(!buffer.prepend(b"x") && !buffer.append(b"x") && !buffer.is_full());
         buffer.consume(4);
         let mut source: &[u8] = &vec![b'y'; 2 * BUFFER_BYTES];
-        assert_eq!(poll_fn(|cx| buffer.poll_fill(cx, &mut source)).await.unwrap(), BUFFER_BYTES - 4);
+        assert_eq!(poll_fn(|cx| buffer.poll_fill(cx, &mut source, usize::MAX)).await.unwrap(), BUFFER_BYTES - 4);
         assert!(buffer.filled().starts_with(b"/ HTy") && buffer.is_full() && buffer.prepend(b"x"));
         buffer.pack();
         assert_eq!(buffer.len(), BUFFER_BYTES + 1, "one that is nearly full stays as it is");
@@ -318,9 +321,12 @@ mod tests {
         assert_eq!(bytes.get(), most as i64);
         let small = crowd.last_mut().unwrap();
         let mut source: &[u8] = &vec![b'y'; 2 * BUFFER_BYTES];
-        assert_eq!(poll_fn(|cx| small.poll_fill(cx, &mut source)).await.unwrap(), SMALL_BYTES);
+        assert_eq!(poll_fn(|cx| small.poll_fill(cx, &mut source, usize::MAX)).await.unwrap(), SMALL_BYTES);
         assert!(!small.is_full());
-        assert_eq!(poll_fn(|cx| small.poll_fill(cx, &mut source)).await.unwrap(), BUFFER_BYTES - SMALL_BYTES);
+        assert_eq!(
+            poll_fn(|cx| small.poll_fill(cx, &mut source, usize::MAX)).await.unwrap(),
+            BUFFER_BYTES - SMALL_BYTES
+        );
         assert!(small.is_full() && small.len() == BUFFER_BYTES);
         crowd.clear();
         assert_eq!((bytes.get() as usize, buffers.in_use.get()), (SPARE_MAX * WHOLE_BYTES, 0));

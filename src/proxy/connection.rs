@@ -79,33 +79,20 @@ enum Heard {
     Refused(Refusal),
 }
 
-/// Serves a connection to its end. Gives it back with what was read where the client speaks HTTP/2.
-pub(super) async fn serve<C: Transport>(
-    worker: Rc<Worker>,
-    transport: C,
-    ends: Ends,
-    secured: Option<Rc<Secured>>,
-    settings: Arc<Settings>,
-) -> Option<(C, Option<Buffer>, Ends)> {
-    let mut connection = Connection::new(worker, transport, ends, secured, settings);
-    // Over TLS it came before the handshake.
-    let is_due = connection.settings.proxy_protocol && connection.secured.is_none();
-    if is_due && !Box::pin(connection.prelude()).await {
-        return None;
-    }
-    connection.run().await
-}
+/// Where the client speaks HTTP/2: the connection, and what was read of it.
+type Became<C> = Option<(C, Option<Buffer>, Ends)>;
 
 impl<C: Transport> Connection<C> {
+    /// It lies apart from its task, which would take the room for it twice.
     pub(super) fn new(
         worker: Rc<Worker>,
         transport: C,
         ends: Ends,
         secured: Option<Rc<Secured>>,
         settings: Arc<Settings>,
-    ) -> Self {
+    ) -> Box<Self> {
         let scheme = if secured.is_some() { Scheme::Https } else { Scheme::Http };
-        Self {
+        Box::new(Self {
             deadline: worker.deadlines.slot(),
             client: Client::new(ends.peer, scheme, &settings.trusted),
             io: Io::new(transport),
@@ -117,11 +104,21 @@ impl<C: Transport> Connection<C> {
             settings,
             ends,
             secured,
-        }
+        })
     }
 
-    /// Serves to the end, or to the begin of HTTP/2.
-    pub(super) async fn run(self) -> Option<(C, Option<Buffer>, Ends)> {
+    /// Serves it to its end, or to the begin of HTTP/2.
+    pub(super) async fn serve(mut self: Box<Self>) -> Became<C> {
+        // Over TLS it came before the handshake.
+        let is_due = self.settings.proxy_protocol && self.secured.is_none();
+        if is_due && !Box::pin(self.prelude()).await {
+            return None;
+        }
+        self.run().await
+    }
+
+    /// The same from the first request on.
+    pub(super) async fn run(self: Box<Self>) -> Became<C> {
         let mut first = true;
         loop {
             let next = match self.hear(first).await {
@@ -139,7 +136,7 @@ impl<C: Transport> Connection<C> {
                 Next::Close => drop(self.deadline.within(self.io.shutdown()).await),
                 Next::Linger => Box::pin(linger::linger(&self)).await,
                 Next::Abort => self.io.abort_on_close(),
-                Next::Tunnel(tunnel) => tunnel.run(self).await,
+                Next::Tunnel(tunnel) => Box::pin(tunnel.run(self)).await,
             }
             return None;
         }
@@ -155,8 +152,8 @@ impl<C: Transport> Connection<C> {
             // From the accept on, a head is due; later only from its first byte on.
             let limit = if idle { self.settings.idle_timeout } else { self.settings.header_timeout };
             self.deadline.set_idle(limit);
-            match self.deadline.within(self.io.next(&self.worker.buffers)).await {
-                Ok(Ok(Some(buffer))) => *self.input.borrow_mut() = Some(buffer),
+            match self.io.next_within(&self.worker.buffers, &self.deadline).await {
+                Ok(Some(buffer)) => *self.input.borrow_mut() = Some(buffer),
                 // Whoever never asked anything needs no answer.
                 _ => return Heard::Gone,
             }

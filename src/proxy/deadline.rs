@@ -19,7 +19,9 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 /// Not set.
 const NEVER: u64 = u64::MAX;
 /// Memory for so many limits is kept when all are gone.
-const SLOTS_SPARE_MAX: usize = 256;
+const SLOTS_SPARE_MAX: usize = SLOTS_A_PIECE;
+/// Limits whose memory is taken in one go.
+const SLOTS_A_PIECE: usize = 256;
 
 /// The limit ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +37,18 @@ pub(super) struct Deadlines {
     first: Notify,
 }
 
+/// In pieces, so that ten thousand more do not move ten thousand, nor take the room for twenty.
 #[derive(Default)]
 struct Slots {
-    due: Vec<u64>,
-    waiting: Vec<Option<Waker>>,
-    leave: Vec<Leave>,
+    pieces: Vec<Box<[Slot; SLOTS_A_PIECE]>>,
+    len: usize,
     free: Vec<u32>,
+}
+
+struct Slot {
+    due: u64,
+    waiting: Option<Waker>,
+    leave: Leave,
 }
 
 /// When a task ends before its limit.
@@ -52,6 +60,29 @@ enum Leave {
     ForOthers,
     /// Then, and when the worker stops.
     Free,
+}
+
+impl Slot {
+    const UNUSED: Self = Self { due: NEVER, waiting: None, leave: Leave::No };
+}
+
+impl Slots {
+    fn at(&mut self, slot: u32) -> &mut Slot {
+        let slot = slot as usize;
+        &mut self.pieces[slot / SLOTS_A_PIECE][slot % SLOTS_A_PIECE]
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.pieces.iter_mut().flat_map(|piece| piece.iter_mut())
+    }
+
+    fn add(&mut self) -> u32 {
+        if self.len == self.pieces.len() * SLOTS_A_PIECE {
+            self.pieces.push(Box::new([const { Slot::UNUSED }; SLOTS_A_PIECE]));
+        }
+        self.len += 1;
+        u32::try_from(self.len - 1).expect("a host has fewer connections")
+    }
 }
 
 /// One task's limit.
@@ -71,14 +102,9 @@ impl Deadlines {
         let mut slots = self.slots.borrow_mut();
         let slot = match slots.free.pop() {
             Some(slot) => slot,
-            None => {
-                slots.due.push(NEVER);
-                slots.waiting.push(None);
-                slots.leave.push(Leave::No);
-                u32::try_from(slots.due.len() - 1).expect("a host has fewer connections")
-            }
+            None => slots.add(),
         };
-        if slots.free.len() + 1 == slots.due.len() {
+        if slots.free.len() + 1 == slots.len {
             // The first one after a rest: time went on meanwhile.
             self.now.set(self.ticks());
             self.first.notify_one();
@@ -98,18 +124,20 @@ impl Deadlines {
 
     fn expire(&self, most: usize, those: Leave) -> usize {
         let mut slots = self.slots.borrow_mut();
-        let mut idle: Vec<_> = (0..slots.due.len()).filter(|i| slots.leave[*i] >= those && slots.due[*i] > 0).collect();
+        let mut idle: Vec<_> = slots.all().filter(|slot| slot.leave >= those && slot.due > 0).collect();
         if idle.len() > most {
-            idle.select_nth_unstable_by_key(most, |i| slots.due[*i]);
+            idle.select_nth_unstable_by_key(most, |slot| slot.due);
             idle.truncate(most);
         }
-        for i in &idle {
-            slots.due[*i] = 0;
+        let expired = idle.len();
+        let mut woken = Vec::new();
+        for slot in idle {
+            slot.due = 0;
+            woken.extend(slot.waiting.take());
         }
-        let woken: Vec<_> = idle.iter().filter_map(|i| slots.waiting[*i].take()).collect();
         drop(slots);
         woken.into_iter().for_each(Waker::wake);
-        idle.len()
+        expired
     }
 
     /// Ends once there is a limit to look at.
@@ -122,7 +150,7 @@ impl Deadlines {
     /// Whether there is no limit at all.
     pub(super) fn is_unused(&self) -> bool {
         let slots = self.slots.borrow();
-        slots.free.len() == slots.due.len()
+        slots.free.len() == slots.len
     }
 
     fn ticks(&self) -> u64 {
@@ -136,12 +164,10 @@ impl Deadlines {
         self.now.set(now);
         let mut woken = Vec::new();
         let mut slots = self.slots.borrow_mut();
-        for i in 0..slots.due.len() {
-            if slots.due[i] <= now {
-                woken.extend(slots.waiting[i].take());
-            }
+        for slot in slots.all().filter(|slot| slot.due <= now) {
+            woken.extend(slot.waiting.take());
         }
-        if slots.free.len() == slots.due.len() && slots.due.capacity() > SLOTS_SPARE_MAX {
+        if slots.free.len() == slots.len && slots.len > SLOTS_SPARE_MAX {
             *slots = Slots::default();
         }
         drop(slots);
@@ -168,13 +194,13 @@ impl Deadline {
     /// No limit.
     pub(super) fn clear(&self) {
         let mut slots = self.of.slots.borrow_mut();
-        slots.due[self.slot as usize] = NEVER;
-        slots.leave[self.slot as usize] = Leave::No;
+        let slot = slots.at(self.slot);
+        (slot.due, slot.leave) = (NEVER, Leave::No);
     }
 
     /// It did not run out: the place was needed.
     pub(super) fn is_sent_away(&self) -> bool {
-        self.of.slots.borrow().due[self.slot as usize] == 0
+        self.of.slots.borrow_mut().at(self.slot).due == 0
     }
 
     /// The ticks of now, for [`Deadline::passed`].
@@ -191,17 +217,19 @@ impl Deadline {
         let ticks = u64::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(NEVER / 2);
         let mut slots = self.of.slots.borrow_mut();
         // One more, since the current tick is partly over.
-        slots.due[self.slot as usize] = self.of.now.get().saturating_add(ticks).saturating_add(1);
-        slots.leave[self.slot as usize] = leave;
+        let due = self.of.now.get().saturating_add(ticks).saturating_add(1);
+        let slot = slots.at(self.slot);
+        (slot.due, slot.leave) = (due, leave);
     }
 
     /// Whether it ran out. If not, the task is woken when it does.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Elapsed> {
         let mut slots = self.of.slots.borrow_mut();
-        if slots.due[self.slot as usize] <= self.of.now.get() {
+        let slot = slots.at(self.slot);
+        if slot.due <= self.of.now.get() {
             return Poll::Ready(Elapsed);
         }
-        match &mut slots.waiting[self.slot as usize] {
+        match &mut slot.waiting {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             waiting => *waiting = Some(cx.waker().clone()),
         }
@@ -222,10 +250,7 @@ impl Deadline {
 impl Drop for Deadline {
     fn drop(&mut self) {
         let mut slots = self.of.slots.borrow_mut();
-        let slot = self.slot as usize;
-        slots.due[slot] = NEVER;
-        slots.leave[slot] = Leave::No;
-        slots.waiting[slot] = None;
+        *slots.at(self.slot) = Slot::UNUSED;
         slots.free.push(self.slot);
     }
 }

@@ -26,6 +26,12 @@ use std::{
 /// What a client that sends nothing more is waited for: it may have half-closed and still read, or be gone.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(2);
 
+/// What is read at once of an answer before it is known how long it is: a head and a body of 16 KiB. More of a long body
+/// would be copied than need be.
+const FIRST_READ_BYTES: usize = 20 << 10;
+/// The same where the last answer on this connection was long: a head.
+const FIRST_READ_OF_LONG_BYTES: usize = 4 << 10;
+
 /// What both directions know.
 pub(super) struct Exchange<'a, C> {
     pub(super) connection: &'a Connection<C>,
@@ -34,6 +40,8 @@ pub(super) struct Exchange<'a, C> {
     pub(super) member: u32,
     /// The connection was used before.
     pub(super) reused: bool,
+    /// Whether the last answer on it was long.
+    pub(super) long: &'a Cell<bool>,
     /// Between two reads or writes of the upstream.
     pub(super) timeout: Duration,
     pub(super) sent_micros: u64,
@@ -120,17 +128,19 @@ pub(super) async fn relay<C: Transport>(exchange: &Exchange<'_, C>) -> Result<Re
     }
     let extra = record.lines.take();
     let mut out = worker.buffers.head();
-    let replying = Replying {
-        client: record.version,
-        body: to,
-        keep_alive: stay,
-        upgrade: if switched { head.upgrade(buffer.filled()) } else { None },
-        edits: job.route.response_edits.as_ref(),
-        date: &worker.date(),
-        request_id: None,
-        extra: &extra,
-    };
-    h1::write_response(&mut out.bytes, buffer.filled(), &head, &replying);
+    {
+        let replying = Replying {
+            client: record.version,
+            body: to,
+            keep_alive: stay,
+            upgrade: if switched { head.upgrade(buffer.filled()) } else { None },
+            edits: job.route.response_edits.as_ref(),
+            date: &worker.date(),
+            request_id: None,
+            extra: &extra,
+        };
+        h1::write_response(&mut out.bytes, buffer.filled(), &head, &replying);
+    }
     record.answered(head.status(), 0);
     let (from, keeps) = (head.body(), head.keep_alive());
     drop(head);
@@ -224,7 +234,8 @@ impl<C: Transport> Exchange<'_, C> {
     /// More bytes of the upstream before an answer.
     async fn more(&self, have: Option<Buffer>) -> Result<Buffer, Stop> {
         let fresh = have.is_none();
-        match self.read_upstream(have).await {
+        match self.upstream_bytes(have, if self.long.get() { FIRST_READ_OF_LONG_BYTES } else { FIRST_READ_BYTES }).await
+        {
             Ok(Some(buffer)) => Ok(buffer),
             Err(Waited::ClientGone) => Err(Stop::ClientGone),
             // A kept connection that ends without a word was closed before the request came to it.
@@ -241,13 +252,18 @@ impl<C: Transport> Exchange<'_, C> {
         }
     }
 
-    /// The upstream's next bytes, behind those at hand; None at its end. Meanwhile the client is watched.
-    pub(super) async fn read_upstream(&self, mut have: Option<Buffer>) -> Result<Option<Buffer>, Waited> {
+    /// The upstream's next bytes; None at its end. Meanwhile the client is watched.
+    pub(super) async fn read_upstream(&self) -> Result<Option<Buffer>, Waited> {
+        self.upstream_bytes(None, usize::MAX).await
+    }
+
+    /// The same behind those at hand, or `most` of them.
+    async fn upstream_bytes(&self, mut have: Option<Buffer>, most: usize) -> Result<Option<Buffer>, Waited> {
         let mut armed = false;
         poll_fn(|cx| {
             let polled = match &mut have {
                 Some(buffer) => self.upstream.poll_fill(cx, buffer).map_ok(|got| got > 0),
-                None => match self.upstream.poll_next(cx, &self.connection.worker.buffers) {
+                None => match self.upstream.poll_some(cx, &self.connection.worker.buffers, most) {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                     Poll::Ready(Ok(buffer)) => {

@@ -64,7 +64,7 @@ pub(super) async fn forward<C: Transport>(connection: &Connection<C>, job: Job) 
                 let picked = worker.pickers.borrow_mut().pick(&job.group, &ask).map(|(member, _)| member);
                 match picked {
                     Some(member) => (member, false),
-                    None => break nobody(connection, &job, last.as_ref()).await,
+                    None => break Box::pin(nobody(connection, &job, last.as_ref())).await,
                 }
             }
         };
@@ -100,7 +100,7 @@ pub(super) async fn forward<C: Transport>(connection: &Connection<C>, job: Job) 
                 members.push(member);
                 last = Some(lost);
             }
-            Verdict::GiveUp => break give_up(connection, &job, &lost).await,
+            Verdict::GiveUp => break Box::pin(give_up(connection, &job, &lost)).await,
         }
     }
 }
@@ -141,6 +141,7 @@ async fn attempt<C: Transport>(
         upstream: &upstream.io,
         member,
         reused,
+        long: &upstream.long,
         timeout: settings.timeout,
         sent_micros: worker.now_micros(),
         sending: Cell::new(job.rest != Rest::None),
@@ -172,10 +173,10 @@ async fn attempt<C: Transport>(
             job.record.cut.set(true);
             Next::Abort
         }
-        Relayed::Refused(refusal) => answer::refuse_rest(connection, &job.record, refusal).await,
+        Relayed::Refused(refusal) => Box::pin(answer::refuse_rest(connection, &job.record, refusal)).await,
         Relayed::TooLong => {
             let own = super::request::too_long_body(job.route.body_max);
-            answer::own(connection, &job.record, own, false).await
+            Box::pin(answer::own(connection, &job.record, own, false)).await
         }
     })
 }

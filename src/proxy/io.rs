@@ -116,7 +116,7 @@ impl<T: Transport> Io<T> {
     }
 
     pub(super) fn poll_fill(&self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
-        buffer.poll_fill(cx, &mut *self.0.borrow_mut())
+        buffer.poll_fill(cx, &mut *self.0.borrow_mut(), usize::MAX)
     }
 
     /// Reads behind what is in the buffer; 0 at the stream's end. Holds the buffer while it waits.
@@ -124,16 +124,45 @@ impl<T: Transport> Io<T> {
         poll_fn(|cx| self.poll_fill(cx, buffer)).await
     }
 
-    /// The next bytes, in a buffer that is leased once they are there. None at the stream's end.
-    pub(super) async fn next(&self, buffers: &Rc<Buffers>) -> io::Result<Option<Buffer>> {
-        poll_fn(|cx| self.poll_next(cx, buffers)).await
+    /// The next bytes, in a buffer that is leased once they are there; none at the stream's end. A connection that waits
+    /// is little more than this, so it is one future and not made of several.
+    pub(super) fn next_within(
+        &self,
+        buffers: &Rc<Buffers>,
+        deadline: &Deadline,
+    ) -> impl Future<Output = Result<Option<Buffer>, Broken>> {
+        poll_fn(move |cx| match self.poll_next(cx, buffers) {
+            Poll::Ready(read) => Poll::Ready(read.map_err(Broken::from)),
+            Poll::Pending => deadline.poll(cx).map(|elapsed| Err(elapsed.into())),
+        })
     }
 
+    /// The same without a limit.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>, buffers: &Rc<Buffers>) -> Poll<io::Result<Option<Buffer>>> {
-        std::task::ready!(self.poll_readable(cx))?;
+        self.poll_some(cx, buffers, usize::MAX)
+    }
+
+    /// The next bytes, `most` at most.
+    pub(super) fn poll_some(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &Rc<Buffers>,
+        most: usize,
+    ) -> Poll<io::Result<Option<Buffer>>> {
+        // Where nothing is there, the buffer goes back at once: cheaper than to ask before whether there is something.
         let mut buffer = buffers.lease();
-        let got = std::task::ready!(self.poll_fill(cx, &mut buffer))?;
+        let got = std::task::ready!(buffer.poll_fill(cx, &mut *self.0.borrow_mut(), most))?;
         Poll::Ready(Ok((got > 0).then_some(buffer)))
+    }
+
+    /// Reads behind what is in the buffer, `most` bytes at most, where they are there already. Whatever else there is to
+    /// know of this connection, the next read tells.
+    pub(super) async fn fill_now(&self, buffer: &mut Buffer, most: usize) -> usize {
+        poll_fn(|cx| match buffer.poll_fill(cx, &mut *self.0.borrow_mut(), most) {
+            Poll::Ready(Ok(got)) => Poll::Ready(got),
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(0),
+        })
+        .await
     }
 
     /// Writes all; the limit holds from each write to the next, or as a pace says.

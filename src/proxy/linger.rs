@@ -24,8 +24,8 @@ pub(super) async fn linger<C: Transport>(connection: &Connection<C>) {
     let mut discarded = 0;
     while discarded < DISCARD_BYTES_MAX && worker.now_micros() - began < limit && !worker.draining.get() {
         deadline.set_idle(QUIET_MAX);
-        match deadline.within(io.next(&worker.buffers)).await {
-            Ok(Ok(Some(buffer))) => discarded += buffer.len() as u64,
+        match io.next_within(&worker.buffers, deadline).await {
+            Ok(Some(buffer)) => discarded += buffer.len() as u64,
             _ => return,
         }
     }

@@ -14,7 +14,7 @@ use super::{
     table::{Action, Chosen, Files, Forward, Found, Group, HostHeader, Match, RequestView, Route, RouteTable, Vars},
     worker::Lent,
 };
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 /// A body of this size that came with its head is sent with it, and kept in case that it must be sent again.
 const BODY_WITH_HEAD_BYTES_MAX: u64 = 16 << 10;
@@ -28,16 +28,25 @@ enum Planned {
     Refused { record: Record, refusal: Refusal },
 }
 
-/// Answers one request, whose head is the first `len` bytes of the input.
-pub(super) async fn answer<C: Transport>(connection: &Connection<C>, head: Lent<RequestHead>, len: usize) -> Next {
+/// What answers one request, whose head is the first `len` bytes of the input. It lies apart from the connection, which
+/// takes no room for it while nothing is asked.
+pub(super) fn answer<C: Transport>(
+    connection: &Connection<C>,
+    head: Lent<RequestHead>,
+    len: usize,
+) -> Pin<Box<dyn Future<Output = Next> + '_>> {
     let planned = plan(connection, &head, len);
     drop(head);
     match planned {
-        Planned::Forward(job) => forward::forward(connection, job).await,
-        Planned::Inside(job) => Box::pin(inside::answer(connection, job)).await,
-        Planned::File(job) => files::answer(connection, job).await,
-        Planned::Own { record, own, all_read } => Box::pin(answer::own(connection, &record, own, all_read)).await,
-        Planned::Refused { record, refusal } => Box::pin(answer::refuse_rest(connection, &record, refusal)).await,
+        Planned::Forward(job) => Box::pin(forward::forward(connection, job)),
+        Planned::Inside(job) => Box::pin(inside::answer(connection, job)),
+        Planned::File(job) => Box::pin(files::answer(connection, job)),
+        Planned::Own { record, own, all_read } => {
+            Box::pin(async move { answer::own(connection, &record, own, all_read).await })
+        }
+        Planned::Refused { record, refusal } => {
+            Box::pin(async move { answer::refuse_rest(connection, &record, refusal).await })
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     ahead::Ahead,
-    connection::{self, Ends},
+    connection::{Connection, Ends},
     h2,
     io::Io,
     prelude,
@@ -40,7 +40,7 @@ pub(super) async fn serve(
         if session.get_ref().1.alpn_protocol() == Some(b"h2") {
             Box::pin(h2::serve(worker, session, ends, secured, settings)).await;
         } else {
-            connection::serve(worker, session, ends, secured, settings).await;
+            Connection::new(worker, session, ends, secured, settings).run().await;
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     exchange::Exchange,
     forward::Rest,
     h1::{self, Refusal},
-    io::Transport,
+    io::{Broken, Transport},
     pace::Limit,
     splice::{self, Patience, SPLICE_BYTES_MIN, Side},
 };
@@ -51,13 +51,13 @@ pub(super) async fn from_client<C: Transport>(
     }
     let limit = Limit::from(&connection.gives);
     let since = limit.begins(deadline);
-    match deadline.within(connection.io.next(&connection.worker.buffers)).await {
-        Ok(Ok(Some(buffer))) => {
+    match connection.io.next_within(&connection.worker.buffers, deadline).await {
+        Ok(Some(buffer)) => {
             limit.ends(deadline, since, buffer.len());
             Ok(buffer)
         }
-        Ok(_) => Err(Fault::Gone),
-        Err(_) => Err(Fault::Unsound(Refusal::TooSlow)),
+        Err(Broken::Slow) => Err(Fault::Unsound(Refusal::TooSlow)),
+        Ok(None) | Err(_) => Err(Fault::Gone),
     }
 }
 
@@ -83,6 +83,7 @@ async fn by_length<C: Transport>(exchange: &Exchange<'_, C>, len: u64, deadline:
         if left >= SPLICE_BYTES_MIN
             && nothing_at_hand
             && connection.io.is_plain()
+            && exchange.upstream.is_plain()
             && let Some(pipe) = connection.worker.pipes.lease()
         {
             let patience = Patience { from: (&connection.gives).into(), to: exchange.timeout.into() };
@@ -90,7 +91,7 @@ async fn by_length<C: Transport>(exchange: &Exchange<'_, C>, len: u64, deadline:
                 splice::pass((&connection.io, exchange.upstream), left, pipe, deadline, patience, received).await;
             return moved.map_err(|side| match side {
                 Side::To => Fault::Upstream,
-                Side::From(super::io::Broken::Slow) => Fault::Unsound(Refusal::TooSlow),
+                Side::From(Broken::Slow) => Fault::Unsound(Refusal::TooSlow),
                 Side::From(_) => Fault::Gone,
             });
         }

@@ -7,7 +7,10 @@ use super::{
     io::{Broken, Io, Transport},
     pace::Limit,
 };
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use rustix::{
+    net::SendFlags,
+    pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
+};
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
@@ -20,7 +23,7 @@ use tokio::{io::Interest, net::TcpStream};
 
 /// From so many bytes on that are still to come, the kernel moves them: below, two calls for each piece cost more than
 /// the copy.
-pub(super) const SPLICE_BYTES_MIN: u64 = 64 << 10;
+pub(super) const SPLICE_BYTES_MIN: u64 = 32 << 10;
 /// What a pipe takes, in bytes.
 const PIPE_BYTES: usize = 256 << 10;
 /// Pipes of a worker at once. The kernel gives all of a user 64 MiB of them, and then no more than a page each; bodies
@@ -80,6 +83,11 @@ impl Pipe {
         self.held > 0
     }
 
+    /// Takes what is there already. False: nothing; why, is told when it is waited for.
+    pub(super) fn begin(&mut self, from: &TcpStream, most: u64) -> bool {
+        self.take(from, most).is_ok_and(|got| got > 0)
+    }
+
     /// Takes at most `most` bytes of the socket; 0 at its end.
     pub(super) fn take(&mut self, from: &TcpStream, most: u64) -> io::Result<usize> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
@@ -119,7 +127,15 @@ pub(super) struct Patience<'a> {
     pub(super) to: Limit<'a>,
 }
 
-/// Moves exactly `len` bytes. Both must be plain. `moved` counts what went out, also where it fails.
+/// Sends what it can at once, to go out together with what comes behind it. How much that was; why not more, is told by
+/// the next write.
+pub(super) fn send_ahead(to: &TcpStream, bytes: &[u8]) -> usize {
+    let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+    to.try_io(Interest::WRITABLE, || Ok(rustix::net::send(to, bytes, flags)?)).unwrap_or(0)
+}
+
+/// Moves exactly `len` bytes, those that the pipe holds already first. Both must be plain. `moved` counts what went out,
+/// also where it fails.
 pub(super) async fn pass<F: Transport, T: Transport>(
     (from, to): (&Io<F>, &Io<T>),
     len: u64,
@@ -128,32 +144,34 @@ pub(super) async fn pass<F: Transport, T: Transport>(
     patience: Patience<'_>,
     moved: &Cell<u64>,
 ) -> Result<(), Side> {
-    let mut left = len;
+    let mut left = len.saturating_sub(pipe.held as u64);
     let not_plain = || io::Error::from(io::ErrorKind::Unsupported);
-    while left > 0 {
-        let since = patience.from.begins(deadline);
-        let got = poll_fn(|cx| {
-            loop {
-                let taken =
-                    from.with(|from| from.plain().map_or_else(|| Err(not_plain()), |from| pipe.take(from, left)));
-                match taken {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    done => return Poll::Ready(done.map_err(Broken::from)),
+    while left > 0 || pipe.held > 0 {
+        if pipe.held == 0 {
+            let since = patience.from.begins(deadline);
+            let got = poll_fn(|cx| {
+                loop {
+                    let taken =
+                        from.with(|from| from.plain().map_or_else(|| Err(not_plain()), |from| pipe.take(from, left)));
+                    match taken {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        done => return Poll::Ready(done.map_err(Broken::from)),
+                    }
+                    match from.poll_readable(cx) {
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                        Poll::Pending => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),
+                    }
                 }
-                match from.poll_readable(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                    Poll::Pending => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),
+            });
+            match got.await {
+                Ok(0) => return Err(Side::From(Broken::Ended)),
+                Ok(got) => {
+                    patience.from.ends(deadline, since, got);
+                    left -= got as u64;
                 }
+                Err(error) => return Err(Side::From(error)),
             }
-        });
-        match got.await {
-            Ok(0) => return Err(Side::From(Broken::Ended)),
-            Ok(got) => {
-                patience.from.ends(deadline, since, got);
-                left -= got as u64;
-            }
-            Err(error) => return Err(Side::From(error)),
         }
         while pipe.held > 0 {
             let since = patience.to.begins(deadline);

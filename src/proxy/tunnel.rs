@@ -73,7 +73,7 @@ impl Drop for Open {
 struct Both<'a> {
     worker: &'a Rc<Worker>,
     idle: Duration,
-    /// When a byte was last seen in either direction.
+    /// When a byte was last seen in either direction, in ticks, which cost no look at the clock.
     last: Cell<u64>,
     /// One of them has ended.
     half: Cell<bool>,
@@ -81,7 +81,7 @@ struct Both<'a> {
 
 impl Tunnel {
     /// Runs to the end of both directions.
-    pub(super) async fn run<C: Transport>(self: Box<Self>, connection: Connection<C>) {
+    pub(super) async fn run<C: Transport>(self: Box<Self>, connection: Box<Connection<C>>) {
         let Self { upstream, behind, meters, idle, carried, .. } = *self;
         meters.meters.tunnels.inc();
         let _open = Open(meters);
@@ -90,7 +90,7 @@ impl Tunnel {
         let worker = &connection.worker;
         let (client, deadline) = (&connection.io, &connection.deadline);
         let other = worker.deadlines.slot();
-        let both = Both { worker, idle, last: Cell::new(worker.now_micros()), half: Cell::new(false) };
+        let both = Both { worker, idle, last: Cell::new(deadline.now()), half: Cell::new(false) };
         let up = both.pump((client, &upstream.io), ahead, deadline, &carried.up);
         let down = both.pump((&upstream.io, client), behind, &other, &carried.down);
         if futures_util::future::try_join(up, down).await.is_err() {
@@ -123,7 +123,7 @@ impl Both<'_> {
                 let len = buffer.len();
                 to.write_all(buffer.filled(), deadline, HALF_CLOSED_IDLE_MAX).await?;
                 drop(buffer);
-                self.moved(len, carried);
+                self.moved(len, deadline, carried);
                 if can_splice
                     && len >= LARGE_BYTES
                     && let Some(pipe) = self.worker.pipes.lease()
@@ -149,7 +149,7 @@ impl Both<'_> {
     ) -> Result<R, Broken> {
         loop {
             let limit = if self.half.get() { HALF_CLOSED_IDLE_MAX.min(self.idle) } else { self.idle };
-            let quiet = Duration::from_micros(self.worker.now_micros().saturating_sub(self.last.get()));
+            let quiet = deadline.passed(self.last.get());
             let Some(left) = limit.checked_sub(quiet).filter(|left| !left.is_zero()) else { return Err(Broken::Slow) };
             deadline.set(left);
             // Where time runs out, the other direction may have moved meanwhile.
@@ -194,7 +194,7 @@ impl Both<'_> {
                         }
                     }
                 });
-                self.moved(given.await?, carried);
+                self.moved(given.await?, deadline, carried);
                 deadline.set(HALF_CLOSED_IDLE_MAX);
             }
             if got < LARGE_BYTES {
@@ -203,8 +203,8 @@ impl Both<'_> {
         }
     }
 
-    fn moved(&self, n: usize, carried: &Cell<u64>) {
+    fn moved(&self, n: usize, deadline: &Deadline, carried: &Cell<u64>) {
         carried.set(carried.get() + n as u64);
-        self.last.set(self.worker.now_micros());
+        self.last.set(deadline.now());
     }
 }

@@ -106,6 +106,8 @@ struct Idle {
 /// An open connection to an instance.
 pub(super) struct Upstream {
     pub(super) io: Io<Wire>,
+    /// Whether the last answer on it was long.
+    pub(super) long: Cell<bool>,
     address: SocketAddr,
     via: Option<Arc<Via>>,
     /// It was used before.
@@ -165,6 +167,7 @@ impl Upstreams {
             Some(Upstream {
                 reused: asking.reused,
                 io: Io::new(Wire::H2(Box::new(asking))),
+                long: Cell::new(false),
                 address,
                 via: Some(via.clone()),
                 _counted: shared.counted.clone(),
@@ -192,7 +195,7 @@ impl Upstreams {
         let Some(via) = &endpoint.via else {
             let (stream, counted) = dial(worker, address, &endpoint.state).await?;
             let io = Io::new(Wire::Plain(stream));
-            return Ok(Upstream { io, address, via: None, reused: false, _counted: counted });
+            return Ok(Upstream { io, long: Cell::new(false), address, via: None, reused: false, _counted: counted });
         };
         Box::pin(worker.upstreams.speak(worker, (address, via.clone()), &endpoint.state)).await
     }
@@ -208,7 +211,14 @@ impl Upstreams {
             let (stream, counted) = dial(worker, address, state).await?;
             let session = self.tls.connect(&via, stream).await.map_err(NoConnection::Refused)?;
             let io = Io::new(Wire::Tls(Box::new(session)));
-            return Ok(Upstream { io, address, via: Some(via), reused: false, _counted: counted });
+            return Ok(Upstream {
+                io,
+                long: Cell::new(false),
+                address,
+                via: Some(via),
+                reused: false,
+                _counted: counted,
+            });
         }
         let opening = loop {
             if let Some(upstream) = self.take(address, Some(&via), worker.now_micros()) {
@@ -243,7 +253,7 @@ impl Upstreams {
         self.sessions.borrow_mut().entry(place).or_default().push(shared);
         drop(opening);
         let io = Io::new(Wire::H2(Box::new(asking)));
-        Ok(Upstream { io, address, via: Some(via), reused: false, _counted: counted })
+        Ok(Upstream { io, long: Cell::new(false), address, via: Some(via), reused: false, _counted: counted })
     }
 
     /// Keeps a connection whose last answer is whole.

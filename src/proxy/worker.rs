@@ -5,7 +5,7 @@ use super::{
     access_log::Lines,
     ahead::Ahead,
     buffer::Buffers,
-    connection::{self, Ends},
+    connection::{Connection, Ends},
     deadline::{Deadlines, TICK},
     h1::{self, RequestHead, ResponseHead},
     h2,
@@ -27,6 +27,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -203,11 +204,8 @@ impl Worker {
         let ends = Ends { peer, local };
         match self.place(peer, &settings) {
             Ok(place) => {
-                let worker = self.clone();
-                self.tasks.spawn("proxy connection", async move {
-                    worker.serve(stream, ends, settings, serves).await;
-                    drop(place);
-                });
+                let serving = self.clone().serve(stream, ends, settings, serves, place);
+                self.tasks.spawn("proxy connection", serving);
             }
             // Those that wait for nothing leave; who comes now has something to ask.
             Err(Full::All) if self.waiting.get() < WAITING_MAX && self.deadlines.make_room(MAKE_ROOM) > 0 => {
@@ -219,16 +217,32 @@ impl Worker {
     }
 
     /// Serves a connection to its end, whatever is spoken on it.
-    async fn serve(self: Rc<Self>, stream: TcpStream, ends: Ends, settings: Arc<Settings>, serves: Serves) {
+    fn serve(
+        self: Rc<Self>,
+        stream: TcpStream,
+        ends: Ends,
+        settings: Arc<Settings>,
+        serves: Serves,
+        place: Place,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
         match serves {
             Serves::Http => {
-                let became = connection::serve(self.clone(), stream, ends, None, settings.clone()).await;
-                if let Some((stream, first, ends)) = became {
-                    Box::pin(h2::serve(self, Ahead::new(first, stream), ends, None, settings)).await;
-                }
+                let connection = Connection::new(self.clone(), stream, ends, None, settings.clone());
+                Box::pin(async move {
+                    if let Some((stream, first, ends)) = connection.serve().await {
+                        Box::pin(h2::serve(self, Ahead::new(first, stream), ends, None, settings)).await;
+                    }
+                    drop(place);
+                })
             }
-            Serves::Tls(listen) => Box::pin(secure::serve(self, stream, (listen, ends), settings)).await,
-            Serves::Tcp(listen) => Box::pin(tcp::serve(self, stream, ends, listen, settings)).await,
+            Serves::Tls(listen) => Box::pin(async move {
+                secure::serve(self, stream, (listen, ends), settings).await;
+                drop(place);
+            }),
+            Serves::Tcp(listen) => Box::pin(async move {
+                tcp::serve(self, stream, ends, listen, settings).await;
+                drop(place);
+            }),
         }
     }
 
@@ -250,10 +264,7 @@ impl Worker {
         }
         self.waiting.set(self.waiting.get() - 1);
         match place {
-            Ok(place) => {
-                self.serve(stream, ends, settings, serves).await;
-                drop(place);
-            }
+            Ok(place) => self.serve(stream, ends, settings, serves, place).await,
             Err(full) => refused::turn_away(&self, stream, full, serves),
         }
     }

@@ -83,8 +83,8 @@ async fn greet(connection: &Connection<TcpStream>) -> Option<Option<Box<str>>> {
     let mut buffer = match ahead {
         Some(buffer) => buffer,
         // No memory is held while nothing comes.
-        None => match connection.deadline.within(connection.io.next(&connection.worker.buffers)).await {
-            Ok(Ok(Some(buffer))) => buffer,
+        None => match connection.io.next_within(&connection.worker.buffers, &connection.deadline).await {
+            Ok(Some(buffer)) => buffer,
             _ => return None,
         },
     };
