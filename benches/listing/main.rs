@@ -2,12 +2,13 @@
 //!
 //! An index of 30 days of 100 cameras (8,640,000 segments of 30 s) is made, a daemon is started over it, and lists of
 //! footage are asked for by ranges at random. A second index, of 1,000,000 segments with their sample tables, says how
-//! long a start takes. Indexes are kept under `target` for the next run.
+//! long a start takes. A third one has gaps, which `/gaps` is asked for. Indexes are kept under `target` for the next run.
 //!
-//! `-- --days 3 --segments 100000` makes smaller ones; `-- --smoke` very small ones.
+//! `-- --days 3 --segments 100000` makes smaller ones; `-- --smoke` very small ones; `-- --gaps` measures the third only.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod gaps;
 #[path = "../measure/http.rs"]
 #[expect(dead_code, reason = "each bench takes what it needs")]
 mod http;
@@ -47,6 +48,7 @@ const QUERIES: usize = 2000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (mut days, mut segments, mut cameras) = (30, 1_000_000, 100);
+    let mut only_gaps = false;
     let mut given = std::env::args().skip(1).filter(|arg| arg != "--bench");
     while let Some(flag) = given.next() {
         let mut value =
@@ -54,19 +56,26 @@ fn main() -> Result<(), Box<dyn Error>> {
         match flag.as_str() {
             "--days" => days = value()?,
             "--segments" => segments = value()?,
+            "--gaps" => only_gaps = true,
             "--smoke" => (days, segments, cameras) = (1, 2_000, 2),
             other => return Err(format!("{other} is not known; see the top of benches/listing/main.rs").into()),
         }
     }
     let target = Path::new(env!("CARGO_BIN_EXE_skyvis")).parent().and_then(Path::parent).unwrap_or(Path::new("."));
-    let listed = target.join(format!("listing-{cameras}-{days}d"));
-    let started = target.join(format!("ready-{segments}"));
-    lay(&listed, cameras, days * SEGMENTS_A_DAY, false)?;
-    lay(&started, cameras, segments / cameras, true)?;
-    let ready_ms: Vec<f64> = (0..3).map(|_| start(&started).map(|(_, _, took)| took)).collect::<Result<_, _>>()?;
-    let mut result = measure(&listed, cameras, days)?;
-    result["ready_ms_with_tables"] = json!(process::median(ready_ms));
-    result["segments_with_tables"] = json!(segments);
+    let with_gaps = target.join(format!("gaps-{cameras}-{days}d"));
+    let mut result = json!({ "bench": "listing", "cameras": cameras, "days": days });
+    if !only_gaps {
+        let listed = target.join(format!("listing-{cameras}-{days}d"));
+        let started = target.join(format!("ready-{segments}"));
+        lay(&listed, cameras, days * SEGMENTS_A_DAY, false)?;
+        lay(&started, cameras, segments / cameras, true)?;
+        let ready_ms: Vec<f64> = (0..3).map(|_| start(&started).map(|(_, _, took)| took)).collect::<Result<_, _>>()?;
+        result = measure(&listed, cameras, days)?;
+        result["ready_ms_with_tables"] = json!(process::median(ready_ms));
+        result["segments_with_tables"] = json!(segments);
+    }
+    gaps::lay(&with_gaps, cameras, days)?;
+    result["gaps"] = gaps::measure(&with_gaps, cameras, days)?;
     println!("| what | value |\n|---|---|");
     for (name, value) in result.as_object().into_iter().flatten() {
         println!("| {name} | {value} |");
@@ -94,9 +103,28 @@ fn lay(dir: &Path, cameras: u64, each: u64, with_tables: bool) -> Result<(), Box
     if done.exists() {
         return Ok(());
     }
+    let began = Instant::now();
+    open(dir, async |archive| {
+        for n in 0..cameras {
+            lay_stream(archive, &stream(n), each, with_tables).await?;
+            eprint!(
+                "\rlaying {}: {} of {cameras} cameras, {:.0} s",
+                dir.display(),
+                n + 1,
+                began.elapsed().as_secs_f64()
+            );
+        }
+        eprintln!();
+        Ok(())
+    })?;
+    fs::write(done, format!("{:.0} s", began.elapsed().as_secs_f64()))?;
+    Ok(())
+}
+
+/// Has somebody lay into a new archive.
+fn open(dir: &Path, lay: impl AsyncFnOnce(&Archive) -> Result<(), Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir)?;
-    let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let (disk, metrics, clock) = (Disk::real(2), Metrics::default(), Clock::real());
@@ -113,22 +141,11 @@ fn lay(dir: &Path, cameras: u64, each: u64, with_tables: bool) -> Result<(), Box
         archive.recover().await?;
         let group = TaskGroup::new();
         group.spawn("archive", task.run(group.stop_token()));
-        for n in 0..cameras {
-            lay_stream(&archive, &stream(n), each, with_tables).await?;
-            eprint!(
-                "\rlaying {}: {} of {cameras} cameras, {:.0} s",
-                dir.display(),
-                n + 1,
-                began.elapsed().as_secs_f64()
-            );
-        }
-        eprintln!();
+        lay(&archive).await?;
         group.stop(Duration::from_secs(60)).await;
         store.close().await;
-        Ok::<_, Box<dyn Error>>(())
-    })?;
-    fs::write(done, format!("{:.0} s", began.elapsed().as_secs_f64()))?;
-    Ok(())
+        Ok(())
+    })
 }
 
 async fn lay_stream(archive: &Archive, stream: &StreamKey, each: u64, with_tables: bool) -> Result<(), Box<dyn Error>> {

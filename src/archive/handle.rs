@@ -9,7 +9,7 @@ use super::{
     identity::{self, Doubt},
     index::{Change, Index, Mark, Usage},
     layout::{self, Name},
-    ledger::Ledger,
+    ledger::{Ledger, Unsaved},
     recover::{self, Recovered},
     reindex::{self, Progress, Summary},
     sweep,
@@ -20,7 +20,7 @@ use crate::{
     base::{Clock, Kind, Wall, metrics::Gauge},
     disk::{Disk, Space},
     events::Events,
-    model::{Range, SampleTable, Segment, Span, StreamKey, TrackSamples},
+    model::{Gap, Range, SampleTable, Segment, Span, StreamKey, TrackSamples},
     store,
     upkeep::Upkeep,
 };
@@ -180,6 +180,13 @@ impl Archive {
     pub async fn insert(&self, segments: Vec<(Segment, Option<Arc<SampleTable>>)>) -> Result<(), Error> {
         let put = |(segment, table)| Change::Put { segment, table, mark: None };
         self.apply_changes(segments.into_iter().map(put).collect()).await
+    }
+
+    /// Rows of gaps that somebody lays, as they are given. For who makes archives, not for who records.
+    pub async fn insert_gaps(&self, stream: &StreamKey, gaps: &[Gap]) -> Result<(), Error> {
+        let mut rows = Unsaved::default();
+        gaps.iter().for_each(|gap| rows.gap(stream, gap.start, Some(*gap)));
+        self.ledger().rows().commit(rows.batch()?).await
     }
 
     /// A file has its first fragment, and both are durable: it is listed from now on, and has a row once this answers.

@@ -20,11 +20,8 @@ mod tell;
 
 pub use check::Flaw;
 pub use handle::Ledger;
-pub use rows::Rows;
+pub use rows::{Rows, Unsaved};
 pub use tell::{Spans, Told, coverage, tell};
-
-#[cfg(test)]
-pub use rows::Unsaved;
 
 #[cfg(test)]
 mod tests;
