@@ -38,8 +38,15 @@ fn requests(entries: &[Entry], name: &str, sent: &[u8]) -> Vec<Request> {
     requests
 }
 
+/// With what a connection of HTTP/2 begins (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// What is due at the origin of these bytes, and whether a refusal ends it.
 fn due(sent: &[u8]) -> (Vec<Seen>, Option<u16>) {
+    // Whoever breaks off within the preface has asked nothing yet, whatever its begin would be in HTTP/1.1.
+    if PREFACE.starts_with(sent) || sent.starts_with(PREFACE) {
+        return (Vec::new(), None);
+    }
     let (seen, end) = walk(sent, usize::MAX);
     let mut out = Vec::new();
     let mut due = Vec::new();
