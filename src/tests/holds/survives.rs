@@ -19,9 +19,11 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+use tokio_util::sync::CancellationToken;
 
-/// What curl fetches, and how fast: longer than all changes take.
+/// What curl fetches, and how fast; the last part comes when all changes are done, however long they take.
 const DOWNLOAD_BYTES: usize = 12 << 20;
+const LAST_BYTES: usize = 1 << 20;
 const DOWNLOAD_RATE: &str = "3M";
 /// Tables, and reloads, that pass meanwhile.
 const CHANGES: u16 = 60;
@@ -63,9 +65,10 @@ impl Peer {
     }
 }
 
-/// Serves `/events` without end, and `/sized` and `/chunked` of [`DOWNLOAD_BYTES`].
-async fn serve(listener: TcpListener, tasks: TaskGroup) {
+/// Serves `/events` without end, and `/sized` and `/chunked` of [`DOWNLOAD_BYTES`], the last of them once all is `changed`.
+async fn serve(listener: TcpListener, tasks: TaskGroup, changed: CancellationToken) {
     while let Ok((mut socket, _)) = listener.accept().await {
+        let changed = changed.clone();
         tasks.spawn("origin", async move {
             let mut head = vec![0; 4096];
             let n = socket.read(&mut head).await.unwrap();
@@ -74,7 +77,7 @@ async fn serve(listener: TcpListener, tasks: TaskGroup) {
                 "/long/events" => events(&mut socket).await,
                 "/long/sized" => {
                     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {DOWNLOAD_BYTES}\r\n\r\n");
-                    socket.write_all(&[head.as_bytes(), &pattern(DOWNLOAD_BYTES)].concat()).await
+                    in_two(&mut socket, &[head.as_bytes(), &pattern(DOWNLOAD_BYTES)].concat(), &changed).await
                 }
                 _ => {
                     let mut wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
@@ -84,13 +87,20 @@ async fn serve(listener: TcpListener, tasks: TaskGroup) {
                         wire.extend_from_slice(b"\r\n");
                     }
                     wire.extend_from_slice(b"0\r\n\r\n");
-                    socket.write_all(&wire).await
+                    in_two(&mut socket, &wire, &changed).await
                 }
             };
             // Who listened to events goes in the middle of them.
             drop(sent);
         });
     }
+}
+
+async fn in_two(socket: &mut TcpStream, wire: &[u8], changed: &CancellationToken) -> std::io::Result<()> {
+    let (first, last) = wire.split_at(wire.len() - LAST_BYTES);
+    socket.write_all(first).await?;
+    changed.cancelled().await;
+    socket.write_all(last).await
 }
 
 async fn events(socket: &mut TcpStream) -> std::io::Result<()> {
@@ -127,7 +137,8 @@ async fn websockets_events_and_downloads_live_through_changes_of_tables_and_of_o
     let tasks = TaskGroup::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tasks.spawn("origins", serve(listener, tasks.clone()));
+    let changed = CancellationToken::new();
+    tasks.spawn("origins", serve(listener, tasks.clone(), changed.clone()));
     let mut echo = Peer::start(&["serve"]);
     let port = echo.line().parse().unwrap();
     site.register("ws", "a", ([127, 0, 0, 1], port).into()).await;
@@ -165,6 +176,7 @@ async fn websockets_events_and_downloads_live_through_changes_of_tables_and_of_o
         () = listen(&site, seen.clone()) => {}
         () = changes => {}
     }
+    changed.cancel();
     for mut curl in downloads {
         assert!(tokio::task::spawn_blocking(move || curl.wait()).await.unwrap().unwrap().success());
     }
