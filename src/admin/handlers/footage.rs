@@ -9,45 +9,45 @@ use crate::{
     },
     archive::Thorough,
     base::{Kind, Wall},
-    model::{Range, Segment, Span, StreamKey},
+    model::{Range, Segment, StreamKey},
     serve::Response,
 };
-use std::sync::Arc;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::{pin::pin, sync::Arc};
+
+/// Streams whose spans are put together in one go: a thread of the archive is taken for so long, and what lies behind the
+/// end of a page is looked at for nothing.
+const STREAMS_AT_ONCE: usize = 16;
 
 pub(in crate::admin) async fn recordings(api: Arc<Api>, call: Call) -> Result<Response, Failure> {
     let (only, range, limit) = (call.parsed::<StreamKey>("stream")?, call.range()?, call.limit()?);
     let cursor: Option<Cursor> = call.cursor()?;
-    let streams = only.clone().map_or_else(|| api.deps.archive.streams(), |stream| vec![stream]);
+    let mut streams = only.clone().map_or_else(|| api.deps.archive.streams(), |stream| vec![stream]);
+    streams.retain(|stream| cursor.as_ref().is_none_or(|cursor| *stream >= cursor.stream));
+    let some: Vec<Vec<StreamKey>> = streams.chunks(STREAMS_AT_ONCE).map(<[_]>::to_vec).collect();
+    let look = |some: Vec<StreamKey>| {
+        let archive = api.deps.archive.clone();
+        async move { archive.spans_of(&some, range).await.map(|found| (some, found)) }
+    };
+    let looks = stream::iter(some).map(look).buffered(2);
     let (mut spans, mut next): (Vec<SpanView>, _) = (Vec::new(), None);
-    for stream in streams {
-        let behind = match &cursor {
-            Some(cursor) if stream < cursor.stream => continue,
-            Some(cursor) if stream == cursor.stream => Some(cursor.start.saturating_sub(1)),
-            _ => None,
-        };
-        let (found, more) = spans_from(&api, &stream, range, behind, limit - spans.len()).await?;
-        spans.extend(found.into_iter().map(|span| SpanView { stream: stream.clone(), span }));
-        if let Some(start) = more {
-            next = Some(Cursor { stream, start }.to_string());
-            break;
+    let mut looks = pin!(looks);
+    'page: while let Some((some, found)) = looks.try_next().await? {
+        for (stream, found) in some.iter().zip(found) {
+            for span in found {
+                let start = span.start.micros();
+                if cursor.as_ref().is_some_and(|c| *stream == c.stream && start < c.start) {
+                    continue;
+                }
+                if spans.len() == limit {
+                    next = Some(Cursor { stream: stream.clone(), start }.to_string());
+                    break 'page;
+                }
+                spans.push(SpanView { stream: stream.clone(), span });
+            }
         }
     }
     json(&RecordingsView { stream: only, spans, next })
-}
-
-/// The first `limit` spans of a stream that begin later than `behind`, and where the one after them begins.
-async fn spans_from(
-    api: &Api,
-    stream: &StreamKey,
-    range: Range,
-    behind: Option<i64>,
-    limit: usize,
-) -> Result<(Vec<Span>, Option<i64>), Failure> {
-    let mut spans = api.deps.archive.spans(stream, range).await?;
-    spans.retain(|span| behind.is_none_or(|behind| span.start.micros() > behind));
-    let next = spans.get(limit).map(|s| s.start.micros());
-    spans.truncate(limit);
-    Ok((spans, next))
 }
 
 /// Where a page of spans goes on: `<stream>@<start in microseconds>`.
