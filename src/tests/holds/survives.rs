@@ -33,7 +33,7 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i % 251) as u8).collect()
 }
 
-/// One end of a WebSocket, as `peers/websocket.py` says.
+/// One end of a WebSocket, as `peers/websocket_end.py` says.
 struct Peer {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -41,7 +41,7 @@ struct Peer {
 
 impl Peer {
     fn start(args: &[&str]) -> Self {
-        let script = real_peers::peer("websocket.py");
+        let script = real_peers::peer("websocket_end.py");
         let mut command = Command::new(real_peers::python());
         let command = command.arg(script).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();

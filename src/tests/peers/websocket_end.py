@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Both ends of a WebSocket.
 
-    websocket.py serve          prints its port, echoes whatever comes, ends with its standard input
-    websocket.py talk URL       prints "open", sends and compares until its standard input ends; prints how often it did
+    websocket_end.py serve          prints its port, echoes whatever comes, ends with its standard input
+    websocket_end.py talk URL       prints "open", sends and compares until its standard input ends; prints how often it did
 """
 import asyncio
 import os
