@@ -11,7 +11,7 @@
 
 mod daemon;
 #[path = "../measure/process.rs"]
-#[allow(dead_code, reason = "each bench takes what it needs")]
+#[expect(dead_code, reason = "each bench takes what it needs")]
 mod process;
 
 use futures_util::future::join_all;

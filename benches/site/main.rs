@@ -9,10 +9,10 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-#[allow(dead_code, reason = "each bench takes what it needs")]
+#[expect(dead_code, reason = "each bench takes what it needs")]
 mod load;
 #[path = "../measure/process.rs"]
-#[allow(dead_code, reason = "each bench takes what it needs")]
+#[expect(dead_code, reason = "each bench takes what it needs")]
 mod process;
 mod servers;
 

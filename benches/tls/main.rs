@@ -10,7 +10,7 @@
 
 mod hands;
 #[path = "../measure/process.rs"]
-#[allow(dead_code, reason = "each bench takes what it needs")]
+#[expect(dead_code, reason = "each bench takes what it needs")]
 mod process;
 mod servers;
 

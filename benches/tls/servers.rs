@@ -4,7 +4,7 @@ use crate::process;
 use std::{
     error::Error,
     fs,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -127,15 +127,22 @@ fn start(
     let child = command.spawn()?;
     let server = Server { name, https, clear, pids: vec![child.id()], child };
     let began = Instant::now();
-    while TcpStream::connect(https).is_err() {
+    // The origin speaks in the clear, at the one address that it has.
+    let url = format!("{}://{https}/128", if https == clear { "http" } else { "https" });
+    while !answers(&url)? {
         if began.elapsed() > START_MAX {
             return Err(format!("{name} does not answer; see {}", dir.display()).into());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // The routes are there a moment after the listeners are.
-    std::thread::sleep(Duration::from_millis(500));
     Ok(server)
+}
+
+/// Whether a request gets through to the origin and back.
+fn answers(url: &str) -> Result<bool, Box<dyn Error>> {
+    let mut command = Command::new("curl");
+    command.args(["-skf", "--max-time", "5", "-o", "/dev/null", "-H", "Host: bench.test", url]);
+    Ok(command.status()?.success())
 }
 
 fn free_address() -> Result<SocketAddr, Box<dyn Error>> {

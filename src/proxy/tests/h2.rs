@@ -11,9 +11,12 @@ use super::{
 use crate::proxy::{AccessLog, Settings};
 use std::{
     process::Command,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
+
+/// Longer than anything here takes: only a hang meets it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An origin that answers `seen` and keeps what it was asked.
 fn noting() -> (Origin, Arc<Mutex<Vec<(String, Vec<u8>)>>>) {
@@ -331,26 +334,32 @@ fn a_head_that_is_too_large_is_told_so() {
 
 #[test]
 fn a_stop_says_goodbye_and_lets_what_was_asked_finish() {
-    let slow = Origin::answering(|_, _| {
-        std::thread::sleep(Duration::from_millis(500));
-        ok(b"late")
+    let (asked, is_asked) = mpsc::channel();
+    let (finish, may_finish) = mpsc::channel();
+    let (asked, may_finish) = (Mutex::new(asked), Mutex::new(may_finish));
+    let origin = Origin::answering(move |head, _| {
+        if head.starts_with("GET /late ") {
+            asked.lock().unwrap().send(()).unwrap();
+            may_finish.lock().unwrap().recv_timeout(PATIENCE).expect("a goodbye comes before the answer");
+        }
+        ok(b"answer")
     });
-    let rig = Rig::new(vec![route(&[slow.address])]);
+    let rig = Rig::new(vec![route(&[origin.address])]);
     let (mut idle, mut busy) = (Frames::connect(rig.address), Frames::connect(rig.address));
     idle.send(HEADERS, END_HEADERS | END_STREAM, 1, &get("/", &[]));
     assert_eq!(idle.fate(1), Fate::Answered(STATUS_200));
-    busy.send(HEADERS, END_HEADERS | END_STREAM, 1, &get("/", &[]));
-    let origin_has_it = || slow.connections.load(std::sync::atomic::Ordering::SeqCst) >= 1;
-    while !origin_has_it() {
-        std::thread::yield_now();
-    }
-    std::thread::sleep(Duration::from_millis(100));
+    busy.send(HEADERS, END_HEADERS | END_STREAM, 1, &get("/late", &[]));
+    is_asked.recv_timeout(PATIENCE).unwrap();
     let answering = std::thread::spawn(move || {
         let mut pongs = busy.socket.try_clone().unwrap();
         let (mut said_goodbye, mut answered) = (false, false);
         while let Some(frame) = busy.next() {
             match frame.kind {
-                GOAWAY => said_goodbye = true,
+                GOAWAY => {
+                    said_goodbye = true;
+                    // There may be a second one, which says more exactly what was the last.
+                    let _ = finish.send(());
+                }
                 HEADERS if frame.stream == 1 => answered = frame.payload[0] == STATUS_200,
                 PING if frame.flags & 1 == 0 => {
                     use std::io::Write;
@@ -368,7 +377,7 @@ fn a_stop_says_goodbye_and_lets_what_was_asked_finish() {
 
 #[test]
 fn what_a_client_takes_back_is_taken_back_from_the_upstream() {
-    let (told, gone) = std::sync::mpsc::channel();
+    let (told, gone) = mpsc::channel();
     let told = Mutex::new(told);
     let origin = Origin::new(move |c| {
         if c.request().is_some() {
