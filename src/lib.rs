@@ -9,6 +9,7 @@ pub mod camera;
 pub mod cli;
 pub mod config;
 pub mod disk;
+pub mod etcd;
 pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;

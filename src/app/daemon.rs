@@ -32,6 +32,7 @@ pub struct Daemon {
     /// Where it really listens, ports that were asked for as 0 included.
     admin: Option<SocketAddr>,
     proxy: Vec<SocketAddr>,
+    etcd: Option<SocketAddr>,
     ended: tokio::sync::Mutex<mpsc::Receiver<&'static str>>,
 }
 
@@ -83,6 +84,7 @@ impl Daemon {
         };
         let admin_address = admin.local_addr();
         let proxy_addresses = rooms.proxy.addresses().to_vec();
+        let etcd = serve_etcd(&config, &rooms, phases, &ended_tx).await?;
         serve(phases, admin, admin_handler, &ended_tx);
         run_room(&phases.listeners, "proxy", &ended_tx, plane.run(phases.listeners.stop_token()));
         reloading.watch_file(&phases.listeners, clock.clone());
@@ -102,10 +104,11 @@ impl Daemon {
             rooms,
             admin: admin_address,
             proxy: proxy_addresses,
+            etcd,
             ended: tokio::sync::Mutex::new(ended),
         };
         let took_ms = u64::try_from((clock.now() - began).as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(admin = %config.admin.listen, bound = ?daemon.admin, proxy = ?daemon.proxy, took_ms, "ready");
+        tracing::info!(admin = %config.admin.listen, bound = ?daemon.admin, proxy = ?daemon.proxy, etcd = ?daemon.etcd, took_ms, "ready");
         Ok(daemon)
     }
 
@@ -117,6 +120,11 @@ impl Daemon {
     /// The proxy listeners' bound addresses.
     pub fn proxy_addresses(&self) -> &[SocketAddr] {
         &self.proxy
+    }
+
+    /// The bound address for clients of etcd, where there is one.
+    pub fn etcd_address(&self) -> Option<SocketAddr> {
+        self.etcd
     }
 
     /// The rooms' handles, for who drives the daemon from within its process.
@@ -159,6 +167,29 @@ impl Daemon {
 fn serve(phases: &Phases, listener: Listener, handler: Arc<dyn Handler>, ended: &mpsc::Sender<&'static str>) {
     let stop = phases.listeners.stop_token();
     run_room(&phases.listeners, "listener", ended, Server::run(listener, handler, Limits::default(), stop));
+}
+
+/// Clients hold a connection each, and more of them than people.
+const ETCD_CONNECTIONS_MAX: usize = 4_096;
+
+/// Serves clients of etcd, where the configuration says so. Where it did.
+async fn serve_etcd(
+    config: &Config,
+    rooms: &Rooms,
+    phases: &Phases,
+    ended: &mpsc::Sender<&'static str>,
+) -> Result<Option<SocketAddr>, Error> {
+    let Some(wanted) = config.etcd_listen else { return Ok(None) };
+    let listener = Listener::tcp(wanted, ListenerKind::Registry).await?;
+    let address = listener.local_addr().unwrap_or(wanted);
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "whoever reaches the etcd listener can change every key and service");
+    }
+    let (handler, rpc) = wiring::etcd(config, rooms, address);
+    let limits = Limits { connections_max: ETCD_CONNECTIONS_MAX, ..Limits::default() };
+    let stop = phases.listeners.stop_token();
+    run_room(&phases.listeners, "etcd listener", ended, Server::run_rpc(listener, handler, rpc, limits, stop));
+    Ok(Some(address))
 }
 
 /// The socket that systemd has bound to the admin endpoint's address, if it has. What is left is the proxy's.

@@ -16,18 +16,19 @@ use crate::{
     camera,
     config::Config,
     disk::Disk,
+    etcd,
     events::{self, Events},
     live::Hub,
     outbound, playback,
     proxy::{self, PlaneTask, Proxy, table::BuiltIn},
     recorder::{self, Recorder},
     registry::{self, ChecksTask, Registry},
-    serve::Handler,
+    serve::{Handler, Rpc},
     store::{self, Store},
     transcode::{self, Transcoder},
 };
 use std::{
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -282,6 +283,12 @@ pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: 
             config: view,
         },
     )
+}
+
+/// Who answers clients of etcd at the address.
+pub(super) fn etcd(config: &Config, rooms: &Rooms, address: SocketAddr) -> (Arc<dyn Handler>, Arc<dyn Rpc>) {
+    let config = etcd::Config { node: config.node.clone(), address };
+    etcd::build(config, etcd::Deps { registry: rooms.registry.clone(), clock: rooms.clock.clone() })
 }
 
 /// Feeds systemd's watchdog while the runtime, the disk threads and the store all get on.

@@ -17,6 +17,7 @@ pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
         ("proxy.tls.listen", tls_listen(old) != tls_listen(new)),
         ("proxy.tcp.listen", tcp_listen(old) != tcp_listen(new)),
         ("proxy.workers", old.proxy.workers != new.proxy.workers),
+        ("registry.etcd_listen", old.etcd_listen != new.etcd_listen),
         // Below the data directory unless set, hence no key of its own to name where that one moved.
         ("recording.dir", old.recording_dir != new.recording_dir && old.data_dir == new.data_dir),
         ("playback.token", old.playback.token != new.playback.token && old.admin.token == new.admin.token),

@@ -26,6 +26,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// `[registry]`
     pub registry: registry::Config,
+    /// `registry.etcd_listen`: where clients of etcd are served.
+    pub etcd_listen: Option<SocketAddr>,
     /// `[hikvision]`
     pub hikvision: Hikvision,
     /// `[[device]]`, in the order of the file.

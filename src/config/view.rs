@@ -42,7 +42,9 @@ impl Config {
             }
             Value::Object(view)
         };
-        all.insert("registry".into(), json!({ "service": services(&self.registry.instances) }));
+        if let Some(Value::Object(registry)) = all.get_mut("registry") {
+            registry.insert("service".into(), services(&self.registry.instances).into());
+        }
         all.insert("device".into(), self.devices.iter().map(device).collect());
         if let Some(Value::Object(proxy)) = all.get_mut("proxy") {
             proxy.insert("tls".into(), self.proxy.tls.iter().map(|s| Value::Object(object(tls_keys(s)))).collect());
@@ -92,7 +94,12 @@ impl Config {
         vec![("data_dir", json!(self.data_dir.to_string_lossy())), ("node", json!(self.node))]
     }
 
-    fn sections(&self) -> [(&'static str, Keys); 8] {
+    fn registry_keys(&self) -> Keys {
+        let etcd = self.etcd_listen.map_or_else(String::new, |address| address.to_string());
+        vec![("etcd_listen", json!(etcd)), ("service_prefix", json!(self.registry.service_prefix))]
+    }
+
+    fn sections(&self) -> [(&'static str, Keys); 9] {
         let mut recording = recording_keys(&self.recording);
         recording.insert(1, ("dir", json!(self.recording_dir.to_string_lossy())));
         let listen: Vec<String> = self.proxy.listen.iter().map(ToString::to_string).collect();
@@ -113,6 +120,7 @@ impl Config {
                 .chain(proxy_keys(&self.proxy))
                 .collect(),
             ),
+            ("registry", self.registry_keys()),
             (
                 "hikvision",
                 vec![

@@ -49,6 +49,8 @@ pub struct TxnAnswer {
     pub answers: Vec<OpAnswer>,
     /// The revision after it.
     pub revision: u64,
+    /// The revision of the catalog that it made, where keys that it wrote are instances.
+    pub instances: Option<u64>,
 }
 
 /// Keys by lease.

@@ -5,6 +5,7 @@ use super::{
     draft::{Change, Draft, Resolved},
 };
 use crate::model::{Health, InstanceKey, ServiceName, service::Source};
+use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -31,6 +32,8 @@ pub(super) enum Command {
     SetStatic {
         wanted: Vec<StaticInstance>,
         resolved: Vec<Option<Resolved>>,
+        /// Where instances are keys.
+        prefix: Bytes,
         done: Done<Change>,
     },
     Renew {
@@ -69,9 +72,13 @@ pub(super) enum Command {
     },
     Revoke {
         id: i64,
-        done: Done<u64>,
+        done: Done<(u64, Option<u64>)>,
     },
     /// Reads what only the task knows.
+    Leases {
+        done: Done<Vec<i64>>,
+    },
+    /// The same.
     Lease {
         id: i64,
         done: Done<LeaseView>,
@@ -118,7 +125,11 @@ impl Command {
             }
             Self::Deregister { key, done } => of_change(done, draft.deregister(&key)),
             Self::DeregisterService { service, done } => of_change(done, draft.deregister_service(&service)),
-            Self::SetStatic { wanted, resolved, done } => of_change(done, draft.set_static(&wanted, &resolved)),
+            Self::SetStatic { wanted, resolved, prefix, done } => {
+                let moved = draft.set_prefix(&prefix);
+                let change = draft.set_static(&wanted, &resolved);
+                of_change(done, change.map(|c| Change { settled: c.settled && !moved, ..c }))
+            }
             Self::Renew { key, done } => {
                 let result = draft.renew(&key);
                 let settled = result.as_ref().is_ok_and(|(_, change)| change.settled);
@@ -150,6 +161,7 @@ impl Command {
             Self::Revoke { id, done } => Waiting::new(done, draft.revoke(id), false),
             // The task answers these itself.
             Self::Lease { done, .. } => Waiting::new(done, Err(Error::Busy), false),
+            Self::Leases { done } => Waiting::new(done, Err(Error::Busy), false),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What the configuration says of services: some that are always there.
+//! What the configuration says of services: some that are always there, and where they are keys.
 
 use super::Spec;
 use crate::model::InstanceKey;
@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub struct Config {
     /// Instances of the file. Nobody else can change them, and they stay until the file does not name them any more.
     pub instances: Vec<StaticInstance>,
+    /// Keys `<prefix><service>/<instance>` are instances, and instances are such keys; empty: not so.
+    pub service_prefix: String,
 }
 
 /// An instance of the file.

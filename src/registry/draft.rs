@@ -2,10 +2,10 @@
 
 mod instances;
 mod keys;
+mod places;
 
 use super::{
     Record,
-    kv::Overlay,
     notices::Notice,
     pace::Moment,
     state::{Staged, State},
@@ -132,9 +132,5 @@ impl<'a> Draft<'a> {
     /// Whether nothing of this turn bears on an instance: what it reads of it is durable already.
     fn is_settled(&self, key: &InstanceKey) -> bool {
         !self.staged.records.contains_key(key)
-    }
-
-    fn over(&mut self) -> &mut Overlay {
-        &mut self.staged.over
     }
 }

@@ -53,9 +53,9 @@ pub enum Error {
         /// The last one.
         last: u64,
     },
-    /// One transaction writes a key twice.
-    #[error("key `{}` is written twice in one transaction", show(.0))]
-    Duplicate(Bytes),
+    /// A write keeps the value of a key that is not there.
+    #[error("key `{}` is not there, and so has no value that could be kept", show(.0))]
+    NoKey(Bytes),
     /// No such lease.
     #[error("there is no lease {0}; it ran out, or was never granted")]
     NoLease(i64),
@@ -77,8 +77,8 @@ impl Error {
     /// Whose fault it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Invalid(_) | Self::Duplicate(_) | Self::Future { .. } => Kind::Invalid,
-            Self::NoService(_) | Self::NoInstance(_) | Self::NoLease(_) => Kind::NotFound,
+            Self::Invalid(_) | Self::Future { .. } => Kind::Invalid,
+            Self::NoService(_) | Self::NoInstance(_) | Self::NoLease(_) | Self::NoKey(_) => Kind::NotFound,
             Self::ReadOnly(_)
             | Self::NoTtl(_)
             | Self::Outdated(_)

@@ -135,10 +135,10 @@ impl Registry {
 
     /// Makes the instances of the configuration just these. Answered when it is durable.
     pub async fn apply(&self, config: Config) -> Result<Written, Error> {
-        let wanted = config.instances;
+        let (wanted, prefix) = (config.instances, config.service_prefix.into());
         let lookups: Vec<_> = wanted.iter().map(|one| self.lookup(&one.key, &one.spec).boxed()).collect();
         let resolved = stream::iter(lookups).buffered(LOOKUPS_AT_ONCE_MAX).collect().await;
-        let change = self.ask(|done| Command::SetStatic { wanted, resolved, done }).await?;
+        let change = self.ask(|done| Command::SetStatic { wanted, resolved, prefix, done }).await?;
         let Change { revision, changed, created, .. } = change;
         Ok(Written { revision, changed, created, served: Served::NotYet })
     }

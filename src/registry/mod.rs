@@ -41,8 +41,8 @@ pub use config::{Config, StaticInstance};
 pub use error::Error;
 pub use handle::Registry;
 pub use kv::{
-    Change, Compare, Comparison, Entry, KEY_BYTES_MAX, Keys, Op, OpAnswer, Query, Ranged, Revision, Target, Txn,
-    VALUE_BYTES_MAX, Watcher, When, show,
+    Change, Compare, Comparison, Entry, Feed, KEY_BYTES_MAX, Keys, Op, OpAnswer, Part, Query, Ranged, Revision,
+    SPACE_BYTES_MAX, Target, Txn, VALUE_BYTES_MAX, Watcher, When, show,
 };
 use record::OUTPUT_BYTES_MAX;
 pub use record::{GRACE, Record};

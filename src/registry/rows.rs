@@ -25,11 +25,14 @@ const LEASES: Keyspace<LeaseRow> = Keyspace::new(0x54, "leases", Codec::Json);
 const NUMBERS_KEY: &[u8] = b"all";
 
 /// Numbers that must never go back.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Numbers {
     revision: u64,
     catalog: u64,
     compacted: u64,
+    /// Where instances are keys; none in a store from before they were.
+    #[serde(default)]
+    prefix: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,7 +88,8 @@ struct LeaseRow {
 /// One batch of all that is staged over `state`.
 pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Error> {
     let compacted = staged.compacted.unwrap_or(state.space.log.compacted());
-    let numbers = Numbers { revision: staged.revision, catalog: staged.catalog, compacted };
+    let prefix = String::from_utf8_lossy(staged.prefix.as_ref().unwrap_or(&state.prefix)).into_owned();
+    let numbers = Numbers { revision: staged.revision, catalog: staged.catalog, compacted, prefix };
     let mut batch = Batch::new().put(&NUMBERS, NUMBERS_KEY, &numbers)?;
     for (key, record) in &staged.records {
         let place = format!("{}/{}", key.service, key.id).into_bytes();
@@ -111,7 +115,7 @@ pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Erro
             None => batch.delete(&LEASES, &id.to_be_bytes()),
         };
     }
-    for revision in staged.compacted.iter().flat_map(|number| state.space.log.up_to(*number)) {
+    for revision in staged.compacted.iter().flat_map(|number| state.space.log.before(*number)) {
         for i in 0..revision.changes.len() {
             batch = batch.delete(&HISTORY, &place(revision.number, i));
         }
@@ -148,6 +152,7 @@ pub(super) fn load(store: &Store) -> Result<State, Error> {
     state.catalog = numbers.catalog.max(of_records).max(FIRST);
     state.revision = numbers.revision.max(state.catalog).max(of_keys);
     state.space = Space::load(entries, log);
+    state.prefix = numbers.prefix.into();
     Ok(state)
 }
 

@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// What is durable and published. Only the task changes it.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub(in crate::registry) struct State {
     pub space: Space,
     /// Leases by id.
     pub leases: BTreeMap<i64, Lease>,
+    /// Keys that begin like this are instances, `<prefix><service>/<id>`; empty: none are.
+    pub prefix: Bytes,
 }
 
 /// Something that has to be kept alive, and the keys that go with it.
@@ -49,8 +51,10 @@ pub(in crate::registry) struct Staged {
     pub over: Overlay,
     /// Leases that are granted, and those that are gone.
     pub leases: BTreeMap<i64, Option<Duration>>,
-    /// The history up to here is forgotten.
+    /// The history before it is forgotten.
     pub compacted: Option<u64>,
+    /// Where instances are keys from now on.
+    pub prefix: Option<Bytes>,
 }
 
 impl Staged {
@@ -61,6 +65,7 @@ impl Staged {
             && self.over.revisions.is_empty()
             && self.leases.is_empty()
             && self.compacted.is_none()
+            && self.prefix.is_none()
     }
 }
 
@@ -97,6 +102,9 @@ impl State {
             }
         }
         self.space.take(staged.over);
+        if let Some(prefix) = staged.prefix {
+            self.prefix = prefix;
+        }
         if let Some(number) = staged.compacted {
             self.space.log.compact(number);
         }
@@ -135,12 +143,14 @@ pub(in crate::registry) struct Shared {
     pub head: watch::Sender<u64>,
     /// Who follows the keys.
     pub cursors: Cursors,
+    /// Told where somebody came whose name was not looked up yet.
+    pub unresolved: Notify,
 }
 
 impl Shared {
     pub fn new(state: State) -> Self {
         let head = watch::Sender::new(state.revision);
-        Self { state: RwLock::new(state), head, cursors: Cursors::default() }
+        Self { state: RwLock::new(state), head, cursors: Cursors::default(), unresolved: Notify::new() }
     }
 
     /// Held for microseconds, never across an await.

@@ -158,6 +158,7 @@ impl RegistryTask {
             for command in batch.drain(..) {
                 match command {
                     Command::Lease { id, done } => drop(done.send(self.lease(&state, id))),
+                    Command::Leases { done } => drop(done.send(Ok(self.leases(&state)))),
                     command => waiting.extend(command.stage(&mut draft)),
                 }
             }
@@ -213,8 +214,9 @@ impl RegistryTask {
         let batch = {
             let state = self.shared.read();
             let log = &state.space.log;
-            if staged.compacted.is_none() && log.excess(None).is_some() {
-                staged.compacted = log.excess(self.shared.cursors.slowest().0);
+            let now = self.pace.now();
+            if staged.compacted.is_none() && log.excess(None, now).is_some() {
+                staged.compacted = log.excess(self.shared.cursors.slowest().0, now);
             }
             rows::batch(staged, &state)?
         };
@@ -244,7 +246,7 @@ impl RegistryTask {
     /// Shows what is durable now: first what can be read, then that there is something to read.
     fn publish(&mut self, staged: Staged) {
         let revision = staged.revision;
-        let mut checks = false;
+        let (mut checks, mut unresolved) = (false, false);
         self.publisher.publish(&staged);
         let watchers = self.shared.cursors.slowest().1;
         {
@@ -257,12 +259,18 @@ impl RegistryTask {
                     (Some(b), Some(r)) => (b.defined, &b.targets) == (r.defined, &r.targets),
                     _ => false,
                 };
+                let is_new = record.as_ref().is_some_and(|r| r.targets.is_empty() && !r.spec.address.is_empty());
+                unresolved |= is_new && before.is_none_or(|b| Some(&b.spec) != record.as_ref().map(|r| &r.spec));
                 checks |= !same && (before.is_some_and(is_checked) || record.as_ref().is_some_and(is_checked));
             }
             state.take(staged);
+            state.space.log.mark(self.pace.now(), revision);
             self.meters.show(&state, watchers);
         }
         self.shared.head.send_if_modified(|head| std::mem::replace(head, revision) != revision);
+        if unresolved {
+            self.shared.unresolved.notify_one();
+        }
         if checks {
             self.checks.send_modify(|version| *version += 1);
         }
@@ -284,6 +292,13 @@ impl RegistryTask {
                 "the registry was held up; nothing runs out for that time"
             );
         }
+    }
+
+    fn leases(&self, state: &State) -> Vec<i64> {
+        let mut all: Vec<_> =
+            state.leases.keys().map(|id| (self.deadlines.of(&Due::Lease(*id)).unwrap_or(0), *id)).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, id)| id).collect()
     }
 
     fn lease(&self, state: &State, id: i64) -> Result<LeaseView, Error> {

@@ -18,6 +18,8 @@ pub enum ListenerKind {
     Admin,
     /// Routes and media for the outside.
     Proxy,
+    /// Keys and services, for clients of other registries.
+    Registry,
     /// A simulated device.
     Simulator,
 }

@@ -18,6 +18,7 @@ mod pour;
 mod problem;
 mod query;
 mod range;
+mod rpc;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use pour::Pour;
 pub use problem::{Problem, problem};
 pub use query::{decode_component, encode_component, parse_query};
 pub use range::{ByteRange, RangeOutcome};
+pub use rpc::{BoxError, Rpc, RpcAnswer, RpcBody};
 pub use server::Server;
 
 /// A future in a box, as [`Handler`] gives it back.

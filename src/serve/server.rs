@@ -5,6 +5,7 @@ use super::{
     connection::{SharedFraming, Watched},
     listener::{Connection, Tls},
     problem,
+    rpc::{self, Rpc},
 };
 use crate::base::{TaskGroup, task::panic_message};
 use futures_util::FutureExt;
@@ -31,12 +32,14 @@ const CROWDED_PAUSE: Duration = Duration::from_millis(50);
 /// What connections that outstayed the drain are given to notice that they are cut.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// An HTTP/1 server.
+/// An HTTP server.
 pub struct Server;
 
 /// What every connection of a server shares.
 struct Shared {
     handler: Arc<dyn Handler>,
+    /// Who answers what comes by HTTP/2; None: nobody, only HTTP/1 is served.
+    rpc: Option<Arc<dyn Rpc>>,
     limits: Limits,
     /// Fires when the server stops: finish what is in flight, take nothing new.
     stop: CancellationToken,
@@ -50,9 +53,31 @@ impl Server {
     /// Serves `listener` until `stop` fires, then lets requests in flight finish within `limits.drain_timeout`.
     /// Returns when no connection is left.
     pub async fn run(listener: Listener, handler: Arc<dyn Handler>, limits: Limits, stop: CancellationToken) {
+        Self::run_all(listener, handler, None, limits, stop).await;
+    }
+
+    /// The same, and what begins as HTTP/2 on the same port goes to `rpc`. Over TCP, without TLS.
+    pub async fn run_rpc(
+        listener: Listener,
+        handler: Arc<dyn Handler>,
+        rpc: Arc<dyn Rpc>,
+        limits: Limits,
+        stop: CancellationToken,
+    ) {
+        Self::run_all(listener, handler, Some(rpc), limits, stop).await;
+    }
+
+    async fn run_all(
+        listener: Listener,
+        handler: Arc<dyn Handler>,
+        rpc: Option<Arc<dyn Rpc>>,
+        limits: Limits,
+        stop: CancellationToken,
+    ) {
         let group = TaskGroup::new();
         let places = Arc::new(Semaphore::new(limits.connections_max));
-        let shared = Arc::new(Shared { handler, limits, stop, cut: CancellationToken::new(), crowded: Notify::new() });
+        let shared =
+            Arc::new(Shared { handler, rpc, limits, stop, cut: CancellationToken::new(), crowded: Notify::new() });
         let mut refusals = Refusals::default();
         loop {
             let place = tokio::select! {
@@ -126,7 +151,14 @@ impl Shared {
     }
 
     async fn accepted(self: Arc<Self>, socket: TcpStream, tls: Option<Tls>, peer: Peer) {
-        let Some(Tls(acceptor)) = tls else { return self.serve(socket, peer).await };
+        let Some(Tls(acceptor)) = tls else {
+            return match &self.rpc {
+                Some(rpc) if rpc::is_http2(&socket, &self.limits).await => {
+                    rpc::serve(socket, rpc.clone(), self.stop.clone(), self.cut.clone()).await;
+                }
+                _ => self.serve(socket, peer).await,
+            };
+        };
         let shaken = tokio::select! {
             shaken = timeout(self.limits.header_timeout, acceptor.accept(socket)) => shaken,
             () = self.stop.cancelled() => return,

@@ -29,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("recorder", &["base", "model", "media", "disk", "store", "events", "live", "archive"]),
     ("playback", &["base", "model", "media", "disk", "store", "events", "serve", "live", "archive"]),
     ("proxy", &["base", "model", "disk", "serve", "outbound", "balance"]),
+    ("etcd", &["base", "model", "serve", "registry"]),
     (
         "admin",
         &[
@@ -91,6 +92,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "recorder",
             "playback",
             "proxy",
+            "etcd",
             "admin",
             "sim",
             "config",

@@ -7,6 +7,7 @@ mod checks;
 mod clock;
 mod crash;
 mod disks;
+mod etcd;
 pub mod framing;
 mod fuzz;
 mod gaps;

@@ -53,7 +53,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
     let log = scope.section("log", small::log);
     let admin = scope.section("admin", |s| network::admin(s, origin));
     let proxy = scope.section("proxy", |s| network::proxy(s, origin, &admin.listen, log.format));
-    let registry = scope.section("registry", registry::read);
+    let (registry, etcd_listen) = scope.section("registry", registry::read);
     let hikvision = scope.section("hikvision", small::hikvision);
     let (recording, recording_dir) = scope.section("recording", |s| recording::global(s, origin));
     let devices = device::all(scope, origin, &recording);
@@ -69,6 +69,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
         admin,
         proxy: proxy?,
         registry,
+        etcd_listen,
         hikvision,
         devices: devices?,
         recording,

@@ -1,4 +1,4 @@
-//! `[registry]`: services that are always there.
+//! `[registry]`: services that are always there, and where other registries' clients find them.
 
 use super::unbuilt;
 use crate::{
@@ -9,10 +9,15 @@ use crate::{
     model::{InstanceId, InstanceKey, ServiceName, service::WEIGHT_MAX},
     registry::{CheckAsked, Config, Fault, Spec, StaticInstance},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+/// Where the sites' scripts write their services.
+const SERVICE_PREFIX_DEFAULT: &str = "/bmi/skyvis/services/web/";
+/// A key has room for names beside it.
+const SERVICE_PREFIX_BYTES_MAX: usize = 200;
 
 /// `[registry]`
-pub(super) fn read(scope: &Scope<'_>) -> Config {
+pub(super) fn read(scope: &Scope<'_>) -> (Config, Option<SocketAddr>) {
     unbuilt::registry(scope);
     let mut instances: Vec<StaticInstance> = scope.sections("service", service).into_iter().flatten().collect();
     instances.sort_by(|a, b| a.key.cmp(&b.key));
@@ -20,7 +25,26 @@ pub(super) fn read(scope: &Scope<'_>) -> Config {
         let InstanceKey { service, id } = &pair[0].key;
         scope.fault("service", format!("`{service}` has two instances `{id}`; give one of them another id"));
     }
-    Config { instances }
+    let service_prefix = scope.value("service_prefix", SERVICE_PREFIX_DEFAULT.to_owned(), service_prefix);
+    let etcd_listen = scope.value("etcd_listen", None, |n| match as_text(n)?.as_str() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            format!("`{text}` is not an address with a port; write for example \"127.0.0.1:2379\", or \"\" for none")
+        }),
+    });
+    (Config { instances, service_prefix }, etcd_listen)
+}
+
+/// Where keys are services; empty: nowhere.
+fn service_prefix(node: &Node) -> Result<String, String> {
+    let text = as_text(node)?;
+    match text.len() <= SERVICE_PREFIX_BYTES_MAX && (text.is_empty() || text.ends_with('/')) {
+        true => Ok(text),
+        false => Err(format!(
+            "`{text}` has to end with a slash and to have {SERVICE_PREFIX_BYTES_MAX} bytes at most; write for example \
+             \"{SERVICE_PREFIX_DEFAULT}\", or \"\" for no such keys"
+        )),
+    }
 }
 
 /// `[[registry.service]]`

@@ -26,9 +26,7 @@ pub(super) fn sections(scope: &Scope<'_>) {
 pub(super) fn registry(scope: &Scope<'_>) {
     scope.not_built("backend", Text("embedded"));
     scope.not_built("consul_listen", Text(""));
-    scope.not_built("etcd_listen", Text(""));
     scope.not_built("etcd_endpoints", Empty);
-    scope.not_built("service_prefix", Text("/bmi/skyvis/services/web/"));
 }
 
 /// `[[proxy.route]]`

@@ -36,7 +36,7 @@ impl Draft<'_> {
     }
 
     /// The same, as part of a revision that other changes may share.
-    fn register_as(
+    pub(super) fn register_as(
         &mut self,
         key: &InstanceKey,
         spec: &Arc<Spec>,
@@ -54,7 +54,9 @@ impl Draft<'_> {
         let (targets, unresolved) = leads_to(spec, before.as_deref(), resolved);
         if let Some(before) = &before {
             let same = before.spec == *spec && before.source == source && !before.expired;
-            if same && before.targets == targets {
+            // What cannot be read leads nowhere for one reason or for another.
+            let same_fault = !spec.address.is_empty() || before.unresolved == unresolved;
+            if same && same_fault && before.targets == targets {
                 return Ok(self.renewed(before, before.modified));
             }
         }
@@ -265,10 +267,11 @@ impl Draft<'_> {
             self.down.entry(key.service.clone()).or_default().insert(key.id.clone());
         }
         self.instances += usize::from(before.is_none());
+        self.show(&key, Some(&record), record.modified);
         self.staged.records.insert(key, Some(Arc::new(record)));
     }
 
-    fn remove(&mut self, before: &Record, revision: u64, cause: &str) {
+    pub(super) fn remove(&mut self, before: &Record, revision: u64, cause: &str) {
         let key = &before.key;
         let data = json!({ "cause": cause, "reason": before.reason().as_deref(), "revision": revision });
         self.notices.push(Notice::of("registry.deregistered", key, data));
@@ -277,6 +280,7 @@ impl Draft<'_> {
         }
         self.staged.catalog = self.staged.catalog.max(revision);
         self.instances -= 1;
+        self.show(key, None, revision);
         self.staged.records.insert(key.clone(), None);
     }
 
@@ -292,6 +296,9 @@ fn leads_to(
     before: Option<&Record>,
     resolved: Option<&Resolved>,
 ) -> (Arc<[SocketAddr]>, Option<Arc<str>>) {
+    if spec.address.is_empty() {
+        return ([].into(), resolved.and_then(|r| r.problem.clone()));
+    }
     if let Some(ip) = spec.ip() {
         return ([SocketAddr::new(ip, spec.port)].into(), None);
     }

@@ -3,11 +3,11 @@
 use super::{Draft, Due, Effect};
 use crate::registry::{
     Error, TxnAnswer,
-    kv::{self, Revision, Txn},
+    kv::{self, Txn},
     pace::plus,
 };
 use bytes::Bytes;
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 /// Leases at once. Each costs little; so many are a client that grants in a loop.
 pub(in crate::registry) const LEASES_MAX: usize = 100_000;
@@ -24,16 +24,18 @@ impl Draft<'_> {
             None => state.leases.contains_key(&id),
         };
         let ran = kv::run(&state.space, &mut self.staged.over, txn, number, is_lease)?;
+        let mut instances = None;
         if !ran.changes.is_empty() {
             self.staged.revision = number;
-            self.over().revisions.push(Arc::new(Revision { number, changes: ran.changes }));
+            instances = self.written(number, ran.changes);
         }
         let settled = self.staged.is_empty();
-        let answer = TxnAnswer { succeeded: ran.succeeded, answers: ran.answers, revision: self.staged.revision };
+        let (succeeded, answers) = (ran.succeeded, ran.answers);
+        let answer = TxnAnswer { succeeded, answers, revision: self.staged.revision, instances };
         Ok((answer, settled))
     }
 
-    /// Forgets the history up to a revision.
+    /// Forgets the history before a revision.
     pub fn compact(&mut self, asked: u64) -> Result<(), Error> {
         let compacted = self.staged.compacted.unwrap_or(self.state.space.log.compacted());
         if asked <= compacted {
@@ -63,7 +65,6 @@ impl Draft<'_> {
                     break id;
                 }
             },
-            id if id < 0 => return Err(Error::Invalid("a lease's id is a positive number".into())),
             id if self.lease(id).is_some() => return Err(Error::LeaseExists(id)),
             id => id,
         };
@@ -86,8 +87,9 @@ impl Draft<'_> {
         Ok((ttl, settled))
     }
 
-    /// Ends a lease with its keys, in one revision; none where it has no keys. The revision after it.
-    pub fn revoke(&mut self, id: i64) -> Result<u64, Error> {
+    /// Ends a lease with its keys, in one revision; none where it has no keys. The revision after it, and that of the
+    /// catalog where keys were instances.
+    pub fn revoke(&mut self, id: i64) -> Result<(u64, Option<u64>), Error> {
         self.lease(id).ok_or(Error::NoLease(id))?;
         let view = kv::View::of(&self.state.space, &self.staged.over, self.staged.revision);
         let base = self.state.leases.get(&id).into_iter().flat_map(|lease| &lease.keys);
@@ -99,15 +101,16 @@ impl Draft<'_> {
             Some((key, entry))
         };
         let gone: Vec<_> = keys.into_iter().filter_map(of_it).collect();
+        let mut instances = None;
         if !gone.is_empty() {
             let mut changes = Vec::new();
             kv::delete(&mut self.staged.over, &gone, &mut changes);
             let number = self.revise();
-            self.over().revisions.push(Arc::new(Revision { number, changes }));
+            instances = self.written(number, changes);
         }
         self.staged.leases.insert(id, None);
         self.effects.push(Effect { what: Due::Lease(id), at: None });
-        Ok(self.staged.revision)
+        Ok((self.staged.revision, instances))
     }
 
     /// Nobody kept it alive.

@@ -4,7 +4,7 @@ use super::Registry;
 use crate::registry::{
     Error, LeaseView, TxnAnswer,
     command::Command,
-    kv::{Compare, Comparison, Entry, Keys, Op, OpAnswer, Query, Ranged, Target, Txn, Watcher, When},
+    kv::{Compare, Comparison, Entry, Feed, Keys, Op, OpAnswer, Query, Ranged, Target, Txn, Watcher, When},
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
@@ -58,7 +58,16 @@ impl Registry {
     /// Runs a transaction: all of it or nothing, durable, and one revision if it writes.
     pub async fn txn(&self, txn: Txn) -> Result<TxnAnswer, Error> {
         let room = room(&self.0.room, &txn)?;
-        self.ask(|done| Command::Txn { txn, done, room }).await
+        let answer = self.ask(|done| Command::Txn { txn, done, room }).await?;
+        self.served_if(answer.instances).await;
+        Ok(answer)
+    }
+
+    /// Where keys that were written are instances, the proxy is waited for as by whoever registers.
+    async fn served_if(&self, instances: Option<u64>) {
+        if let Some(revision) = instances {
+            self.served(revision).await;
+        }
     }
 
     /// Follows keys from revision `from` on; None: from now on.
@@ -66,12 +75,17 @@ impl Registry {
         Watcher::new(self.0.door.shared.clone(), keys, from)
     }
 
-    /// Forgets the history up to a revision. It is bounded by itself as well.
+    /// A place in the history of all keys, from revision `from` on; None: from now on.
+    pub fn feed(&self, from: Option<u64>) -> Feed {
+        Feed::new(self.0.door.shared.clone(), from)
+    }
+
+    /// Forgets the history before a revision. It is bounded by itself as well.
     pub async fn compact(&self, revision: u64) -> Result<(), Error> {
         self.ask(|done| Command::Compact { revision, done }).await
     }
 
-    /// The last revision whose history is gone; 0: none is.
+    /// The revision that the history was compacted to, the oldest that can be asked for; 0: all can.
     pub fn compacted(&self) -> u64 {
         self.0.door.shared.read().space.log.compacted()
     }
@@ -88,7 +102,9 @@ impl Registry {
 
     /// Ends a lease with its keys. The revision after it.
     pub async fn revoke(&self, id: i64) -> Result<u64, Error> {
-        self.ask(|done| Command::Revoke { id, done }).await
+        let (revision, instances) = self.ask(|done| Command::Revoke { id, done }).await?;
+        self.served_if(instances).await;
+        Ok(revision)
     }
 
     /// A lease as it is now.
@@ -96,24 +112,28 @@ impl Registry {
         self.ask(|done| Command::Lease { id, done }).await
     }
 
-    /// The ids of all leases.
-    pub fn leases(&self) -> Vec<i64> {
-        self.0.door.shared.read().leases.keys().copied().collect()
+    /// The ids of all leases, those that run out first before the others.
+    pub async fn leases(&self) -> Result<Vec<i64>, Error> {
+        self.ask(|done| Command::Leases { done }).await
+    }
+
+    /// How many keys there are, and what they take of memory.
+    pub fn size(&self) -> (usize, usize) {
+        self.0.door.shared.read().space.size()
     }
 }
 
 fn compare(key: &Bytes, if_revision: Option<u64>) -> Vec<Compare> {
-    let one = |n| Compare { keys: Keys::One(key.clone()), target: Target::Modified(n), is: Comparison::Equal };
+    let one = |n| Compare { keys: Keys::One(key.clone()), target: Target::Modified(signed(n)), is: Comparison::Equal };
     if_revision.map(one).into_iter().collect()
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 /// A place for the bytes of a transaction until it is answered.
 fn room(room: &Arc<Semaphore>, txn: &Txn) -> Result<Option<OwnedSemaphorePermit>, Error> {
-    let value = |op: &Op| match op {
-        Op::Put { value: Some(value), .. } => value.len(),
-        _ => 0,
-    };
-    let bytes: usize = txn.success.iter().chain(&txn.failure).map(value).sum();
-    let bytes = u32::try_from(bytes).map_err(|_| Error::Busy)?;
+    let bytes = u32::try_from(txn.value_bytes()).map_err(|_| Error::Busy)?;
     room.clone().try_acquire_many_owned(bytes).map(Some).map_err(|_| Error::Busy)
 }

@@ -1,8 +1,9 @@
 //! The history of the keys: what each revision changed, as far back as it is kept.
 
 use super::Entry;
+use crate::registry::pace::{Moment, micros};
 use bytes::Bytes;
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// Revisions of keys that are kept for watchers that were away, and for reads of the past: half an hour of five a
 /// second. What a live watcher has not seen yet is kept beyond, up to [`HARD_FACTOR`] times as much.
@@ -11,6 +12,11 @@ pub(in crate::registry) const REVISIONS_MAX: usize = 10_000;
 pub(in crate::registry) const BYTES_MAX: usize = 32 << 20;
 /// A watcher that is further behind is told so; its reader is gone or hopeless.
 const HARD_FACTOR: usize = 4;
+/// What is younger is kept beyond that number too, as far as a watcher's part is: who was away for so long needs not
+/// read anew, however busy it was.
+const AGE_MIN: Duration = Duration::from_secs(600);
+/// How exactly ages are known.
+const MARK_EVERY: Duration = Duration::from_secs(30);
 /// It is compacted once it is so much too long: not one row for each that comes.
 const SLACK: usize = REVISIONS_MAX / 16;
 
@@ -19,7 +25,7 @@ const SLACK: usize = REVISIONS_MAX / 16;
 pub struct Revision {
     /// Its number.
     pub number: u64,
-    /// Each key at most once.
+    /// A key may be there twice: a transaction may delete and put it.
     pub changes: Vec<Change>,
 }
 
@@ -46,15 +52,17 @@ impl Revision {
 pub(in crate::registry) struct Log {
     revisions: VecDeque<Arc<Revision>>,
     bytes: usize,
-    /// The last revision that is gone; 0: none is.
+    /// The revision that it was compacted to, the oldest that can be asked for; 0: all of them can.
     compacted: u64,
+    /// What was the last revision when, the oldest first.
+    marks: VecDeque<(Moment, u64)>,
 }
 
 impl Log {
     /// What was kept.
     pub fn load(revisions: impl IntoIterator<Item = Arc<Revision>>, compacted: u64) -> Self {
         let mut log = Self { compacted, ..Self::default() };
-        revisions.into_iter().filter(|r| r.number > compacted).for_each(|r| log.push(r));
+        revisions.into_iter().filter(|r| r.number >= compacted).for_each(|r| log.push(r));
         log
     }
 
@@ -64,7 +72,7 @@ impl Log {
         self.revisions.push_back(revision);
     }
 
-    /// The last revision that is gone.
+    /// The revision that it was compacted to: how things were then is the oldest that is known; 0: all is.
     pub fn compacted(&self) -> u64 {
         self.compacted
     }
@@ -75,41 +83,61 @@ impl Log {
         self.revisions.range(first..)
     }
 
-    /// All up to revision `number`, oldest first: what a compaction to there forgets.
-    pub fn up_to(&self, number: u64) -> impl Iterator<Item = &Arc<Revision>> {
-        self.revisions.iter().take_while(move |r| r.number <= number)
+    /// All before revision `number`, oldest first: what a compaction to there forgets.
+    pub fn before(&self, number: u64) -> impl Iterator<Item = &Arc<Revision>> {
+        self.revisions.iter().take_while(move |r| r.number < number)
     }
 
-    /// Forgets all up to revision `number`.
+    /// Forgets all before revision `number`.
     pub fn compact(&mut self, number: u64) {
-        while self.revisions.front().is_some_and(|r| r.number <= number) {
+        while self.revisions.front().is_some_and(|r| r.number < number) {
             let gone = self.revisions.pop_front();
             self.bytes -= gone.map_or(0, |r| r.bytes());
         }
         self.compacted = self.compacted.max(number);
     }
 
-    /// Up to where it should be forgotten, if it is too long: not beyond what the slowest live watcher has seen, unless
-    /// that one is far behind. `unseen` is the first revision that somebody still waits for.
-    pub fn excess(&self, unseen: Option<u64>) -> Option<u64> {
+    /// Remembers that `revision` was the last one now, once a [`MARK_EVERY`].
+    pub fn mark(&mut self, now: Moment, revision: u64) {
+        if self.marks.back().is_none_or(|(last, _)| now.saturating_sub(*last) >= micros(MARK_EVERY)) {
+            self.marks.push_back((now, revision));
+        }
+        // One that is older than the age is kept: what came after it is the first that is younger.
+        while self.marks.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= micros(AGE_MIN)) {
+            self.marks.pop_front();
+        }
+    }
+
+    /// The first revision that is younger than [`AGE_MIN`]; what was kept from before a start is older.
+    fn young(&self, now: Moment) -> u64 {
+        let at = |(at, _): &&(Moment, u64)| now.saturating_sub(*at) >= micros(AGE_MIN);
+        let old = self.marks.iter().take_while(at).last().or(self.marks.front());
+        old.map_or(u64::MAX, |(_, revision)| revision + 1)
+    }
+
+    /// To where it should be compacted, if it is too long: not beyond what the slowest live watcher has seen, nor, for
+    /// their number alone, to what is young; unless it is far too long. `unseen` is the first revision that somebody
+    /// still waits for.
+    pub fn excess(&self, unseen: Option<u64>, now: Moment) -> Option<u64> {
         if self.revisions.len() <= REVISIONS_MAX + SLACK && self.bytes <= BYTES_MAX {
             return None;
         }
-        let wanted = self.cut(REVISIONS_MAX, BYTES_MAX - BYTES_MAX / 16);
+        let seen = unseen.unwrap_or(u64::MAX);
+        let many = self.cut(REVISIONS_MAX, usize::MAX).min(self.young(now));
+        let fat = self.cut(usize::MAX, BYTES_MAX - BYTES_MAX / 16);
         let forced = self.cut(REVISIONS_MAX * HARD_FACTOR, BYTES_MAX * HARD_FACTOR);
-        let seen = unseen.map_or(u64::MAX, |first| first.saturating_sub(1));
-        let number = wanted.min(seen).max(forced);
-        (number > self.compacted).then_some(number)
+        let number = many.max(fat).min(seen).max(forced);
+        self.revisions.front().is_some_and(|r| r.number < number).then_some(number)
     }
 
-    /// The last revision that must go for the rest to fit.
+    /// The first revision that may stay for the rest to fit.
     fn cut(&self, revisions_max: usize, bytes_max: usize) -> u64 {
         let (mut left, mut bytes, mut number) = (self.revisions.len(), self.bytes, 0);
         for revision in &self.revisions {
+            number = revision.number;
             if left <= revisions_max && bytes <= bytes_max {
                 break;
             }
-            number = revision.number;
             left -= 1;
             bytes -= revision.bytes();
         }
@@ -139,18 +167,31 @@ mod tests {
     #[test]
     fn it_forgets_in_steps_and_waits_for_watchers_within_bounds() {
         let most = REVISIONS_MAX as u64;
-        assert_eq!(log(1..=most + SLACK as u64, 1).excess(None), None);
+        assert_eq!(log(1..=most + SLACK as u64, 1).excess(None, 0), None);
         let long = log((1..=most + 1_000).map(|n| n * 2), 1);
-        assert_eq!(long.excess(None), Some(2_000));
-        assert_eq!(long.excess(Some(501)), Some(500), "a live watcher has not seen 501 yet");
-        assert_eq!(long.excess(Some(1)), None);
+        assert_eq!(long.excess(None, 0), Some(2_002));
+        assert_eq!(long.excess(Some(501), 0), Some(501), "a live watcher has not seen 501 yet");
+        assert_eq!(long.excess(Some(1), 0), None);
         let longest = log(1..=4 * most + 7, 1);
-        assert_eq!(longest.excess(Some(1)), Some(7), "but not for ever");
+        assert_eq!(longest.excess(Some(1), 0), Some(8), "but not for ever");
         let mut fat = log(1..=40, 1 << 20);
-        let to = fat.excess(None).expect("too many bytes");
+        let to = fat.excess(None, 0).expect("too many bytes");
         fat.compact(to);
         assert!((20..32).contains(&fat.len()), "{}", fat.len());
-        assert_eq!((fat.compacted(), fat.excess(None)), (to, None));
-        assert_eq!(fat.from(0).next().map(|r| r.number), Some(to + 1));
+        assert_eq!((fat.compacted(), fat.excess(None, 0)), (to, None));
+        assert_eq!(fat.from(0).next().map(|r| r.number), Some(to));
+    }
+
+    #[test]
+    fn what_is_young_is_kept_beyond_their_number() {
+        let most = REVISIONS_MAX as u64;
+        let mut long = log(1..=most + 1_000, 1);
+        let minutes = |n| micros(Duration::from_secs(60)) * n;
+        long.mark(0, 300);
+        long.mark(minutes(1), 600);
+        long.mark(minutes(12), 10_000);
+        assert_eq!(long.excess(None, minutes(5)), Some(601), "the first mark is gone by, and what came next is young");
+        long.mark(minutes(30), 10_500);
+        assert_eq!(long.excess(None, minutes(30)), Some(1_001), "nothing of it is young");
     }
 }

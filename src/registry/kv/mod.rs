@@ -11,7 +11,7 @@ pub use keys::{Keys, show};
 pub use log::{Change, Revision};
 pub use space::{Entry, Query, Ranged};
 pub use txn::{Compare, Comparison, Op, OpAnswer, Target, Txn, When};
-pub use watch::Watcher;
+pub use watch::{Feed, Part, Watcher};
 
 pub(super) use log::Log;
 pub(super) use space::{Overlay, Space, View, overhead};

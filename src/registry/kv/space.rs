@@ -1,6 +1,6 @@
 //! Keys and values as they are, as they are about to be, and as they were.
 
-use super::{Keys, Log, Revision};
+use super::{Change, Keys, Log, Revision};
 use crate::registry::Error;
 use bytes::Bytes;
 use std::{
@@ -84,6 +84,8 @@ pub(in crate::registry) struct View<'a> {
     space: &'a Space,
     over: &'a Overlay,
     revision: u64,
+    /// What the transaction that reads has changed so far: the next revision, which is not staged yet.
+    changes: &'a [Change],
 }
 
 impl Space {
@@ -126,7 +128,12 @@ impl Space {
 
 impl<'a> View<'a> {
     pub fn of(space: &'a Space, over: &'a Overlay, revision: u64) -> Self {
-        Self { space, over, revision }
+        Self { space, over, revision, changes: &[] }
+    }
+
+    /// The same for a transaction that has changed these.
+    pub fn after(self, changes: &'a [Change]) -> Self {
+        Self { changes, ..self }
     }
 
     /// One key.
@@ -166,8 +173,8 @@ impl<'a> View<'a> {
     pub fn range(&self, query: &Query) -> Result<Ranged, Error> {
         self.reaches(query.at)?;
         match query.at {
-            Some(at) if at < self.revision => {
-                let was = self.undone(at);
+            Some(at) if at < self.revision || !self.changes.is_empty() => {
+                let was = self.undone(at, &query.keys);
                 Ok(self.collect(merged(&self.space.entries, &was, &query.keys), query.limit))
             }
             _ => Ok(self.collect(self.iter(&query.keys), query.limit)),
@@ -176,7 +183,8 @@ impl<'a> View<'a> {
 
     fn collect<'e>(&self, found: impl Iterator<Item = (&'e Bytes, &'e Arc<Entry>)>, limit: Option<usize>) -> Ranged {
         let limit = limit.unwrap_or(usize::MAX);
-        let mut ranged = Ranged { revision: self.revision, ..Ranged::default() };
+        let revision = self.revision + u64::from(!self.changes.is_empty());
+        let mut ranged = Ranged { revision, ..Ranged::default() };
         for (key, entry) in found {
             ranged.count += 1;
             if ranged.count <= limit {
@@ -186,12 +194,16 @@ impl<'a> View<'a> {
         ranged
     }
 
-    /// What has to lie over the durable entries to see them as they were at revision `at`.
-    fn undone(&self, at: u64) -> BTreeMap<Bytes, Option<Arc<Entry>>> {
-        let mut was = self.over.entries.clone();
+    /// What has to lie over the durable ones of these entries to see them as they were at revision `at`.
+    fn undone(&self, at: u64, keys: &Keys) -> BTreeMap<Bytes, Option<Arc<Entry>>> {
+        let own = |(key, _): &(&Bytes, _)| keys.contains(key);
+        let mut was: BTreeMap<_, _> =
+            self.over.entries.iter().filter(own).map(|(key, entry)| (key.clone(), entry.clone())).collect();
         let staged = self.over.revisions.iter().rev().take_while(|r| r.number > at);
-        for revision in staged.chain(self.space.log.from(at + 1).rev()) {
-            for change in &revision.changes {
+        let revisions = staged.chain(self.space.log.from(at + 1).rev()).map(|r| &r.changes[..]);
+        // Backwards, in a revision too: a transaction may have changed a key twice.
+        for change in std::iter::once(self.changes).chain(revisions).flat_map(|changes| changes.iter().rev()) {
+            if keys.contains(&change.key) {
                 was.insert(change.key.clone(), change.before.clone());
             }
         }

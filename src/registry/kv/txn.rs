@@ -1,7 +1,10 @@
 //! Transactions: comparisons, and what is done where they hold, and where not. All or nothing, one revision.
+//!
+//! Every comparison, those of transactions within one among them, is made with what was there before any of it.
+//! What is done is done in order, and each operation sees those before it.
 
 use super::{
-    Change, Entry, KEY_BYTES_MAX, Keys, Overlay, Query, Ranged, SPACE_BYTES_MAX, Space, VALUE_BYTES_MAX, show,
+    Change, Entry, KEY_BYTES_MAX, Keys, Overlay, Query, Ranged, SPACE_BYTES_MAX, Space, VALUE_BYTES_MAX,
     space::{View, cost},
 };
 use crate::registry::Error;
@@ -25,7 +28,7 @@ pub struct Txn {
 /// A comparison with what is there. A key that is not there has the numbers 0, and no value at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compare {
-    /// Whose; it must hold for each of them that is there, and of one key also where it is not.
+    /// Whose; it must hold for each of them that is there, and for a key that is not there where none is.
     pub keys: Keys,
     /// What with what.
     pub target: Target,
@@ -37,11 +40,11 @@ pub struct Compare {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// How often it was written.
-    Version(u64),
+    Version(i64),
     /// The revision that made it.
-    Created(u64),
+    Created(i64),
     /// The revision that changed it last.
-    Modified(u64),
+    Modified(i64),
     /// Its lease.
     Lease(i64),
     /// Its value.
@@ -79,15 +82,17 @@ pub enum Op {
     Put {
         /// Which.
         key: Bytes,
-        /// Its value; None: the one that it has.
+        /// Its value; None: the one that it has, which must be there.
         value: Option<Bytes>,
-        /// Its lease, 0 for none; None: the one that it has.
+        /// Its lease, 0 for none; None: the one that the key has, which must be there.
         lease: Option<i64>,
         /// Whether the same again is a write.
         when: When,
     },
     /// Deletes keys.
     Delete(Keys),
+    /// A transaction within this one.
+    Txn(Txn),
 }
 
 /// What came of it.
@@ -104,6 +109,8 @@ pub enum OpAnswer {
     },
     /// What is gone.
     Delete(Vec<(Bytes, Arc<Entry>)>),
+    /// Whether every comparison of it held, and what came of each operation.
+    Txn(bool, Vec<OpAnswer>),
 }
 
 /// What a transaction came to.
@@ -123,42 +130,128 @@ pub(in crate::registry) fn run(
     number: u64,
     is_lease: impl Fn(i64) -> bool,
 ) -> Result<Ran, Error> {
-    let view = View::of(space, over, number - 1);
     // Both branches, so that a transaction that cannot be is refused whatever is there.
-    check(&txn.success)?;
-    check(&txn.failure)?;
-    let succeeded = txn.compares.iter().all(|compare| compare.holds(&view));
-    let branch = if succeeded { &txn.success } else { &txn.failure };
-    possible(&view, branch, is_lease)?;
-    let (mut answers, mut changes) = (Vec::with_capacity(branch.len()), Vec::new());
-    for op in branch {
+    txn.check(OPS_MAX)?;
+    let mut taken = Vec::new();
+    {
         let view = View::of(space, over, number - 1);
-        let answer = match op {
+        txn.decide(&view, &mut taken);
+        possible(&view, &operations(txn, &mut taken.iter().copied()), is_lease)?;
+    }
+    let mut run = Run { space, over, number, changes: Vec::new(), taken: taken.into_iter() };
+    let (succeeded, answers) = run.txn(txn)?;
+    Ok(Ran { succeeded, answers, changes: run.changes })
+}
+
+/// A transaction in the doing.
+struct Run<'a> {
+    space: &'a Space,
+    over: &'a mut Overlay,
+    number: u64,
+    changes: Vec<Change>,
+    /// Which branches are taken, in the order in which they are come to.
+    taken: std::vec::IntoIter<bool>,
+}
+
+impl Run<'_> {
+    fn txn(&mut self, txn: &Txn) -> Result<(bool, Vec<OpAnswer>), Error> {
+        let succeeded = self.taken.next().unwrap_or(false);
+        let answers = txn.branch(succeeded).iter().map(|op| self.op(op)).collect::<Result<_, _>>()?;
+        Ok((succeeded, answers))
+    }
+
+    fn op(&mut self, op: &Op) -> Result<OpAnswer, Error> {
+        let view = View::of(self.space, self.over, self.number - 1).after(&self.changes);
+        Ok(match op {
             Op::Range(query) => OpAnswer::Range(view.range(query)?),
             Op::Put { key, value, lease, when } => {
                 let before = view.get(key).cloned();
-                let now = written(before.as_ref(), value.as_ref(), *lease, number);
+                let now = written(before.as_ref(), value.as_ref(), *lease, self.number);
                 match before {
                     Some(same) if *when == When::Different && (&same.value, same.lease) == (&now.value, now.lease) => {
                         OpAnswer::Put { before: Some(same.clone()), now: same }
                     }
                     before => {
                         let now = Arc::new(now);
-                        changes.push(Change { key: key.clone(), now: Some(now.clone()), before: before.clone() });
-                        over.entries.insert(key.clone(), Some(now.clone()));
+                        self.changes.push(Change { key: key.clone(), now: Some(now.clone()), before: before.clone() });
+                        self.over.entries.insert(key.clone(), Some(now.clone()));
                         OpAnswer::Put { before, now }
                     }
                 }
             }
             Op::Delete(keys) => {
                 let gone: Vec<_> = view.iter(keys).map(|(key, entry)| (key.clone(), entry.clone())).collect();
-                delete(over, &gone, &mut changes);
+                delete(self.over, &gone, &mut self.changes);
                 OpAnswer::Delete(gone)
             }
-        };
-        answers.push(answer);
+            Op::Txn(txn) => {
+                let (succeeded, answers) = self.txn(txn)?;
+                OpAnswer::Txn(succeeded, answers)
+            }
+        })
     }
-    Ok(Ran { succeeded, answers, changes })
+}
+
+impl Txn {
+    fn branch(&self, succeeded: bool) -> &[Op] {
+        if succeeded { &self.success } else { &self.failure }
+    }
+
+    /// Which branch is taken, and then those of the transactions in it.
+    fn decide(&self, view: &View<'_>, taken: &mut Vec<bool>) {
+        let succeeded = self.compares.iter().all(|compare| compare.holds(view));
+        taken.push(succeeded);
+        for op in self.branch(succeeded) {
+            if let Op::Txn(txn) = op {
+                txn.decide(view, taken);
+            }
+        }
+    }
+
+    /// What can be said of it without looking at what is there.
+    fn check(&self, ops_max: usize) -> Result<(), Error> {
+        let most = self.compares.len().max(self.success.len()).max(self.failure.len());
+        let Some(left) = ops_max.checked_sub(most) else {
+            return Err(Error::Invalid(format!("{most} operations in one transaction, {OPS_MAX} at most")));
+        };
+        for op in self.success.iter().chain(&self.failure) {
+            match op {
+                Op::Put { key, .. } if key.is_empty() || key.len() > KEY_BYTES_MAX => {
+                    return Err(Error::Invalid(format!("a key has 1 to {KEY_BYTES_MAX} bytes, not {}", key.len())));
+                }
+                Op::Txn(txn) => txn.check(left)?,
+                _ => {}
+            }
+        }
+        let bytes = self.value_bytes();
+        match bytes > VALUE_BYTES_MAX {
+            true => Err(Error::Invalid(format!("{bytes} bytes to write at once, {VALUE_BYTES_MAX} at most"))),
+            false => Ok(()),
+        }
+    }
+
+    /// The values that it may write, those of the heavier branch.
+    pub(in crate::registry) fn value_bytes(&self) -> usize {
+        let of = |op: &Op| match op {
+            Op::Put { value, .. } => value.as_ref().map_or(0, Bytes::len),
+            Op::Txn(txn) => txn.value_bytes(),
+            Op::Range(_) | Op::Delete(_) => 0,
+        };
+        let sum = |ops: &[Op]| ops.iter().map(of).sum::<usize>();
+        sum(&self.success).max(sum(&self.failure))
+    }
+}
+
+/// The operations of the branches that are taken, in order.
+fn operations<'t>(txn: &'t Txn, taken: &mut impl Iterator<Item = bool>) -> Vec<&'t Op> {
+    let mut all = Vec::new();
+    for op in txn.branch(taken.next().unwrap_or(false)) {
+        match op {
+            Op::Txn(txn) => all.extend(operations(txn, taken)),
+            op => all.push(op),
+        }
+    }
+    all
 }
 
 /// Stages that these are gone.
@@ -183,12 +276,19 @@ impl Compare {
     fn holds(&self, view: &View<'_>) -> bool {
         match &self.keys {
             Keys::One(key) => self.holds_for(view.get(key).map(|e| &**e)),
-            keys => view.iter(keys).all(|(_, entry)| self.holds_for(Some(entry))),
+            keys => {
+                let mut found = view.iter(keys).peekable();
+                match found.peek() {
+                    Some(_) => found.all(|(_, entry)| self.holds_for(Some(entry))),
+                    None => self.holds_for(None),
+                }
+            }
         }
     }
 
     fn holds_for(&self, entry: Option<&Entry>) -> bool {
-        let number = |of: fn(&Entry) -> u64, n: &u64| entry.map_or(0, of).cmp(n);
+        let number =
+            |of: fn(&Entry) -> u64, n: &i64| entry.map_or(0, |e| i64::try_from(of(e)).unwrap_or(i64::MAX)).cmp(n);
         let order = match (&self.target, entry) {
             (Target::Version(n), _) => number(|e| e.version, n),
             (Target::Created(n), _) => number(|e| e.created, n),
@@ -206,43 +306,15 @@ impl Compare {
     }
 }
 
-/// What can be said of a branch without looking at what is there.
-fn check(ops: &[Op]) -> Result<(), Error> {
-    if ops.len() > OPS_MAX {
-        return Err(Error::Invalid(format!("{} operations in one transaction, {OPS_MAX} at most", ops.len())));
-    }
-    let mut bytes = 0;
-    for (i, op) in ops.iter().enumerate() {
-        let Op::Put { key, value, .. } = op else { continue };
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return Err(Error::Invalid(format!("a key has 1 to {KEY_BYTES_MAX} bytes, not {}", key.len())));
-        }
-        bytes += value.as_ref().map_or(0, Bytes::len);
-        let twice = |other: &Op| match other {
-            Op::Put { key: other, .. } => other == key,
-            Op::Delete(keys) => keys.contains(key),
-            Op::Range(_) => false,
-        };
-        if ops.iter().enumerate().any(|(j, other)| i != j && twice(other)) {
-            return Err(Error::Duplicate(key.clone()));
-        }
-    }
-    match bytes > VALUE_BYTES_MAX {
-        true => Err(Error::Invalid(format!("{bytes} bytes to write at once, {VALUE_BYTES_MAX} at most"))),
-        false => Ok(()),
-    }
-}
-
 /// Whether all of a branch can be done as things are. Nothing behind this may fail.
-fn possible(view: &View<'_>, ops: &[Op], is_lease: impl Fn(i64) -> bool) -> Result<(), Error> {
+fn possible(view: &View<'_>, ops: &[&Op], is_lease: impl Fn(i64) -> bool) -> Result<(), Error> {
     let mut more = 0;
     for op in ops {
         match op {
-            Op::Range(query) => view.reaches(query.at)?,
             Op::Put { key, value, lease, .. } => {
                 let before = view.get(key);
-                if before.is_none() && value.is_none() {
-                    return Err(Error::Invalid(format!("key `{}` has no value that could be kept", show(key))));
+                if before.is_none() && (value.is_none() || lease.is_none()) {
+                    return Err(Error::NoKey(key.clone()));
                 }
                 if let Some(id) = lease.filter(|id| *id != 0 && !is_lease(*id)) {
                     return Err(Error::NoLease(id));
@@ -250,7 +322,12 @@ fn possible(view: &View<'_>, ops: &[Op], is_lease: impl Fn(i64) -> bool) -> Resu
                 let (now, then) = (written(before, value.as_ref(), *lease, 0), before.map_or(0, |b| cost(key, b)));
                 more += cost(key, &now).saturating_sub(then);
             }
-            Op::Delete(_) => {}
+            Op::Range(_) | Op::Delete(_) | Op::Txn(_) => {}
+        }
+    }
+    for op in ops {
+        if let Op::Range(query) = op {
+            view.reaches(query.at)?;
         }
     }
     match more > 0 && view.bytes() + more > SPACE_BYTES_MAX {

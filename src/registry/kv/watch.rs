@@ -39,83 +39,136 @@ impl Cursors {
     }
 }
 
-/// Somebody who follows keys.
-pub struct Watcher {
+/// A place in the history, kept for whoever reads on from it.
+pub struct Feed {
     shared: Arc<Shared>,
-    keys: Keys,
     head: watch::Receiver<u64>,
     cursor: Arc<AtomicU64>,
 }
 
-impl Watcher {
-    /// From revision `from` on; None: from the next one on. It sees each once and in order, whatever is written meanwhile.
-    pub(in crate::registry) fn new(shared: Arc<Shared>, keys: Keys, from: Option<u64>) -> Self {
+/// A part of the history.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    /// Revisions, whole, oldest first.
+    pub revisions: Vec<Arc<Revision>>,
+    /// The first revision behind it: where to read on.
+    pub next: u64,
+    /// Whether there was more already.
+    pub more: bool,
+    /// The last revision of all at that moment.
+    pub head: u64,
+    /// The revision that the history is compacted to.
+    pub compacted: u64,
+}
+
+impl Feed {
+    /// From revision `from` on; None: from the next one on.
+    pub(in crate::registry) fn new(shared: Arc<Shared>, from: Option<u64>) -> Self {
         let head = shared.head.subscribe();
         let cursor = {
             // The place is taken under the lock that revisions are published under, or one could slip through.
             let state = shared.read();
             shared.cursors.begin(from.map_or(state.revision + 1, |n| n.max(1)))
         };
-        Self { shared, keys, head, cursor }
+        Self { shared, head, cursor }
+    }
+
+    /// The first revision that is kept for it.
+    pub fn position(&self) -> u64 {
+        self.cursor.load(Ordering::Relaxed)
+    }
+
+    /// What is before `position` is not needed any more.
+    pub fn hold(&self, position: u64) {
+        self.cursor.store(position, Ordering::Relaxed);
+    }
+
+    /// What there is from revision `from` on, of what `is_mine` chooses, a bounded part of it at once.
+    /// [`Error::Compacted`]: it is not there any more, and has to be read anew.
+    pub fn read(
+        &self,
+        from: u64,
+        mut mine: impl FnMut(&Arc<Revision>) -> Option<Arc<Revision>>,
+    ) -> Result<Part, Error> {
+        let state = self.shared.read();
+        let log = &state.space.log;
+        if from < log.compacted() {
+            return Err(Error::Compacted { asked: from, compacted: log.compacted() });
+        }
+        let mut part = Part { next: from, head: state.revision, compacted: log.compacted(), ..Part::default() };
+        let mut changes = 0;
+        for (looked, revision) in log.from(from).enumerate() {
+            if looked == REVISIONS_PER_LOOK_MAX || changes >= CHANGES_MAX {
+                part.more = true;
+                return Ok(part);
+            }
+            part.next = revision.number + 1;
+            if let Some(mine) = mine(revision) {
+                changes += mine.changes.len();
+                part.revisions.push(mine);
+            }
+        }
+        part.next = part.next.max(state.revision + 1);
+        Ok(part)
+    }
+
+    /// From now on [`Feed::changed`] tells of what comes.
+    pub fn look(&mut self) {
+        self.head.borrow_and_update();
+    }
+
+    /// Waits for revisions that came after the last [`Feed::look`]. Nothing is lost where it is dropped while it waits.
+    pub async fn changed(&mut self) -> Result<(), Error> {
+        self.head.changed().await.map_err(|_| Error::Stopped)
+    }
+}
+
+/// Somebody who follows keys.
+pub struct Watcher {
+    feed: Feed,
+    keys: Keys,
+}
+
+impl Watcher {
+    /// From revision `from` on; None: from the next one on. It sees each once and in order, whatever is written meanwhile.
+    pub(in crate::registry) fn new(shared: Arc<Shared>, keys: Keys, from: Option<u64>) -> Self {
+        Self { feed: Feed::new(shared, from), keys }
     }
 
     /// The first revision that it has not seen: where somebody who comes back goes on.
     pub fn position(&self) -> u64 {
-        self.cursor.load(Ordering::Relaxed)
+        self.feed.position()
     }
 
     /// Waits for the next changes of its keys. [`Error::Compacted`]: it is too far behind, and has to read anew.
     /// Nothing is lost where it is dropped while it waits.
     pub async fn next(&mut self) -> Result<Vec<Arc<Revision>>, Error> {
         loop {
-            self.head.borrow_and_update();
-            let (found, at_end) = self.look()?;
-            if !found.is_empty() {
-                return Ok(found);
+            self.feed.look();
+            let part = self.feed.read(self.position(), |revision| revision.of(&self.keys))?;
+            self.feed.hold(part.next);
+            if !part.revisions.is_empty() {
+                return Ok(part.revisions);
             }
-            if !at_end {
+            if part.more {
                 tokio::task::yield_now().await;
                 continue;
             }
-            self.head.changed().await.map_err(|_| Error::Stopped)?;
+            self.feed.changed().await?;
         }
     }
+}
 
-    /// What there is now; whether that is all.
-    fn look(&mut self) -> Result<(Vec<Arc<Revision>>, bool), Error> {
-        let state = self.shared.read();
-        let (log, mut next) = (&state.space.log, self.position());
-        if next <= log.compacted() {
-            return Err(Error::Compacted { asked: next, compacted: log.compacted() });
-        }
-        let (mut found, mut changes, mut at_end) = (Vec::new(), 0, true);
-        for (looked, revision) in log.from(next).enumerate() {
-            if looked == REVISIONS_PER_LOOK_MAX || changes >= CHANGES_MAX {
-                at_end = false;
-                break;
-            }
-            next = revision.number + 1;
-            if let Some(mine) = self.mine(revision) {
-                changes += mine.changes.len();
-                found.push(mine);
-            }
-        }
-        if at_end {
-            next = next.max(state.revision + 1);
-        }
-        self.cursor.store(next, Ordering::Relaxed);
-        Ok((found, at_end))
-    }
-
-    /// Its part of a revision.
-    fn mine(&self, revision: &Arc<Revision>) -> Option<Arc<Revision>> {
-        let is_mine = |c: &&super::Change| self.keys.contains(&c.key);
-        match revision.changes.iter().filter(is_mine).count() {
+impl Revision {
+    /// Its part that concerns these keys.
+    pub fn of(self: &Arc<Self>, keys: &Keys) -> Option<Arc<Self>> {
+        let is_mine = |c: &&super::Change| keys.contains(&c.key);
+        match self.changes.iter().filter(is_mine).count() {
             0 => None,
-            all if all == revision.changes.len() => Some(revision.clone()),
+            all if all == self.changes.len() => Some(self.clone()),
             _ => {
-                let changes = revision.changes.iter().filter(is_mine).cloned().collect();
-                Some(Arc::new(Revision { number: revision.number, changes }))
+                let changes = self.changes.iter().filter(is_mine).cloned().collect();
+                Some(Arc::new(Self { number: self.number, changes }))
             }
         }
     }

@@ -90,7 +90,7 @@ async fn act_on(room: &Room, model: &mut Model, act: Act) {
         Act::Put { key, value, if_version, always } => put(room, model, name(key), value, if_version, always).await,
         Act::Sweep { prefix } => {
             let prefix = ["a/", "b/"][usize::from(prefix)];
-            let write = Op::Put { key: "swept".into(), value: Some(prefix.into()), lease: None, when: When::Always };
+            let write = Op::Put { key: "swept".into(), value: Some(prefix.into()), lease: Some(0), when: When::Always };
             let txn = Txn { success: vec![Op::Delete(Keys::prefix(prefix)), write], ..Txn::default() };
             let answer = room.registry.txn(txn).await.unwrap();
             let number = model.next();
@@ -138,10 +138,11 @@ async fn act_on(room: &Room, model: &mut Model, act: Act) {
 async fn put(room: &Room, model: &mut Model, key: String, value: Option<u8>, if_version: Option<u64>, always: bool) {
     let value = value.map(|v| v.to_string());
     let bytes = Bytes::from(key.clone());
-    let compare = |n| Compare { keys: Keys::One(bytes.clone()), target: Target::Version(n), is: Comparison::Equal };
+    let compare =
+        |n: u64| Compare { keys: Keys::One(bytes.clone()), target: Target::Version(n as i64), is: Comparison::Equal };
     let when = if always { When::Always } else { When::Different };
     let op = match &value {
-        Some(value) => Op::Put { key: bytes.clone(), value: Some(value.clone().into()), lease: None, when },
+        Some(value) => Op::Put { key: bytes.clone(), value: Some(value.clone().into()), lease: Some(0), when },
         None => Op::Delete(Keys::One(bytes.clone())),
     };
     let read = Op::Range(Query::of(Keys::One(bytes.clone())));

@@ -196,7 +196,7 @@ async fn what_the_file_names_is_applied_and_told() {
     let dir = tempfile::tempdir().unwrap();
     let room = begin(dir.path()).await;
     let one = |id: &str, port| StaticInstance { key: key("web", id), spec: Arc::new(spec(port)) };
-    let apply = |instances| room.registry.apply(Config { instances });
+    let apply = |instances| room.registry.apply(Config { instances, ..Config::default() });
     assert!(apply(vec![one("a", 1), one("b", 2)]).await.unwrap().changed);
     assert!(!apply(vec![one("a", 1), one("b", 2)]).await.unwrap().changed);
     assert_eq!(ports(&room.catalog(), "web"), [("a".to_owned(), 1), ("b".to_owned(), 2)]);

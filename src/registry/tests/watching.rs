@@ -66,8 +66,8 @@ async fn who_is_too_far_behind_is_told() {
     assert!(matches!(slow.next().await, Err(Error::Compacted { compacted: c, .. }) if c == compacted));
     let mut early = room.registry.follow(Keys::all(), Some(1));
     assert!(matches!(early.next().await, Err(Error::Compacted { .. })));
-    let mut on = room.registry.follow(Keys::all(), Some(compacted + 1));
-    assert_eq!(on.next().await.unwrap().len(), 1);
+    let mut on = room.registry.follow(Keys::all(), Some(compacted));
+    assert_eq!(on.next().await.unwrap().len(), 2, "the revision that it was compacted to is there");
     room.end().await;
     let room = begin(dir.path()).await;
     assert_eq!(room.registry.compacted(), compacted, "and it stays forgotten");
@@ -87,7 +87,7 @@ async fn followers_that_come_while_others_write_miss_nothing() {
                 let write = |key: String| Op::Put {
                     key: key.into(),
                     value: Some(i.to_string().into()),
-                    lease: None,
+                    lease: Some(0),
                     when: When::Always,
                 };
                 let both = vec![write(format!("w{writer}")), write(format!("w{writer}/copy"))];
@@ -135,8 +135,8 @@ async fn the_history_is_bounded_and_waits_for_those_who_follow() {
         })
     };
     let log = Log::load((1..=20_000).map(revision), 0);
-    assert_eq!(log.excess(None), Some(10_000));
-    assert_eq!(log.excess(Some(5)), Some(4));
+    assert_eq!(log.excess(None, 0), Some(10_001));
+    assert_eq!(log.excess(Some(5), 0), Some(5));
 
     let dir = tempfile::tempdir().unwrap();
     let room = begin(dir.path()).await;
