@@ -27,6 +27,8 @@ use tonic::Status;
 const ANSWER_BYTES_MAX: usize = 2 << 20;
 /// A watch that asked for it hears after so long a silence how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(600);
+/// Questions how far it is that one stream may have open: one answer tells as much as many.
+const PROGRESS_ASKED_MAX: usize = 16;
 /// What is no watch.
 const NO_WATCH: i64 = -1;
 /// Numbers of the protocol.
@@ -54,6 +56,7 @@ where
         behind: BTreeSet::new(),
         next_id: 0,
         chunk: None,
+        progress: VecDeque::new(),
         ready: VecDeque::new(),
         is_over: false,
     };
@@ -95,6 +98,8 @@ struct Watching<I> {
     behind: BTreeSet<i64>,
     next_id: i64,
     chunk: Option<Chunk>,
+    /// What was the last revision when the client asked how far it is: it is answered once all was told up to there.
+    progress: VecDeque<u64>,
     ready: VecDeque<WatchResponse>,
     is_over: bool,
 }
@@ -118,7 +123,7 @@ where
                 }
                 continue;
             }
-            if self.serve_chunk() || self.serve_behind() {
+            if self.tell_how_far() || self.serve_chunk() || self.serve_behind() {
                 continue;
             }
             if let Err(status) = self.read_or_wait().await {
@@ -140,6 +145,9 @@ where
                 Ok(part) if part.revisions.is_empty() => {
                     self.level = part.next;
                     self.hold();
+                    if self.tell_how_far() {
+                        return Ok(());
+                    }
                 }
                 Ok(part) => {
                     self.chunk = Some(Chunk { part, served: None });
@@ -182,10 +190,10 @@ where
                     let answer = self.cancel(request.watch_id);
                     self.ready.extend(answer);
                 }
-                Some(Asked::Progress(_)) => {
-                    let header = self.node.header_at(self.seen());
-                    self.ready.push_back(WatchResponse { header, watch_id: NO_WATCH, ..Default::default() });
+                Some(Asked::Progress(_)) if self.progress.len() < PROGRESS_ASKED_MAX => {
+                    self.progress.push_back(self.node.registry.revision());
                 }
+                Some(Asked::Progress(_)) => {}
                 None => {}
             },
         }
@@ -294,6 +302,17 @@ where
         let behind = self.behind.iter().filter_map(|id| self.watches.get(id)).map(|w| w.next).min();
         let level = if self.watches.is_empty() { self.node.registry.revision() + 1 } else { self.level };
         behind.unwrap_or(u64::MAX).min(level).saturating_sub(1)
+    }
+
+    /// Answers who asked how far it is, once it is there.
+    fn tell_how_far(&mut self) -> bool {
+        let seen = self.seen();
+        if self.progress.pop_front_if(|at| *at <= seen).is_none() {
+            return false;
+        }
+        let header = self.node.header_at(seen);
+        self.ready.push_back(WatchResponse { header, watch_id: NO_WATCH, ..Default::default() });
+        true
     }
 
     /// Makes the answer of the next watch that a chunk concerns. False where there is no chunk.

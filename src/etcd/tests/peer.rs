@@ -192,6 +192,11 @@ impl Watches {
         self.ask(Asked::Progress(WatchProgressRequest {})).await;
     }
 
+    /// What comes next, however long that takes.
+    pub async fn next_or_never(&mut self) -> Option<Result<WatchResponse, Status>> {
+        self.answers.next().await
+    }
+
     /// What comes next.
     pub async fn try_next(&mut self) -> Option<Result<WatchResponse, Status>> {
         tokio::time::timeout(PATIENCE, self.answers.next()).await.expect("an answer comes")
