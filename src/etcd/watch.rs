@@ -154,8 +154,10 @@ where
                     return Ok(());
                 }
                 Err(Error::Compacted { compacted, .. }) => {
-                    let level: Vec<i64> = self.watches.keys().copied().collect();
-                    level.into_iter().for_each(|id| self.compacted(id, compacted));
+                    let late = self.watches.iter().filter(|(_, watch)| watch.next < compacted).map(|(id, _)| *id);
+                    let late: Vec<i64> = late.collect();
+                    late.into_iter().for_each(|id| self.compacted(id, compacted));
+                    self.level = compacted;
                     return Ok(());
                 }
                 Err(error) => return Err(of(&error)),
@@ -226,6 +228,7 @@ where
             // Nobody was level with anything.
             self.chunk = None;
             self.level = revision + 1;
+            self.hold();
         }
         let watch_id = match request.watch_id {
             0 => self.free_id(),
@@ -238,6 +241,7 @@ where
         let level = self.chunk.as_ref().map_or(self.level, |chunk| chunk.part.next);
         if next < level {
             self.behind.insert(watch_id);
+            self.feed.hold(self.feed.position().min(next));
         }
         let watch = Watch {
             keys,
@@ -251,7 +255,6 @@ where
             _place: place,
         };
         self.watches.insert(watch_id, watch);
-        self.hold();
         WatchResponse { header, watch_id, created: true, ..Default::default() }
     }
 
@@ -291,10 +294,11 @@ where
         });
     }
 
-    /// The history is kept for the one that is furthest behind.
+    /// The history is kept from where the first of those that are behind began, and then from where all are.
     fn hold(&self) {
-        let behind = self.behind.iter().filter_map(|id| self.watches.get(id)).map(|w| w.next).min();
-        self.feed.hold(behind.unwrap_or(u64::MAX).min(self.level));
+        if self.behind.is_empty() {
+            self.feed.hold(self.level);
+        }
     }
 
     /// Up to this revision every watch was told all.
@@ -306,6 +310,9 @@ where
 
     /// Answers who asked how far it is, once it is there.
     fn tell_how_far(&mut self) -> bool {
+        if self.progress.is_empty() {
+            return false;
+        }
         let seen = self.seen();
         if self.progress.pop_front_if(|at| *at <= seen).is_none() {
             return false;

@@ -152,11 +152,14 @@ impl Shared {
 
     async fn accepted(self: Arc<Self>, socket: TcpStream, tls: Option<Tls>, peer: Peer) {
         let Some(Tls(acceptor)) = tls else {
-            return match &self.rpc {
-                Some(rpc) if rpc::is_http2(&socket, &self.limits).await => {
-                    rpc::serve(socket, rpc.clone(), self.stop.clone(), self.cut.clone()).await;
-                }
-                _ => self.serve(socket, peer).await,
+            let Some(rpc) = self.rpc.clone() else { return self.serve(socket, peer).await };
+            let is_http2 = tokio::select! {
+                is_http2 = rpc::is_http2(&socket, &self.limits) => is_http2,
+                () = self.stop.cancelled() => return,
+            };
+            return match is_http2 {
+                true => rpc::serve(socket, rpc, self.stop.clone(), self.cut.clone()).await,
+                false => self.serve(socket, peer).await,
             };
         };
         let shaken = tokio::select! {

@@ -30,7 +30,8 @@ fn free_port() -> SocketAddr {
 async fn start(dir: &Path, address: SocketAddr) -> Node {
     let text = format!(
         "data_dir = '{dir}/data'\n[admin]\nlisten = 'unix:{dir}/admin.sock'\n[proxy]\nlisten = []\n\
-         [registry]\netcd_listen = '{address}'\nservice_prefix = '/bmi/skyvis/services/web/'\n",
+         [registry]\netcd_listen = '{address}'\nservice_prefix = '/bmi/skyvis/services/web/'\n\
+         [[proxy.route]]\nname = 'api'\npath_prefix = '/api/'\nservice = 'web-api'\n",
         dir = dir.display()
     );
     let file = dir.join("config.toml");
@@ -215,6 +216,8 @@ async fn a_key_of_a_service_is_routed_shown_and_explained() {
     assert_eq!(n2["live"], json!(false));
     assert!(n2["reason"].as_str().unwrap().contains("no JSON object"), "{n2}");
     assert_eq!(node.api.json("/api/v1/status").await["catalog_version"], service["modified"]);
+    let routes = node.api.json("/api/v1/routes").await.to_string();
+    assert!(routes.contains("\"reason\":\"its key holds no JSON object"), "{routes}");
     // The other way round, with one order of revisions.
     let body = r#"{"address": "10.0.0.9", "port": 9}"#;
     let (status, written) = node.api.put("/api/v1/services/web-api/instances/n3", body).await.unwrap();

@@ -162,7 +162,7 @@ async fn the_json_gateway_speaks_as_etcds_does() {
     assert_eq!(get("/v3/kv/range").await.0, 405);
     assert_eq!(get("/v2/keys").await.0, 404);
     assert_eq!(text_of(&room, "POST", "/v3/kv/nope", "{}", &[]).await, (404, "Not Found\n".into()));
-    // A page of another site that a browser shows may not write here.
+    // A page in a browser may not write here.
     let foreign =
         text_of(&room, "POST", "/v3/kv/put", r#"{"key": "YQ=="}"#, &[("origin", "http://evil.example")]).await;
     assert_eq!((foreign.0, room.registry.revision()), (403, 2));
@@ -185,5 +185,40 @@ async fn a_delete_of_many_tells_each() {
     assert_eq!((again.deleted, again.header.unwrap().revision), (0, 5), "nothing is no revision");
     let left = peer.range(&RangeRequest { range_end: "\0".into(), count_only: true, ..one("\0") }).await.unwrap();
     assert_eq!((left.count, left.kvs.len()), (1, 0));
+    room.end().await;
+}
+
+/// What confd sends for its templates, to the field.
+#[tokio::test]
+async fn what_confd_asks_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    let peer = room.client().await;
+    peer.set("/s/web/a", r#"{"ip":"10.0.0.1","port":8080}"#).await;
+    peer.set("/s/web/b", r#"{"ip":"10.0.0.2","port":8080}"#).await;
+    let get = |key: &str, end: &str, revision| RequestOp {
+        request: Some(Request::Range(RangeRequest {
+            range_end: end.to_owned().into(),
+            sort_order: 2,
+            revision,
+            ..one(key)
+        })),
+    };
+    let ask = |revision| TxnRequest {
+        success: vec![get("/s/web", "/s/wec", revision), get("/none", "/nonf", revision)],
+        ..TxnRequest::default()
+    };
+    let first = peer.txn(&ask(0)).await.unwrap();
+    let keys = |answer: &crate::etcd::wire::TxnResponse| match answer.responses[0].response.as_ref().unwrap() {
+        crate::etcd::wire::Answer::Range(found) => found.kvs.iter().map(|kv| kv.key.clone()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((first.succeeded, first.responses.len()), (true, 2));
+    assert_eq!(keys(&first), [Bytes::from("/s/web/b"), "/s/web/a".into()]);
+    let revision = first.header.unwrap().revision;
+    peer.set("/s/web/c", r#"{"ip":"10.0.0.3","port":8080}"#).await;
+    assert_eq!(keys(&peer.txn(&ask(revision)).await.unwrap()).len(), 2, "all of its questions are of one moment");
+    let mut watch = peer.watch("/s/web", "/s/wec", revision + 1).await;
+    assert_eq!(&watch.events(1).await[0].kv.as_ref().unwrap().key[..], b"/s/web/c");
     room.end().await;
 }

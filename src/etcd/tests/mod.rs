@@ -42,7 +42,8 @@ async fn begin(dir: &Path) -> Room {
 async fn begin_with(dir: &Path, limits: Limits) -> Room {
     let (metrics, clock, group, clients) = (Metrics::default(), Clock::real(), TaskGroup::new(), TaskGroup::new());
     let store = Store::open(&dir.join("store"), Options::default(), &Files::real(), &metrics).unwrap();
-    let lookup: registry::Lookup = Arc::new(|_, _| Box::pin(async { Err("there are no names here".to_owned()) }));
+    let lookup: crate::outbound::Lookup =
+        Arc::new(|_, _| Box::pin(async { Err("there are no names here".to_owned()) }));
     let deps =
         registry::Deps { store: store.clone(), events: Events::discard(), clock: clock.clone(), metrics, lookup };
     let (registry, task): (_, RegistryTask) = registry::build(deps).unwrap();

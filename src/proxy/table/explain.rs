@@ -236,6 +236,9 @@ fn why_out(instance: &Instance, tags: &BTreeSet<Arc<str>>) -> Option<OutView> {
     let lacking: Vec<&str> = tags.difference(&instance.tags).map(|tag| &**tag).collect();
     let reason = if !instance.health.is_live() {
         format!("{}{told}", instance.health.as_str())
+    } else if instance.address.is_empty() {
+        // Whoever wrote it did not write it so that it can be read.
+        instance.reason.as_deref().unwrap_or("it has no address").to_owned()
     } else if instance.targets.is_empty() {
         format!("its address does not resolve{told}")
     } else if instance.weight == 0 {

@@ -1,0 +1,223 @@
+//! Our etcd front beside a real etcd: `cargo bench --bench etcd`.
+//!
+//! On one disk, in turn: durable puts by one client and by 64 (a connection each), reads, the time until ten thousand watches
+//! of one prefix have heard of a put, and what a hundred thousand keys take of memory. Before and after, what the
+//! disk itself takes for a durable write of 4 KiB.
+//!
+//! `-- --smoke` does a little of each. Needs `etcd` (Debian: etcd-server), which is installed where it is missing.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+
+#[path = "../measure/process.rs"]
+#[allow(dead_code, reason = "each bench takes what it needs")]
+mod process;
+mod wire;
+
+use futures_util::future::join_all;
+use std::{
+    error::Error,
+    fs,
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::FileExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use wire::Peer;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const CLIENTS: usize = 64;
+/// Streams of watches, and watches on each.
+const STREAMS: usize = 100;
+const WATCHES: usize = 100;
+/// As long as the values that sites write for their services.
+const VALUE: &str = "{\"ip\":\"10.0.0.1\",\"port\":8080,\"weight\":1}";
+
+/// How much of each.
+#[derive(Clone, Copy)]
+struct Amount {
+    puts: usize,
+    puts_at_once: usize,
+    keys: usize,
+    rounds: usize,
+}
+
+/// A server under measurement.
+struct Server {
+    name: &'static str,
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        process::end(&mut self.child);
+    }
+}
+
+fn main() -> Result<()> {
+    process::need("etcd", "etcd-server")?;
+    let smoke = std::env::args().any(|arg| arg == "--smoke");
+    let amount = match smoke {
+        true => Amount { puts: 50, puts_at_once: 640, keys: 1_000, rounds: 2 },
+        false => Amount { puts: 3_000, puts_at_once: 60_000, keys: 100_000, rounds: 20 },
+    };
+    let dir = Path::new(env!("CARGO_BIN_EXE_skyvis")).parent().and_then(Path::parent).unwrap_or(Path::new("."));
+    let dir = dir.join("etcd-bench");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir)?;
+    println!("| what | a second | p50 | p99 |\n|---|---|---|---|");
+    floor(&dir, amount.puts)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    for start in [skyvis, etcd] {
+        let server = start(&dir)?;
+        runtime.block_on(all(&server, amount))?;
+    }
+    floor(&dir, amount.puts)?;
+    fs::remove_dir_all(&dir)?;
+    Ok(())
+}
+
+fn free_port() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn skyvis(dir: &Path) -> Result<Server> {
+    let (dir, address) = (dir.join("skyvis"), free_port()?);
+    fs::create_dir_all(&dir)?;
+    let text = format!(
+        "data_dir = '{dir}/data'\n[admin]\nlisten = 'unix:{dir}/admin.sock'\n[proxy]\nlisten = []\n\
+         [registry]\netcd_listen = '{address}'\n",
+        dir = dir.display()
+    );
+    let config = dir.join("config.toml");
+    fs::write(&config, text)?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skyvis"));
+    command.args(["run", "--config"]).arg(&config).stdin(Stdio::null()).stderr(fs::File::create(dir.join("log"))?);
+    Ok(Server { name: "skyvis", child: command.spawn()?, address })
+}
+
+fn etcd(dir: &Path) -> Result<Server> {
+    let (address, peer) = (free_port()?, free_port()?);
+    let (at, beside) = (format!("http://{address}"), format!("http://{peer}"));
+    let child = Command::new("etcd")
+        .args(["--name", "bench", "--data-dir"])
+        .arg(dir.join("etcd"))
+        .args(["--listen-client-urls", &at, "--advertise-client-urls", &at])
+        .args(["--listen-peer-urls", &beside, "--initial-advertise-peer-urls", &beside])
+        .args(["--initial-cluster", &format!("bench={beside}"), "--logger", "zap", "--log-level", "error"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(Server { name: "etcd", child, address })
+}
+
+async fn all(server: &Server, amount: Amount) -> Result<()> {
+    let name = server.name;
+    let began = Instant::now();
+    let peer = loop {
+        if let Ok(peer) = Peer::connect(server.address).await
+            && peer.get("health").await.is_ok()
+        {
+            break peer;
+        }
+        if began.elapsed() > Duration::from_secs(30) {
+            return Err(format!("{name} does not serve").into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let rss =
+        |when: &str| println!("| {name}: memory {when} | {} MiB | | |", process::memory(&[server.child.id()]).0 >> 20);
+    rss("fresh");
+    let (began, mut times) = (Instant::now(), Vec::new());
+    for i in 0..amount.puts {
+        let at = Instant::now();
+        peer.put(&format!("one/{}", i % 500), VALUE).await?;
+        times.push(at.elapsed());
+    }
+    show(&format!("{name}: put, 1 client"), began.elapsed(), times);
+    let (began, mut times) = (Instant::now(), Vec::new());
+    for i in 0..amount.puts {
+        let at = Instant::now();
+        peer.get(&format!("one/{}", i % 500)).await?;
+        times.push(at.elapsed());
+    }
+    show(&format!("{name}: get, 1 client"), began.elapsed(), times);
+    at_once(&format!("{name}: put, {CLIENTS} clients"), server, amount.puts_at_once, |c, i| {
+        format!("many/{c}/{}", i % 100)
+    })
+    .await?;
+    at_once(&format!("{name}: put of new keys, {CLIENTS} clients"), server, amount.keys, |c, i| {
+        format!("keys/{c}/{i}")
+    })
+    .await?;
+    rss(&format!("with {} keys", amount.keys));
+    watches(server, amount.rounds).await?;
+    rss(&format!("with {} watches beside", STREAMS * WATCHES));
+    Ok(())
+}
+
+/// Each client waits for its answer before it goes on.
+async fn at_once(what: &str, server: &Server, n: usize, key: impl Fn(usize, usize) -> String) -> Result<()> {
+    let peers = join_all((0..CLIENTS).map(|_| Peer::connect(server.address))).await;
+    let peers: Vec<Peer> = peers.into_iter().collect::<Result<_>>()?;
+    let (began, key) = (Instant::now(), &key);
+    let client = |(c, peer): (usize, Peer)| async move {
+        let mut times = Vec::new();
+        for i in 0..n / CLIENTS {
+            let at = Instant::now();
+            peer.put(&key(c, i), VALUE).await?;
+            times.push(at.elapsed());
+        }
+        Ok::<_, Box<dyn Error>>(times)
+    };
+    let all: Vec<Vec<Duration>> =
+        join_all(peers.into_iter().enumerate().map(client)).await.into_iter().collect::<Result<_>>()?;
+    show(what, began.elapsed(), all.concat());
+    Ok(())
+}
+
+/// From the put to the last of all watches.
+async fn watches(server: &Server, rounds: usize) -> Result<()> {
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(Peer::connect(server.address).await?.watch("w/", "w0", WATCHES).await?);
+    }
+    let writer = Peer::connect(server.address).await?;
+    let (began, mut times) = (Instant::now(), Vec::new());
+    for i in 0..rounds {
+        let at = Instant::now();
+        let hearing = join_all(streams.iter_mut().map(|stream| stream.take_events(WATCHES)));
+        let key = format!("w/{i}");
+        let (heard, written) = tokio::join!(hearing, writer.put(&key, VALUE));
+        written?;
+        heard.into_iter().collect::<Result<Vec<()>>>()?;
+        times.push(at.elapsed());
+    }
+    show(&format!("{}: put until {} watches heard", server.name, STREAMS * WATCHES), began.elapsed(), times);
+    Ok(())
+}
+
+fn show(what: &str, took: Duration, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let rate = times.len() as f64 / took.as_secs_f64();
+    println!("| {what} | {rate:.0} | {:.2?} | {:.2?} |", at(0.5), at(0.99));
+}
+
+/// What the disk takes for a durable append of 4 KiB.
+fn floor(dir: &Path, writes: usize) -> Result<()> {
+    let file = fs::File::create(dir.join("floor"))?;
+    let (began, mut times) = (Instant::now(), Vec::new());
+    for i in 0..writes.min(2_000) {
+        let one = Instant::now();
+        file.write_all_at(&[0; 4096], i as u64 * 4096)?;
+        file.sync_data()?;
+        times.push(one.elapsed());
+    }
+    show("pwrite + fdatasync of 4 KiB", began.elapsed(), times);
+    Ok(std::io::stdout().flush()?)
+}
