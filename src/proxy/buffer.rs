@@ -74,6 +74,17 @@ impl Buffers {
         Buffer { of: self.clone(), memory, start: HEADROOM_BYTES, end: HEADROOM_BYTES, packed: false }
     }
 
+    /// A buffer that holds a copy of these bytes, [`BUFFER_BYTES`] at most.
+    pub(super) fn holding(self: &Rc<Self>, bytes: &[u8]) -> Buffer {
+        let mut buffer = self.lease();
+        if bytes.len() > SMALL_BYTES && buffer.memory.len() < WHOLE_BYTES {
+            buffer.grow();
+        }
+        let fits = buffer.append(bytes);
+        debug_assert!(fits);
+        buffer
+    }
+
     fn take(&self, len: usize) -> Box<[u8]> {
         self.in_use.set(self.in_use.get() + 1);
         if let Some(spare) = self.spare.borrow_mut().pop() {
@@ -319,6 +330,8 @@ mod tests {
         let mut crowd: Vec<Buffer> = (0..LARGE_MAX + 1000).map(|_| buffers.lease()).collect();
         let most = LARGE_MAX * WHOLE_BYTES + 1000 * (HEADROOM_BYTES + SMALL_BYTES + TAILROOM_BYTES);
         assert_eq!(bytes.get(), most as i64);
+        drop(buffers.holding(&[b'x'; BUFFER_BYTES]));
+        assert_eq!(buffers.holding(&[b'x'; SMALL_BYTES]).len(), SMALL_BYTES);
         let small = crowd.last_mut().unwrap();
         let mut source: &[u8] = &vec![b'y'; 2 * BUFFER_BYTES];
         assert_eq!(poll_fn(|cx| small.poll_fill(cx, &mut source, usize::MAX)).await.unwrap(), SMALL_BYTES);

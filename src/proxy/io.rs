@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 
@@ -115,6 +115,21 @@ impl<T: Transport> Io<T> {
         self.0.borrow_mut().poll_readable(cx)
     }
 
+    /// Reads once; what is filled stays as it was at the stream's end.
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, room)
+    }
+
+    /// Writes once.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    /// Sends what a TLS session holds back.
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
+    }
+
     pub(super) fn poll_fill(&self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
         buffer.poll_fill(cx, &mut *self.0.borrow_mut(), usize::MAX)
     }
@@ -177,8 +192,7 @@ impl<T: Transport> Io<T> {
         let mut waits = None;
         let write = poll_fn(|cx| {
             while !rest.is_empty() {
-                let polled = Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, rest);
-                match polled {
+                match self.poll_write(cx, rest) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::Ended)),
                     Poll::Ready(Ok(n)) => {
                         rest = &rest[n..];
@@ -196,7 +210,7 @@ impl<T: Transport> Io<T> {
                 }
             }
             // What a TLS session holds back goes out now; a plain socket has nothing to flush.
-            let flushed = Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx);
+            let flushed = self.poll_flush(cx);
             if flushed.is_pending() {
                 if waits.is_none() {
                     waits = Some(limit.begins(deadline));

@@ -1,7 +1,7 @@
 //! Two connections whose bytes go both ways, whatever they are, until both have ended or neither says anything.
 //!
 //! It holds no table and no route: what becomes of those does not touch it. Small pieces are copied, through memory that
-//! is leased once they are there; where large ones come, the kernel moves them.
+//! all tunnels of a worker share; where large ones come, the kernel moves them.
 
 use super::{
     buffer::{BUFFER_BYTES, Buffer},
@@ -24,7 +24,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::net::TcpStream;
+use tokio::{io::ReadBuf, net::TcpStream};
 
 /// Nothing in either direction for so long: whoever is there has forgotten it.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(3600);
@@ -69,6 +69,16 @@ impl Drop for Open {
     }
 }
 
+/// Why a direction is not just copied on.
+enum Came {
+    /// The stream's end.
+    End,
+    /// What the other side does not take yet.
+    Slow(Buffer),
+    /// A large piece, all of which was passed on: more of them may follow.
+    Large,
+}
+
 /// What both directions know.
 struct Both<'a> {
     worker: &'a Rc<Worker>,
@@ -91,8 +101,8 @@ impl Tunnel {
         let (client, deadline) = (&connection.io, &connection.deadline);
         let other = worker.deadlines.slot();
         let both = Both { worker, idle, last: Cell::new(deadline.now()), half: Cell::new(false) };
-        let up = both.pump((client, &upstream.io), ahead, deadline, &carried.up);
-        let down = both.pump((&upstream.io, client), behind, &other, &carried.down);
+        let up = both.pump((client, &upstream.io), ahead, (deadline, &other), &carried.up);
+        let down = both.pump((&upstream.io, client), behind, (&other, deadline), &carried.down);
         if futures_util::future::try_join(up, down).await.is_err() {
             client.abort_on_close();
             upstream.io.abort_on_close();
@@ -108,37 +118,76 @@ fn probe<C: Transport, U: Transport>(client: &Io<C>, upstream: &Io<U>) {
 }
 
 impl Both<'_> {
-    /// One direction. Its end is passed on as an end; any failure ends both.
+    /// One direction, with its own limit and the other's. Its end is passed on as an end; any failure ends both.
     async fn pump<F: Transport, T: Transport>(
         &self,
-        (from, to): (&Io<F>, &Io<T>),
+        ends: (&Io<F>, &Io<T>),
         first: Option<Buffer>,
-        deadline: &Deadline,
+        (deadline, others): (&Deadline, &Deadline),
         carried: &Cell<u64>,
     ) -> Result<(), Broken> {
+        let (from, to) = ends;
         let can_splice = from.is_plain() && to.is_plain();
-        let mut next = first;
+        let mut rest = first;
         loop {
-            if let Some(buffer) = next.take() {
-                let len = buffer.len();
+            if let Some(buffer) = rest.take() {
                 to.write_all(buffer.filled(), deadline, HALF_CLOSED_IDLE_MAX).await?;
-                drop(buffer);
-                self.moved(len, deadline, carried);
-                if can_splice
-                    && len >= LARGE_BYTES
-                    && let Some(pipe) = self.worker.pipes.lease()
-                    && self.splice((from, to), pipe, deadline, carried).await?
-                {
-                    break;
-                }
+                self.moved(buffer.len(), deadline, carried);
             }
-            next = self.within(deadline, |cx| from.poll_next(cx, &self.worker.buffers)).await?;
-            if next.is_none() {
-                break;
+            match self.copy(ends, deadline, carried).await? {
+                Came::End => break,
+                Came::Slow(buffer) => rest = Some(buffer),
+                Came::Large if !can_splice => {}
+                Came::Large => {
+                    if let Some(pipe) = self.worker.pipes.lease()
+                        && self.splice(ends, pipe, deadline, carried).await?
+                    {
+                        break;
+                    }
+                }
             }
         }
         self.half.set(true);
+        // It may have been given the time of a tunnel that nothing has ended of.
+        others.set(HALF_CLOSED_IDLE_MAX.min(self.idle));
         Ok(to.shutdown().await?)
+    }
+
+    /// Passes on what comes until that is more than a copy of what was just read. A message costs a read, a write, and
+    /// little else: no memory is leased for it, and no limit is set.
+    async fn copy<F: Transport, T: Transport>(
+        &self,
+        (from, to): (&Io<F>, &Io<T>),
+        deadline: &Deadline,
+        carried: &Cell<u64>,
+    ) -> Result<Came, Broken> {
+        deadline.set(self.limit());
+        poll_fn(|cx| {
+            loop {
+                let mut scratch = self.worker.scratch.borrow_mut();
+                let mut room = ReadBuf::new(&mut scratch);
+                let read = from.poll_read(cx, &mut room);
+                let Poll::Ready(read) = read else { return self.poll_quiet(cx, deadline).map(Err) };
+                read?;
+                let piece = room.filled();
+                if piece.is_empty() {
+                    return Poll::Ready(Ok(Came::End));
+                }
+                let written = match to.poll_write(cx, piece) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::Ended)),
+                    Poll::Ready(written) => written?,
+                    Poll::Pending => 0,
+                };
+                self.moved(written, deadline, carried);
+                if written < piece.len() || !to.poll_flush(cx)?.is_ready() {
+                    return Poll::Ready(Ok(Came::Slow(self.worker.buffers.holding(&piece[written..]))));
+                }
+                if piece.len() >= LARGE_BYTES {
+                    return Poll::Ready(Ok(Came::Large));
+                }
+            }
+        })
+        .await
     }
 
     /// Waits for one of the directions, for as long as it may be quiet.
@@ -147,16 +196,29 @@ impl Both<'_> {
         deadline: &Deadline,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<R>>,
     ) -> Result<R, Broken> {
-        loop {
-            let limit = if self.half.get() { HALF_CLOSED_IDLE_MAX.min(self.idle) } else { self.idle };
+        deadline.set(self.limit());
+        poll_fn(|cx| match poll(cx) {
+            Poll::Ready(came) => Poll::Ready(came.map_err(Broken::from)),
+            Poll::Pending => self.poll_quiet(cx, deadline).map(Err),
+        })
+        .await
+    }
+
+    /// How long nothing may come.
+    fn limit(&self) -> Duration {
+        if self.half.get() { HALF_CLOSED_IDLE_MAX.min(self.idle) } else { self.idle }
+    }
+
+    /// Ready once nothing has come for too long. A limit that runs out says only that nothing came this way.
+    fn poll_quiet(&self, cx: &Context<'_>, deadline: &Deadline) -> Poll<Broken> {
+        while deadline.poll(cx).is_ready() {
             let quiet = deadline.passed(self.last.get());
-            let Some(left) = limit.checked_sub(quiet).filter(|left| !left.is_zero()) else { return Err(Broken::Slow) };
-            deadline.set(left);
-            // Where time runs out, the other direction may have moved meanwhile.
-            if let Ok(came) = deadline.within(poll_fn(&mut poll)).await {
-                return Ok(came?);
+            match self.limit().checked_sub(quiet) {
+                None | Some(Duration::ZERO) => return Poll::Ready(Broken::Slow),
+                Some(left) => deadline.set(left),
             }
         }
+        Poll::Pending
     }
 
     /// Has the kernel move what comes. True at the end; false once pieces are small again.

@@ -4,7 +4,7 @@ use super::{
     Error,
     access_log::Lines,
     ahead::Ahead,
-    buffer::Buffers,
+    buffer::{BUFFER_BYTES, Buffers},
     connection::{Connection, Ends},
     deadline::{Deadlines, TICK},
     h1::{self, RequestHead, ResponseHead},
@@ -56,6 +56,8 @@ pub(super) struct Worker {
     pub(super) deadlines: Rc<Deadlines>,
     pub(super) buffers: Rc<Buffers>,
     pub(super) pipes: Rc<Pipes>,
+    /// Where pieces of tunnels pass through: nothing is in it from one poll to the next.
+    pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) upstreams: Upstreams,
     pub(super) pickers: RefCell<Pickers>,
     pub(super) budget: RefCell<Budget>,
@@ -112,6 +114,7 @@ impl Worker {
             deadlines: Deadlines::new(shared.clock.clone()),
             buffers: Rc::new(Buffers::new(shared.meters.buffer_bytes.clone())),
             pipes: Rc::default(),
+            scratch: RefCell::new(vec![0; BUFFER_BYTES].into()),
             upstreams: Upstreams::default(),
             pickers: RefCell::new(Pickers::new(rand::random())),
             budget: RefCell::default(),
@@ -129,8 +132,9 @@ impl Worker {
         Rc::new(worker)
     }
 
-    /// Serves until `stop`, then until the connections have ended or `cut` comes. On the thread's runtime.
-    pub(super) async fn run(
+    /// Serves until `stop`, then until the connections have ended or `cut` comes. As a thread's future.
+    async fn run(
+        tasks: LocalTasks,
         id: usize,
         shared: Arc<Shared>,
         listeners: Vec<Bound>,
@@ -143,32 +147,28 @@ impl Worker {
             let listener = TcpListener::from_std(listener).map_err(|error| Error::Listen { address, error })?;
             sockets.push((listener, serves));
         }
-        let panics = shared.panics.clone();
-        LocalTasks::run(panics, |tasks| async move {
-            let worker = Self::new(id, shared, tasks.clone());
-            let upkeep = worker.clone();
-            let upkeep = async move { upkeep.upkeep().await };
-            let serving = async {
-                let accepting = futures_util::future::join_all(
-                    sockets.iter().map(|(listener, serves)| worker.accept(listener, *serves)),
-                );
-                tokio::select! {
-                    _ = accepting => {}
-                    () = stop.cancelled() => {}
-                }
-                // A worker without a listener has nothing to do, which is no reason to end.
-                stop.cancelled().await;
-                worker.accept_rest(sockets);
-                worker.drain().await;
-            };
+        let worker = Self::new(id, shared, tasks.clone());
+        let upkeep = worker.clone();
+        let upkeep = async move { upkeep.upkeep().await };
+        let serving = async {
+            let accepting = futures_util::future::join_all(
+                sockets.iter().map(|(listener, serves)| worker.accept(listener, *serves)),
+            );
             tokio::select! {
-                () = upkeep => {}
-                () = serving => {}
-                () = cut.cancelled() => drop(worker.shared.meters.cut.inc_by(tasks.alive() as u64)),
-            };
-            worker.lines.flush();
-        })
-        .await;
+                _ = accepting => {}
+                () = stop.cancelled() => {}
+            }
+            // A worker without a listener has nothing to do, which is no reason to end.
+            stop.cancelled().await;
+            worker.accept_rest(sockets);
+            worker.drain().await;
+        };
+        tokio::select! {
+            () = upkeep => {}
+            () = serving => {}
+            () = cut.cancelled() => drop(worker.shared.meters.cut.inc_by(tasks.alive() as u64)),
+        };
+        worker.lines.flush();
         Ok(())
     }
 
@@ -359,13 +359,21 @@ pub(super) fn start(
     stop: CancellationToken,
     cut: CancellationToken,
 ) -> io::Result<(tokio::runtime::Handle, tokio::sync::oneshot::Receiver<Result<(), Error>>)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let handle = runtime.handle().clone();
+    let (begun, begins) = std::sync::mpsc::channel();
     let (ended, end) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name(format!("proxy-{id}")).spawn(move || {
-        let outcome = runtime.block_on(Worker::run(id, shared, listeners, stop, cut));
+        let has_begun = begun.clone();
+        let outcome = LocalTasks::run(shared.panics.clone(), |tasks| async move {
+            // Who asked for the thread waits for just this.
+            let _ = has_begun.send(Ok(tokio::runtime::Handle::current()));
+            Worker::run(tasks, id, shared, listeners, stop, cut).await
+        });
         // Nobody waits any more once the drain's time is over.
-        let _ = ended.send(outcome);
+        let _ = match outcome {
+            Ok(outcome) => ended.send(outcome).map_err(drop),
+            Err(error) => begun.send(Err(error)).map_err(drop),
+        };
     })?;
+    let handle = begins.recv().map_err(|_| io::Error::other("the thread ended at its begin"))??;
     Ok((handle, end))
 }

@@ -1,7 +1,14 @@
 //! Connections that speak another protocol after a while.
 
 use super::rig::{Client, Origin, Rig, ok, route};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
 
 const ASK: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -51,6 +58,41 @@ fn bytes_pass_both_ways_and_an_end_is_an_end() {
     assert!(client.ended());
     while rig.metric("skyvis_proxy_tunnels") != 0.0 {
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn who_takes_nothing_for_a_while_gets_all_of_it_afterwards() {
+    let origin = echo();
+    let rig = Rig::new(vec![route(&[origin.address])]);
+    // Small pieces are copied and large ones spliced; of either more than all sockets on the way hold.
+    for piece in [1000, 200_000] {
+        let mut client = open(&rig, b"");
+        let byte = |at: usize| (at.wrapping_mul(0x9e37_79b9) >> 16) as u8;
+        socket2::SockRef::from(&client.socket).set_recv_buffer_size(64 << 10).unwrap();
+        let mut socket = client.socket.try_clone().unwrap();
+        let is_full = Arc::new(AtomicBool::new(false));
+        let (progress, seen) = mpsc::channel();
+        let stop = is_full.clone();
+        let sending = std::thread::spawn(move || {
+            let mut sent = 0;
+            while !stop.load(Ordering::SeqCst) {
+                let next: Vec<u8> = (sent..sent + piece).map(byte).collect();
+                std::io::Write::write_all(&mut socket, &next).unwrap();
+                sent += piece;
+                progress.send(()).unwrap();
+            }
+            sent
+        });
+        while seen.recv_timeout(Duration::from_millis(500)).is_ok() {}
+        is_full.store(true, Ordering::SeqCst);
+        let mut at = 0;
+        while !sending.is_finished() {
+            assert!(client.take(1).into_iter().all(|b| b == byte(at)), "{piece}: another byte at {at}");
+            at += 1;
+        }
+        let sent = sending.join().unwrap();
+        assert!(client.take(sent - at).into_iter().enumerate().all(|(n, b)| b == byte(at + n)), "{piece}: after {at}");
     }
 }
 
