@@ -66,9 +66,11 @@ fn who_takes_nothing_for_a_while_gets_all_of_it_afterwards() {
     let origin = echo();
     let rig = Rig::new(vec![route(&[origin.address])]);
     // Small pieces are copied and large ones spliced; of either more than all sockets on the way hold.
-    for piece in [1000, 200_000] {
+    for piece in [4000, 200_000] {
         let mut client = open(&rig, b"");
         let byte = |at: usize| (at.wrapping_mul(0x9e37_79b9) >> 16) as u8;
+        // No more than a piece is on its way at once: what comes together becomes a large one.
+        socket2::SockRef::from(&client.socket).set_send_buffer_size(piece).unwrap();
         socket2::SockRef::from(&client.socket).set_recv_buffer_size(64 << 10).unwrap();
         let mut socket = client.socket.try_clone().unwrap();
         let is_full = Arc::new(AtomicBool::new(false));
@@ -80,6 +82,7 @@ fn who_takes_nothing_for_a_while_gets_all_of_it_afterwards() {
                 let next: Vec<u8> = (sent..sent + piece).map(byte).collect();
                 std::io::Write::write_all(&mut socket, &next).unwrap();
                 sent += piece;
+                assert!(sent < 1 << 30, "no sockets hold so much");
                 progress.send(()).unwrap();
             }
             sent
