@@ -144,6 +144,9 @@ fn start_proxy(
     let (proxy, tasks) = proxy::build(&config, deps)?;
     run_room(&phases.keeping, "routes", ended, tasks.routes.run(phases.keeping.stop_token()));
     run_room(&phases.keeping, "certificates", ended, tasks.tls.run(phases.keeping.stop_token()));
+    if let Some(acme) = tasks.acme {
+        run_room(&phases.keeping, "acme", ended, acme.run(phases.keeping.stop_token()));
+    }
     Ok((proxy, tasks.plane))
 }
 

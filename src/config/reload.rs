@@ -16,6 +16,7 @@ pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
         ("proxy.listen", old.proxy.listen != new.proxy.listen),
         ("proxy.tls.listen", tls_listen(old) != tls_listen(new)),
         ("proxy.tcp.listen", tcp_listen(old) != tcp_listen(new)),
+        ("proxy.acme", old.proxy.acme != new.proxy.acme),
         ("proxy.workers", old.proxy.workers != new.proxy.workers),
         ("registry.etcd_listen", old.etcd_listen != new.etcd_listen),
         // Below the data directory unless set, hence no key of its own to name where that one moved.

@@ -29,8 +29,8 @@ impl Config {
 
     /// What the proxy runs on.
     pub fn proxy(&self) -> proxy::Config {
-        let Proxy { listen, tls, workers, settings, routes, .. } = self.proxy.clone();
-        proxy::Config { listen, tls, workers, settings, routes }
+        let Proxy { listen, tls, acme, workers, settings, routes, .. } = self.proxy.clone();
+        proxy::Config { listen, tls, acme, workers, settings, routes }
     }
 
     /// What the recorder runs on.

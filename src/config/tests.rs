@@ -67,6 +67,7 @@ fn a_comment_gives_the_defaults_of_the_contract() {
             listen: vec!["0.0.0.0:8080".parse().unwrap()],
             wan_endpoint: None,
             tls: Vec::new(),
+            acme: None,
             workers: 0,
             settings: Default::default(),
             routes: vec![]

@@ -97,6 +97,8 @@ pub struct Proxy {
     pub settings: proxy::Settings,
     /// `[[proxy.tls]]`, in the order of the file.
     pub tls: Vec<proxy::tls::Site>,
+    /// `[proxy.acme]`, where one of those is ordered.
+    pub acme: Option<proxy::acme::Config>,
     /// `[[proxy.route]]`, in the order of the file.
     pub routes: Vec<proxy::config::Route>,
 }

@@ -10,7 +10,7 @@ use crate::{
     camera::{DeviceKind, Transport},
     model::Trust,
     proxy::{
-        AccessLog,
+        AccessLog, acme,
         tls::{Identity, Site},
     },
     recorder::{Checksum, Mode, Sync},
@@ -47,6 +47,9 @@ impl Config {
         }
         all.insert("device".into(), self.devices.iter().map(device).collect());
         if let Some(Value::Object(proxy)) = all.get_mut("proxy") {
+            if let Some(acme) = &self.proxy.acme {
+                proxy.insert("acme".into(), Value::Object(object(acme_keys(acme))));
+            }
             proxy.insert("tls".into(), self.proxy.tls.iter().map(|s| Value::Object(object(tls_keys(s)))).collect());
             let (tcp, http): (Vec<_>, Vec<_>) = self.proxy.routes.iter().partition(|route| route_view::is_tcp(route));
             proxy.insert("route".into(), http.into_iter().map(route_view::to_view).collect());
@@ -61,6 +64,9 @@ impl Config {
         put(&mut out, None, self.top());
         for (name, keys) in self.sections() {
             put(&mut out, Some(format!("[{name}]")), keys);
+        }
+        if let Some(acme) = &self.proxy.acme {
+            put(&mut out, Some("[proxy.acme]".into()), acme_keys(acme));
         }
         for site in &self.proxy.tls {
             put(&mut out, Some("[[proxy.tls]]".into()), tls_keys(site));
@@ -165,6 +171,15 @@ fn proxy_keys(proxy: &Proxy) -> Keys {
     ]
 }
 
+/// `[proxy.acme]`
+fn acme_keys(acme: &acme::Config) -> Keys {
+    let mut keys = vec![("directory", json!(acme.directory)), ("contact", json!(acme.contact))];
+    if let Some((id, key)) = &acme.external {
+        keys.extend([("eab_key_id", json!(id)), ("eab_key", blank(Some(key)))]);
+    }
+    keys
+}
+
 /// One `[[proxy.tls]]`.
 fn tls_keys(site: &Site) -> Keys {
     let names: Vec<String> = site.names.iter().map(ToString::to_string).collect();
@@ -174,6 +189,7 @@ fn tls_keys(site: &Site) -> Keys {
             keys.push(("cert", json!(cert.to_string_lossy())));
             keys.push(("key", json!(key.to_string_lossy())));
         }
+        Identity::Acme { .. } => keys.push(("acme", json!(true))),
     }
     keys.push(("min_version", json!(site.min_version.as_str())));
     keys

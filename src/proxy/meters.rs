@@ -38,6 +38,8 @@ pub(super) enum Handshakes {
     Slow,
     NotNamed,
     NoCertificate,
+    /// By an authority that looked whether the name leads here.
+    Challenge,
     /// There were too many at once.
     TurnedAway,
 }

@@ -6,6 +6,7 @@
 //! Flow: listener → `h1` head → route → service → balance → upstream → forward, in one task that drives both sockets.
 
 mod access_log;
+pub mod acme;
 mod ahead;
 mod answer;
 mod body;

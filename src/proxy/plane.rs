@@ -3,6 +3,7 @@
 use super::{
     Error,
     access_log::Outlet,
+    acme::AcmeTask,
     listener::Listeners,
     meters::Meters,
     places::Places,
@@ -91,6 +92,8 @@ pub struct Tasks {
     pub routes: SyncTask,
     /// Keeps the certificates.
     pub tls: TlsTask,
+    /// Orders them, where that is asked for.
+    pub acme: Option<AcmeTask>,
     /// Serves.
     pub plane: PlaneTask,
 }
@@ -100,6 +103,7 @@ pub fn build(config: &Config, deps: Deps) -> Result<(Proxy, Tasks), Error> {
     let Deps { clock, metrics, handlers, disk, catalog, lookup, built_in, listeners } = deps;
     let time = Time::new(clock.clone());
     let (tls, tls_task) = tls::build(config.tls.clone(), clock.clone())?;
+    let acme = config.acme.clone().map(|acme| AcmeTask::new(tls.clone(), clock.clone(), acme));
     let (routes, sync) = sync::build(
         config.routes.clone(),
         sync::Deps {
@@ -131,7 +135,7 @@ pub fn build(config: &Config, deps: Deps) -> Result<(Proxy, Tasks), Error> {
     super::meters::gauge_places(&metrics, shared.places.clone());
     let proxy = Proxy { routes, shared, addresses: listeners.addresses().into(), threads: Arc::default() };
     let plane = PlaneTask { proxy: proxy.clone(), listeners };
-    Ok((proxy, Tasks { routes: sync, tls: tls_task, plane }))
+    Ok((proxy, Tasks { routes: sync, tls: tls_task, acme, plane }))
 }
 
 impl Shared {

@@ -60,6 +60,10 @@ fn plan<C: Transport>(connection: &Connection<C>, head: &RequestHead, len: usize
         let parts = Parts { connection, head, bytes, request_id: &worker.request_id() };
         let table = worker.table();
         match table.find(&view) {
+            // Before any route: a redirect of all to https must not keep the certificate from coming.
+            _ if let Some(answer) = worker.shared.tls.challenges().by_http(view.path) => {
+                parts.own(None, Own::of(200, "application/octet-stream", answer))
+            }
             _ if connection.is_misdirected(head, bytes) => {
                 parts.own(None, Own::text(421, "this host is not served by the certificate of this connection"))
             }

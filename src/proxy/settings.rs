@@ -1,6 +1,6 @@
 //! What the proxy is told, as checked values.
 
-use super::{config::Route, h1::Trust, tls::Site};
+use super::{acme, config::Route, h1::Trust, tls::Site};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Default of [`Settings::connections_max`].
@@ -21,6 +21,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Certificates, and where they are served; the certificates can change.
     pub tls: Vec<Site>,
+    /// Where those certificates are ordered that are; None: all are in files.
+    pub acme: Option<acme::Config>,
     /// Threads; 0: one for each processor.
     pub workers: usize,
     /// What can change.

@@ -52,7 +52,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
     let node = scope.value("node", String::new(), |n| small::node_name(as_text(n)?));
     let log = scope.section("log", small::log);
     let admin = scope.section("admin", |s| network::admin(s, origin));
-    let proxy = scope.section("proxy", |s| network::proxy(s, origin, &admin.listen, log.format));
+    let proxy = scope.section("proxy", |s| network::proxy(s, origin, &data_dir, &admin.listen, log.format));
     let (registry, etcd_listen) = scope.section("registry", registry::read);
     let hikvision = scope.section("hikvision", small::hikvision);
     let (recording, recording_dir) = scope.section("recording", |s| recording::global(s, origin));

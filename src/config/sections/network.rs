@@ -6,7 +6,13 @@ use crate::config::{
     fault::Place,
     reader::{Scope, as_text, clip},
 };
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+/// What is ordered by ACME is kept here, below the data directory.
+const ACME_DIR: &str = "acme";
 
 const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
 const PROXY_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
@@ -45,7 +51,13 @@ fn admin_listen(text: &str) -> Result<AdminListen, String> {
 }
 
 /// `[proxy]`. `None` after a fault in a route.
-pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen, format: LogFormat) -> Option<Proxy> {
+pub(super) fn proxy(
+    scope: &Scope<'_>,
+    origin: &Origin<'_>,
+    data_dir: &Path,
+    admin: &AdminListen,
+    format: LogFormat,
+) -> Option<Proxy> {
     let mut listen = scope.list("listen", vec![PROXY_DEFAULT], |n| address(&as_text(n)?));
     if let Some((name, port)) = origin.env.old_proxy_port() {
         match port.trim().parse() {
@@ -71,10 +83,12 @@ pub(super) fn proxy(scope: &Scope<'_>, origin: &Origin<'_>, admin: &AdminListen,
     let wan = wan.trim_end_matches('/');
     let wan_endpoint = (!wan.is_empty()).then(|| wan.to_owned());
     let (workers, settings) = (proxy::workers(scope), proxy::settings(scope, origin, format));
-    let tls = tls::all(scope, origin, &listen, admin);
+    let acme_dir = data_dir.join(ACME_DIR);
+    let tls = tls::all(scope, (origin, &acme_dir), &listen, admin);
+    let acme = tls::acme(scope, origin, acme_dir, tls.as_deref().unwrap_or_default());
     let mut routes = route::all(scope, origin)?;
     routes.extend(tcp::all(scope, &tcp::Beside { http: &listen, admin, routes: &routes })?);
-    Some(Proxy { listen, wan_endpoint, tls: tls?, workers, settings, routes })
+    Some(Proxy { listen, wan_endpoint, tls: tls?, acme, workers, settings, routes })
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {

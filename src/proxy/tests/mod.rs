@@ -1,5 +1,7 @@
 //! The whole data plane over real sockets: a raw client, the proxy, a raw origin.
 
+mod acme;
+mod authority;
 mod bodies;
 mod files;
 mod forward;

@@ -12,12 +12,13 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Command, Output, Stdio},
+    sync::Arc,
 };
 
 /// An authority and a directory for what it issues.
 pub(super) struct Pki {
     pub(super) dir: tempfile::TempDir,
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Arc<Issuer<'static, KeyPair>>,
 }
 
 impl Pki {
@@ -29,7 +30,12 @@ impl Pki {
         params.distinguished_name.push(DnType::CommonName, "test authority");
         let root = params.self_signed(&key).unwrap();
         std::fs::write(dir.path().join("ca.pem"), pem("CERTIFICATE", root.der())).unwrap();
-        Self { dir, issuer: Issuer::new(params, key) }
+        Self { dir, issuer: Arc::new(Issuer::new(params, key)) }
+    }
+
+    /// What signs.
+    pub(super) fn issuer(&self) -> Arc<Issuer<'static, KeyPair>> {
+        self.issuer.clone()
     }
 
     /// Issues a certificate for these names, with `serial` as its number; gives back the two texts.
@@ -39,7 +45,7 @@ impl Pki {
         let mut params = CertificateParams::new(names.clone()).unwrap();
         params.serial_number = Some(serial.into());
         params.distinguished_name.push(DnType::CommonName, names[0].clone());
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(&key, &*self.issuer).unwrap();
         (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
     }
 
@@ -62,7 +68,7 @@ impl Pki {
     }
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let lines: Vec<_> = text.as_bytes().chunks(64).map(|l| std::str::from_utf8(l).unwrap()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))

@@ -92,11 +92,31 @@ impl Rig {
         built_in: Vec<BuiltIn>,
         tls: Vec<proxy::tls::Site>,
     ) -> Self {
+        Self::of(routes, settings, built_in, tls, None)
+    }
+
+    /// One whose certificates are ordered.
+    pub(super) fn with_acme(
+        routes: Vec<Route>,
+        settings: Settings,
+        tls: Vec<proxy::tls::Site>,
+        acme: proxy::acme::Config,
+    ) -> Self {
+        Self::of(routes, settings, Vec::new(), tls, Some(acme))
+    }
+
+    fn of(
+        routes: Vec<Route>,
+        settings: Settings,
+        built_in: Vec<BuiltIn>,
+        tls: Vec<proxy::tls::Site>,
+        acme: Option<proxy::acme::Config>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _inside = runtime.enter();
         let workers = 2;
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        let config = proxy::Config { listen, tls, workers, settings, routes };
+        let config = proxy::Config { listen, tls, acme, workers, settings, routes };
         let listeners = Listeners::bind(&config, Vec::new()).unwrap();
         let (metrics, group, keeping) = (Metrics::default(), TaskGroup::new(), TaskGroup::new());
         let (catalog, follow) = watch::channel(Arc::default());
@@ -113,6 +133,9 @@ impl Rig {
         let (proxy, tasks) = proxy::build(&config, deps).unwrap();
         keeping.spawn("sync", tasks.routes.run(keeping.stop_token()));
         keeping.spawn("tls", tasks.tls.run(keeping.stop_token()));
+        if let Some(acme) = tasks.acme {
+            keeping.spawn("acme", acme.run(keeping.stop_token()));
+        }
         runtime.block_on(async { proxy.routes().served().wait_for(|_| true).await.map(|_| ()) }).unwrap();
         let address = proxy.addresses()[0];
         group.spawn("plane", tasks.plane.run(group.stop_token()));

@@ -98,7 +98,7 @@ fn a_session_is_resumed_also_after_its_certificate_was_renewed() {
     let pki = Pki::new();
     let dir = pki.dir.path();
     let site = pki.site("a", &["a.test"], 0xa1);
-    let Identity::Files { cert, key } = &site.identity;
+    let Identity::Files { cert, key } = &site.identity else { panic!("{site:?}") };
     let (rig, address) = secure(vec![respond("x")], vec![site.clone()]);
     let resumed = |version: &str| {
         let (_, text) = s_client(address, dir, &format!("-servername a.test {version} -sess_in {version}.session"));
@@ -143,7 +143,7 @@ fn a_bad_pair_keeps_the_old_one_and_says_so_until_it_is_mended() {
     let pki = Pki::new();
     let dir = pki.dir.path();
     let site = pki.site("a", &["a.test"], 0xa1);
-    let Identity::Files { cert, key } = &site.identity;
+    let Identity::Files { cert, key } = &site.identity else { panic!("{site:?}") };
     let absent = Site { names: site.names.clone(), ..pki.site("z", &["z.test"], 9) };
     let absent = Site { identity: Identity::Files { cert: dir.join("none.pem"), key: key.clone() }, ..absent };
     let absent = Site { names: vec![crate::proxy::config::HostPattern::Exact("z.test".into())], ..absent };

@@ -83,6 +83,7 @@ pub(in crate::proxy) async fn accept(
         Failed::Slow => Handshakes::Slow,
         Failed::NotNamed => Handshakes::NotNamed,
         Failed::NoCertificate => Handshakes::NoCertificate,
+        Failed::Looked => Handshakes::Challenge,
         Failed::Broken(_) => Handshakes::Failed,
     });
     None
@@ -96,6 +97,8 @@ enum Failed {
     NotNamed,
     #[error("there is no certificate that works")]
     NoCertificate,
+    #[error("an authority has looked")]
+    Looked,
     #[error("{0}")]
     Broken(io::Error),
 }
@@ -103,6 +106,12 @@ enum Failed {
 async fn shake(tls: &Tls, listen: SocketAddr, stream: Ahead<TcpStream>) -> Result<(Session, Secured), Failed> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(Failed::Broken)?;
     let name = start.client_hello().server_name().map(str::to_owned);
+    let protocols = start.client_hello().alpn().map(|all| tls.challenges().by_tls(name.as_deref(), all));
+    if let Some(config) = protocols.flatten() {
+        // An authority looks at the certificate, and asks for nothing.
+        let _ = start.into_stream(config).await.map_err(Failed::Broken)?.shutdown().await;
+        return Err(Failed::Looked);
+    }
     let (alert, failed) = match tls.choose(listen, name.as_deref()) {
         Chosen::Entry { entry, names, config } => {
             let session = start.into_stream(config).await.map_err(Failed::Broken)?;

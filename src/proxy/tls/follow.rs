@@ -4,7 +4,7 @@
 //! mount that was exchanged alike, where a watch of the kernel sees some of it. Looking costs two calls a pair.
 
 use super::{
-    Identity, Site, SiteState, Tls,
+    Site, SiteState, Tls,
     pair::{BadPair, Pair, Stamp, load, stamp},
 };
 use crate::{base::Clock, proxy::Error};
@@ -99,8 +99,9 @@ impl Known {
         let mut changed =
             self.made.len() != sites.len() || self.made.iter().zip(sites).any(|(made, site)| made.0 != *site);
         let mut files = HashMap::new();
-        for Site { identity: Identity::Files { cert, key }, .. } in sites {
-            let paths = (cert.clone(), key.clone());
+        for site in sites {
+            let (cert, key) = site.files();
+            let paths = (cert.to_owned(), key.to_owned());
             if files.contains_key(&paths) {
                 continue;
             }
@@ -140,8 +141,8 @@ impl Known {
     fn put(&mut self, tls: &Tls) {
         let mut states = Vec::new();
         for (site, config, of) in &mut self.made {
-            let Identity::Files { cert, key } = &site.identity;
-            let Some(loaded) = self.files.get(&(cert.clone(), key.clone())) else { continue };
+            let (cert, key) = site.files();
+            let Some(loaded) = self.files.get(&(cert.to_owned(), key.to_owned())) else { continue };
             let is_same = matches!((&loaded.pair, &of), (Some(a), Some(b)) if Arc::ptr_eq(&a.key, &b.key));
             let mut fault = loaded.fault.as_ref().filter(|_| loaded.is_sure).map(|fault| fault.0.as_str().into());
             if let Some(pair) = loaded.pair.as_ref().filter(|_| !is_same) {
@@ -150,11 +151,10 @@ impl Known {
                     Err(error) => fault = Some(error.to_string().into()),
                 }
             }
-            states.push(SiteState {
-                label: site.label(),
-                not_after: of.as_ref().map(|pair| pair.validity.not_after),
-                fault,
-            });
+            let label = site.label();
+            // What hinders the order says more than that there is no file.
+            fault = tls.noted(&label).or(fault);
+            states.push(SiteState { label, not_after: of.as_ref().map(|pair| pair.validity.not_after), fault });
         }
         let (sites, configs): (Vec<_>, Vec<_>) =
             self.made.iter().map(|(site, config, _)| (site.clone(), config.clone())).unzip();

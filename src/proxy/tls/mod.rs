@@ -16,5 +16,7 @@ mod validity;
 pub(super) use accept::{Secured, accept};
 pub use follow::TlsTask;
 pub(super) use follow::build;
+pub(super) use pair::{check, validity_of};
 pub use site::{Identity, MinVersion, Site};
 pub use store::{SiteState, Tls};
+pub(super) use validity::Validity;

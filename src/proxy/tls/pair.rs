@@ -82,6 +82,17 @@ pub(in crate::proxy) fn parse(chain: &[u8], key: &[u8], provider: &CryptoProvide
     Ok(Pair { key: Arc::new(certified), validity })
 }
 
+/// Whether a text is a pair, both halves in one.
+pub(in crate::proxy) fn check(text: &[u8], provider: &CryptoProvider) -> Result<(), String> {
+    parse(text, text, provider).map(|_| ()).map_err(|bad| bad.0)
+}
+
+/// From when until when the certificate in a file is valid. None: there is none.
+pub(in crate::proxy) fn validity_of(path: &Path) -> Option<Validity> {
+    let first = CertificateDer::from_pem_slice(&read(path).ok()?).ok()?;
+    validity(&first)
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, BadPair> {
     let failed = |e: io::Error| BadPair(format!("{} cannot be read: {e}", path.display()));
     let mut bytes = Vec::new();

@@ -1,7 +1,12 @@
 //! `[[proxy.tls]]` as checked values.
 
 use crate::proxy::config::HostPattern;
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// One entry: the names that it is for, and how it shows that it may serve them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,11 @@ pub enum Identity {
         cert: PathBuf,
         /// Its private key.
         key: PathBuf,
+    },
+    /// Ordered by ACME, and renewed.
+    Acme {
+        /// Where it is kept, key and certificates in one.
+        file: PathBuf,
     },
 }
 
@@ -58,6 +68,14 @@ impl MinVersion {
 }
 
 impl Site {
+    /// The files of certificate and key.
+    pub(super) fn files(&self) -> (&Path, &Path) {
+        match &self.identity {
+            Identity::Files { cert, key } => (cert, key),
+            Identity::Acme { file } => (file, file),
+        }
+    }
+
     /// What it is called in logs, metrics and events.
     pub fn label(&self) -> Arc<str> {
         self.to_string().into()

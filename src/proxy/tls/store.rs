@@ -4,7 +4,7 @@
 //! certificate was renewed is resumed after it.
 
 use super::{Site, names::Names, pair::Pair, site::MinVersion};
-use crate::proxy::Error;
+use crate::proxy::{Error, acme::Challenges};
 use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig,
@@ -12,7 +12,11 @@ use rustls::{
     server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions},
     sign::SingleCertAndKey,
 };
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 use tokio::sync::watch;
 
 /// Sessions of clients that take no tickets.
@@ -31,6 +35,9 @@ pub(super) struct Inner {
     ticketer: Arc<dyn ProducesTickets>,
     sessions: Arc<dyn StoresServerSessions + Send + Sync>,
     live: ArcSwap<Live>,
+    challenges: Challenges,
+    /// What hinders orders, by entry.
+    notes: Mutex<HashMap<Arc<str>, Arc<str>>>,
     /// What is asked for; the task makes it so.
     pub(super) wanted: watch::Sender<Arc<[Site]>>,
     pub(super) states: watch::Sender<Arc<[SiteState]>>,
@@ -63,6 +70,8 @@ impl Tls {
             ticketer: aws_lc_rs::Ticketer::new().map_err(broken)?,
             sessions: ServerSessionMemoryCache::new(SESSIONS_MAX),
             live: ArcSwap::default(),
+            challenges: Challenges::default(),
+            notes: Mutex::default(),
             wanted: watch::Sender::new(wanted),
             states: watch::Sender::new(Arc::default()),
         })))
@@ -77,6 +86,42 @@ impl Tls {
             }
             is_other
         });
+    }
+
+    /// What is asked for.
+    pub(in crate::proxy) fn wanted(&self) -> watch::Receiver<Arc<[Site]>> {
+        self.0.wanted.subscribe()
+    }
+
+    /// What authorities may look for.
+    pub(in crate::proxy) fn challenges(&self) -> &Challenges {
+        &self.0.challenges
+    }
+
+    pub(in crate::proxy) fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.0.provider
+    }
+
+    /// Notes what hinders an entry's order, or that nothing does.
+    pub(in crate::proxy) fn note(&self, label: &Arc<str>, fault: Option<Arc<str>>) {
+        let mut notes = self.0.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        match &fault {
+            Some(fault) => notes.insert(label.clone(), fault.clone()),
+            None => notes.remove(label),
+        };
+        drop(notes);
+        self.0.states.send_if_modified(|states| {
+            let mut next = states.to_vec();
+            let Some(state) = next.iter_mut().find(|state| state.label == *label) else { return false };
+            state.fault = fault;
+            let is_other = **states != *next;
+            *states = next.into();
+            is_other
+        });
+    }
+
+    pub(super) fn noted(&self, label: &str) -> Option<Arc<str>> {
+        self.0.notes.lock().unwrap_or_else(PoisonError::into_inner).get(label).cloned()
     }
 
     /// How the entries do.

@@ -38,7 +38,7 @@ impl Rig {
         let (group, keeping) = (TaskGroup::new(), TaskGroup::new());
         let (catalog, follow) = watch::channel(Arc::default());
         let (settings, routes) = (Settings::default(), vec![route(upstream)]);
-        let config = proxy::Config { listen, tls: Vec::new(), workers: 1, settings, routes };
+        let config = proxy::Config { listen, tls: Vec::new(), acme: None, workers: 1, settings, routes };
         let deps = proxy::Deps {
             clock: Clock::real(),
             metrics: Metrics::default(),
