@@ -14,6 +14,7 @@ use skyvis::{
     model::{Catalog, Health, Instance, InstanceKey, Service, service::Source},
     proxy::{
         config::{self, Backend, Balance, Forward, HeaderRules, HostPattern, PathChange, Target},
+        h1::Scheme,
         table::{Builder, Found, Pickers, RequestView, RouteTable},
     },
 };
@@ -100,6 +101,7 @@ fn route(n: usize, services: usize, policy: Policy) -> Arc<config::Route> {
     };
     Arc::new(config::Route {
         name: format!("route-{n}").into(),
+        scheme: None,
         host,
         path_prefix: format!("/api/v{}/{}/", n % 10, n).into(),
         path_suffix: Vec::new(),
@@ -186,7 +188,8 @@ fn finding(routes: usize) -> Result<(), Box<dyn Error>> {
         let mut missed = 0;
         let nanos = per_call(200_000, |n| {
             let (host, path) = &requests[n % requests.len()];
-            let view = RequestView { method: b"GET", host: host.as_bytes(), path: path.as_bytes() };
+            let view =
+                RequestView { scheme: Scheme::Http, method: b"GET", host: host.as_bytes(), path: path.as_bytes() };
             match black_box(&table).find(&view) {
                 Found::Route(found) => drop(black_box(found)),
                 _ => missed += 1,
@@ -203,7 +206,7 @@ fn choosing(policy: Policy, members: usize) -> Result<(), Box<dyn Error>> {
     let one = catalog(1, members);
     for (what, catalog) in [("equal", one.clone()), ("weighted", changed(&one, &service(0), 0, 5))] {
         let table = builder.build(&catalog, &Arc::default(), 1)?;
-        let view = RequestView { method: b"GET", host: b"", path: b"/api/v2/2/x" };
+        let view = RequestView { scheme: Scheme::Http, method: b"GET", host: b"", path: b"/api/v2/2/x" };
         let Found::Route(found) = table.find(&view) else { return Err("the route is not found".into()) };
         let group = found.group.ok_or("it forwards")?;
         let mut pickers = Pickers::new(7);

@@ -5,6 +5,7 @@ use crate::{
     proxy::{
         config::{Backend, Forward, Line, PathChange, Route, Secure, Target, Tcp, Upstream, Via, When},
         cors::Cors,
+        h1::Scheme,
         tcp::PreludeVersion,
     },
 };
@@ -25,6 +26,7 @@ pub(super) fn to_view(route: &Route) -> Value {
     let mut view = Map::new();
     let mut put = |key: &str, value: Value| drop(view.insert(key.to_owned(), value));
     put("name", json!(*route.name));
+    put("scheme", json!(route.scheme.map_or("", Scheme::as_str)));
     put("host", json!(host));
     put("path_prefix", json!(*route.path_prefix));
     put("path_suffix", texts(&route.path_suffix));

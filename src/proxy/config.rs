@@ -3,7 +3,7 @@
 pub use super::via::{Secure, Via};
 use super::{
     cors::Cors,
-    h1::Edits,
+    h1::{Edits, Scheme},
     table::{Rewrite, Template},
     tcp::PreludeVersion,
 };
@@ -15,6 +15,8 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, path::Path, sync::Arc, ti
 pub struct Route {
     /// Its name in logs, metrics and answers; no two routes share one.
     pub name: Arc<str>,
+    /// For clients that speak so; None: for all. It goes before those for all, whatever their host and prefix.
+    pub scheme: Option<Scheme>,
     /// For which hosts; empty: for any.
     pub host: Vec<HostPattern>,
     /// What the path begins with; a plain prefix, `/` at least.

@@ -56,7 +56,12 @@ fn plan<C: Transport>(connection: &Connection<C>, head: &RequestHead, len: usize
     let planned = {
         let input = connection.input.borrow();
         let bytes = input.as_ref().map_or(&[][..], |buffer| &buffer.filled()[..len]);
-        let view = RequestView { method: head.method_bytes(bytes), host: head.host(bytes), path: head.path(bytes) };
+        let view = RequestView {
+            scheme: connection.client.scheme_outside(head, bytes),
+            method: head.method_bytes(bytes),
+            host: head.host(bytes),
+            path: head.path(bytes),
+        };
         let parts = Parts { connection, head, bytes, request_id: &worker.request_id() };
         let table = worker.table();
         match table.find(&view) {
@@ -215,7 +220,7 @@ impl<C: Transport> Parts<'_, C> {
     fn vars(&self) -> Vars<'_> {
         let Self { connection, head, bytes, request_id } = self;
         Vars {
-            scheme: connection.client.scheme().as_str().as_bytes(),
+            scheme: connection.client.scheme_outside(head, bytes).as_str().as_bytes(),
             host: head.host_name(bytes),
             path: head.path(bytes),
             query: head.query(bytes),

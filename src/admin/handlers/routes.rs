@@ -8,7 +8,10 @@ use crate::{
         paging::page,
         views::RoutesView,
     },
-    proxy::table::{Explained, RequestView},
+    proxy::{
+        h1::Scheme,
+        table::{Explained, RequestView},
+    },
     serve::Response,
 };
 use std::sync::Arc;
@@ -30,17 +33,20 @@ fn of_url(api: &Api, url: &str, method: &str) -> Result<RoutesView, Failure> {
     let bad =
         || Failure::parameter("url", "is no URL; give for example https://media.example.com/api/users or /api/users");
     // By hand: what a parser of URLs would tidy up is just what is asked about.
-    let (host, rest) = match url.split_once("://") {
-        Some(("http" | "https", rest)) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),
+    let (scheme, host, rest) = match url.split_once("://") {
+        Some((scheme @ ("http" | "https"), rest)) => {
+            let (host, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            (if scheme == "https" { Scheme::Https } else { Scheme::Http }, host, rest)
+        }
         Some((scheme, _)) if !scheme.contains('/') => return Err(bad()),
-        _ => ("", url),
+        _ => (Scheme::Http, "", url),
     };
     let path = rest.split(['?', '#']).next().unwrap_or("");
     let path = if path.is_empty() && !host.is_empty() { "/" } else { path };
     if !path.starts_with('/') || host.contains(['@', ' ']) {
         return Err(bad());
     }
-    let view = RequestView { method: method.as_bytes(), host: host.as_bytes(), path: path.as_bytes() };
+    let view = RequestView { scheme, method: method.as_bytes(), host: host.as_bytes(), path: path.as_bytes() };
     Ok(match api.deps.routes.explain(&view) {
         Explained::Route(route) => RoutesView { items: vec![route], next: None, status: None, why: None },
         Explained::Nothing(status, why) => {

@@ -4,7 +4,10 @@ use super::{Imported, parse, translate};
 use crate::{
     balance::Policy,
     config::{Config, Env},
-    proxy::config::{Backend, Forward, PathChange, Route, Target},
+    proxy::{
+        config::{Backend, Forward, PathChange, Route, Target},
+        h1::Scheme,
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -171,7 +174,11 @@ fn matching_keeps_its_meaning() {
     assert_eq!(names, ["b.example", "*.b.example", "c.example", "*.c.example"]);
     let both = one("http { server { listen 80; return 301 https://$host$request_uri; } \
          server { listen 81; return 200 x; } }");
-    assert!(both.toml.contains("routes hold for all ports here, and the first one is kept"), "{}", both.toml);
+    assert!(
+        both.toml.contains("routes hold for all ports of a scheme here, and the first one is kept"),
+        "{}",
+        both.toml
+    );
     assert_eq!(config(&both).proxy.routes.len(), 1);
 }
 
@@ -200,6 +207,27 @@ fn bytes_and_certificates_are_taken_over() {
     let table = "[[proxy.tls]]\nlisten = \"0.0.0.0:443\"\ncert = \"/c.pem\"\nkey = \"/k.pem\"\n";
     assert!(tls.toml.contains(table), "{}", tls.toml);
     assert_eq!(config(&tls).proxy.tls.len(), 1);
+}
+
+#[test]
+fn a_server_for_all_in_the_clear_and_one_over_tls_stay_two() {
+    let imported = one("http {
+        server { listen 80; server_name a.example; return 301 https://$host$request_uri; }
+        server { listen 443 ssl; server_name a.example; ssl_certificate /c; ssl_certificate_key /k;
+            location / { root /srv; } location /api/ { proxy_pass http://b:1; } }
+        server { listen 80; listen 443 ssl; server_name b.example; ssl_certificate /c; ssl_certificate_key /k; return 200; }
+        }");
+    assert_eq!(imported.left, 0, "{}", imported.toml);
+    let found = config(&imported).proxy.routes;
+    let said: Vec<String> = found
+        .iter()
+        .map(|r| format!("{} {} {}", r.scheme.map_or("any", Scheme::as_str), r.host.len(), r.path_prefix))
+        .collect();
+    assert_eq!(said, ["http 0 /", "https 0 /", "https 0 /api/", "http 1 /", "https 1 /"]);
+    let Target::Redirect { to, status: 301 } = &found[0].to else { panic!() };
+    assert_eq!(to.as_str(), "https://{host}{uri}");
+    let alone = routes("http { server { listen 443 ssl; ssl_certificate /c; ssl_certificate_key /k; return 200; } }");
+    assert_eq!(alone[0].scheme, None, "where all speak it, it need not be said");
 }
 
 #[test]

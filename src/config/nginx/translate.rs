@@ -59,6 +59,8 @@ struct Whole {
     /// What routes are found by, so that two servers do not get in each other's way.
     taken: BTreeMap<String, String>,
     names: BTreeSet<String>,
+    /// Some servers speak TLS alone, or never: what they do is not for clients of the other kind.
+    by_scheme: bool,
 }
 
 /// All of a file.
@@ -93,6 +95,8 @@ impl Whole {
                 _ => self.setting(directive, notes),
             }
         }
+        let schemes: BTreeSet<Option<&str>> = servers.iter().map(|server| scheme(server)).collect();
+        self.by_scheme |= schemes.len() > 1;
         let mut first: BTreeSet<String> = BTreeSet::new();
         for server in servers {
             self.server(server, http, &groups, &mut first, notes);
@@ -155,26 +159,41 @@ impl Whole {
             Some(said) => routes.extend(location::returned(said, "/", notes)),
             None => routes = location::all(block, &level, notes),
         }
-        for mut route in routes {
-            if !hosts.is_empty() {
-                route.texts("host", &hosts);
+        let schemes = match scheme(server) {
+            _ if !self.by_scheme => vec![None],
+            Some(scheme) => vec![Some(scheme)],
+            // Beside servers of one scheme it must be there for each, since they would go before it.
+            None => vec![Some("http"), Some("https")],
+        };
+        for scheme in schemes {
+            for mut route in routes.clone() {
+                if let Some(scheme) = scheme {
+                    route.text("scheme", scheme);
+                }
+                if !hosts.is_empty() {
+                    route.texts("host", &hosts);
+                }
+                self.add(route, server, &label, notes);
             }
-            self.add(route, server, &label, notes);
         }
     }
 
     /// Takes a route, unless another server has one for the very same requests.
     fn add(&mut self, mut route: Table, server: &Directive, label: &str, notes: &mut Notes) {
-        let key = ["host", "path_prefix", "path_suffix", "methods"].map(|k| route.get(k).unwrap_or("")).join(" ");
+        let key =
+            ["scheme", "host", "path_prefix", "path_suffix", "methods"].map(|k| route.get(k).unwrap_or("")).join(" ");
         if let Some(other) = self.taken.get(&key) {
             let why = format!(
-                "its {} is that of the server at {other}; routes hold for all ports here, and the first one is kept",
+                "its {} is that of the server at {other}; routes hold for all ports of a scheme here, and the first one \
+                 is kept",
                 route.get("path_prefix").unwrap_or("path")
             );
             return notes.left(server, &why);
         }
         self.taken.insert(key, server.place.to_string());
-        let base: String = format!("{label} {}", route.get("path_prefix").unwrap_or("\"/\"").trim_matches('"'));
+        let of_scheme = route.get("scheme").map(|scheme| format!("{} ", scheme.trim_matches('"'))).unwrap_or_default();
+        let base: String =
+            format!("{of_scheme}{label} {}", route.get("path_prefix").unwrap_or("\"/\"").trim_matches('"'));
         let base: String = base.trim().chars().filter(char::is_ascii).take(56).collect();
         let mut name = base.clone();
         for n in 2.. {
@@ -266,6 +285,19 @@ impl Whole {
         self.routes.iter().for_each(|table| table.write("[[proxy.route]]", &mut toml));
         self.tcp.iter().for_each(|table| table.write("[[proxy.tcp]]", &mut toml));
         Imported { toml, left: notes.notes.len() }
+    }
+}
+
+/// What alone is spoken with a server; None: both.
+fn scheme(server: &Directive) -> Option<&'static str> {
+    let block = server.inner();
+    let has_certificate = block.iter().any(|d| d.name == "ssl_certificate");
+    let is_tls = |listen: &Directive| has_certificate && listen.args.iter().any(|word| word == "ssl");
+    let listens: Vec<&Directive> = block.iter().filter(|d| d.name == "listen").collect();
+    match (listens.iter().any(|listen| is_tls(listen)), listens.iter().all(|listen| is_tls(listen))) {
+        (true, true) => Some("https"),
+        (false, _) => Some("http"),
+        (true, false) => None,
     }
 }
 

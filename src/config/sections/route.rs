@@ -12,7 +12,7 @@ use crate::{
         config::{
             Backend, Balance, Forward, HashOn, HeaderRules, HostPattern, PathChange, Route, Target, WrittenRules,
         },
-        h1::Edits,
+        h1::{Edits, Scheme},
         table::{BadRewrite, Rewrite, Template},
     },
 };
@@ -44,6 +44,9 @@ const REDIRECTS: [i64; 5] = [301, 302, 303, 307, 308];
 /// What a route may lead to.
 const TARGETS: [&str; 5] = ["service", "upstreams", "dir", "redirect", "respond"];
 
+/// What clients may have to speak.
+const SCHEMES: [(&str, Option<Scheme>); 3] = [("http", Some(Scheme::Http)), ("https", Some(Scheme::Https)), ("", None)];
+
 /// All routes. `None` after a fault in one of them.
 pub(super) fn all(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Vec<Route>> {
     let mut seen: BTreeMap<Arc<str>, Option<Place>> = BTreeMap::new();
@@ -68,6 +71,7 @@ pub(super) fn all(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Vec<Route>> 
 
 fn one(scope: &Scope<'_>, origin: &Origin<'_>, name: Option<Arc<str>>) -> Option<Route> {
     unbuilt::route(scope);
+    let scheme = scope.value("scheme", None, |n| as_choice(n, &SCHEMES));
     let host = scope.list("host", Vec::new(), |n| host(&as_text(n)?));
     let path_prefix = scope.value("path_prefix", "/".into(), |n| prefix(&as_text(n)?));
     let path_suffix = scope.list("path_suffix", Vec::new(), |n| suffix(&as_text(n)?));
@@ -83,13 +87,18 @@ fn one(scope: &Scope<'_>, origin: &Origin<'_>, name: Option<Arc<str>>) -> Option
             "has rules for requests, and this route passes none on; remove `request_set` and `request_remove`",
         );
     }
+    if let Target::Redirect { to, .. } = &to
+        && to.leads_back().is_some_and(|back| back.host.is_none() && (back.scheme.is_none() || back.scheme == scheme))
+    {
+        scope.fault("redirect", "leads every request back to where it is; let it lead to another scheme, host or path");
+    }
     if cors.is_some() && proxy_says_cors(&headers) {
         scope.fault(
             "headers",
             "sets an Access-Control header beside `cors`, which says all of them; remove one of the two",
         );
     }
-    Some(Route { name: name?, host, path_prefix, path_suffix, methods, to, body_max, headers, cors })
+    Some(Route { name: name?, scheme, host, path_prefix, path_suffix, methods, to, body_max, headers, cors })
 }
 
 fn proxy_says_cors(headers: &HeaderRules) -> bool {

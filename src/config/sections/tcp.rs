@@ -94,6 +94,7 @@ fn one(scope: &Scope<'_>) -> Option<Route> {
     let tcp = Tcp { listen, sni, forward, idle_timeout, connections_max, prelude };
     Some(Route {
         name,
+        scheme: None,
         host: Vec::new(),
         path_prefix: "/".into(),
         path_suffix: Vec::new(),

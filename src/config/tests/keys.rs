@@ -21,6 +21,7 @@ const DIR: &str = "dir = \"/srv\"\n";
 
 const ROUTE: &[Row] = &[
     ("name", "name = \"x\"", Works("/name")),
+    ("scheme", "scheme = \"https\"", Works("/scheme")),
     ("host", "host = [\"a.example\"]", Works("/host/0")),
     ("path_prefix", "path_prefix = \"/x\"", Works("/path_prefix")),
     ("path_suffix", "path_suffix = [\".x\"]", Works("/path_suffix/0")),

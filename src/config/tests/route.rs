@@ -69,6 +69,7 @@ const WHOLE: &str = r#"
         body_max = 0
         [[proxy.route]]
         name = "up"
+        scheme = "http"
         redirect = { to = "https://{host}{uri}" }
         [[proxy.route]]
         name = "closed"
@@ -213,6 +214,7 @@ fn faults_of_values_say_what_would_be_right() {
         ("host = [\"a.example:80\"]", "host", "has a port, which does not count"),
         ("host = [\"a.*.com\"]", "host", "a star that is not the first label"),
         ("host = [\"*.10.0.0.1\"]", "host", "has a star before an address"),
+        ("scheme = \"htps\"", "scheme", "did you mean \"https\"?"),
         ("path_prefix = \"api/\"", "path_prefix", "does not begin with `/`"),
         ("path_prefix = \"/a//b\"", "path_prefix", "has `//`, `.` or `..` in it"),
         ("path_prefix = \"/a/../b\"", "path_prefix", "which no path keeps"),

@@ -67,6 +67,17 @@ impl Client {
         self.scheme
     }
 
+    /// How the client speaks to the first proxy, as far as those between are trusted.
+    pub fn scheme_outside(&self, head: &RequestHead, bytes: &[u8]) -> Scheme {
+        if !self.is_trusted {
+            return self.scheme;
+        }
+        match self.outer_scheme(head, bytes) {
+            b"https" | b"wss" => Scheme::Https,
+            _ => Scheme::Http,
+        }
+    }
+
     /// Whether it is a proxy whose word is taken.
     pub fn is_trusted(&self) -> bool {
         self.is_trusted

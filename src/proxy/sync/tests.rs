@@ -6,6 +6,7 @@ use crate::{
     model::Instance,
     proxy::{
         config,
+        h1::Scheme,
         table::{
             Found,
             tests::{PANICS, instance, route, upstreams, with},
@@ -39,7 +40,7 @@ fn nobody() -> Lookup {
 /// Who serves a path: names, by commas.
 fn who(routes: &Routes, path: &str) -> String {
     let table = routes.cell().load();
-    match table.find(&RequestView { method: b"GET", host: b"", path: path.as_bytes() }) {
+    match table.find(&RequestView { scheme: Scheme::Http, method: b"GET", host: b"", path: path.as_bytes() }) {
         Found::Route(found) => {
             let group = found.group.expect("it forwards");
             group.endpoints.iter().map(|e| e.name.to_string()).collect::<Vec<_>>().join(",")
@@ -145,7 +146,7 @@ async fn other_routes_are_taken_without_a_restart_and_counting_goes_on() {
     let rig = rig(vec![route("web", "/"), route("old", "/old")], catalog, nobody());
     let meters = |routes: &Routes| {
         let table = routes.cell().load_full();
-        match table.find(&RequestView { method: b"GET", host: b"", path: b"/" }) {
+        match table.find(&RequestView { scheme: Scheme::Http, method: b"GET", host: b"", path: b"/" }) {
             Found::Route(found) => found.route.meters.clone(),
             _ => panic!(),
         }

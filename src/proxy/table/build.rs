@@ -2,7 +2,7 @@
 //! the same, groups while their service is.
 
 use super::{
-    Action, Files, Forward, Group, Redirect, Resolved, Respond, Route, RouteMeters, RouteTable, Rules, Tcp,
+    Action, Files, Forward, Group, OfSchemes, Redirect, Resolved, Respond, Route, RouteMeters, RouteTable, Rules, Tcp,
     group::GroupKey, index::Index, states::States,
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     proxy::{
         config::{self, Backend, HostPattern, Target},
         files::Site,
-        h1::Edits,
+        h1::{Edits, Scheme},
     },
     serve::Handler,
 };
@@ -78,6 +78,7 @@ impl Builder {
             built_in: 0,
             order: [].into(),
             index: Index::default(),
+            of_schemes: None,
             groups: [].into(),
             has_cors: false,
             tcp: [].into(),
@@ -128,10 +129,14 @@ impl Builder {
         made.extend(self.built_in.iter().map(|b| Arc::new(of_built_in(b, meter(&b.name.into())))));
         self.meters = meters;
         let is_tcp = |route: &config::Route| matches!(route.to, Target::Tcp(_));
-        let matched = routes.iter().enumerate().filter(|(_, route)| !is_tcp(route));
-        let matched = matched.map(|(at, r)| (at, r.host.as_slice(), &r.path_prefix));
+        let index = |scheme: Option<Scheme>| {
+            let matched = routes.iter().enumerate().filter(|(_, r)| !is_tcp(r) && r.scheme == scheme);
+            Index::new(matched.map(|(at, r)| (at, r.host.as_slice(), &r.path_prefix)))
+        };
+        let of_schemes = || OfSchemes { http: index(Some(Scheme::Http)), https: index(Some(Scheme::Https)) };
         self.rules = Arc::new(Rules {
-            index: Index::new(matched),
+            index: index(None),
+            of_schemes: routes.iter().any(|r| r.scheme.is_some()).then(|| Box::new(of_schemes())),
             order: in_order(&made),
             tcp: (0..made.len()).filter(|at| made[*at].tcp().is_some()).collect(),
             has_cors: made.iter().any(|route| route.cors.is_some()),
@@ -231,7 +236,7 @@ fn of_config(config: &Arc<config::Route>, groups: &[usize], meters: Arc<RouteMet
         (Target::Files { dir, spa, path }, _) => {
             Action::Files(Files { site: Arc::new(Site::new(dir.clone(), *spa)), change: path.clone() })
         }
-        (Target::Redirect { to, status }, _) => Action::Redirect(Redirect { status: *status, to: to.clone() }),
+        (Target::Redirect { to, status }, _) => Action::Redirect(Redirect::new(*status, to)),
         (Target::Respond { status, body, content_type }, _) => {
             Action::Respond(Respond { status: *status, content_type: content_type.clone(), body: body.clone() })
         }
@@ -284,7 +289,7 @@ fn of_built_in(built_in: &BuiltIn, meters: Arc<RouteMeters>) -> Route {
     }
 }
 
-/// As they are matched: by host, then by the longest prefix, then as they stand. One for several hosts stands where
+/// As they are matched: those for one scheme first, by host, then by the longest prefix, then as they stand. One for several hosts stands where
 /// its nearest host does.
 fn in_order(routes: &[Arc<Route>]) -> Box<[usize]> {
     let rank = |host: &HostPattern| match host {
@@ -294,7 +299,8 @@ fn in_order(routes: &[Arc<Route>]) -> Box<[usize]> {
     let place = |at: &usize| {
         let route = &routes[*at];
         let host = route.config.iter().flat_map(|config| &config.host).map(rank).min();
-        (host.unwrap_or((2, Reverse(0))), Reverse(route.prefix.len()), *at)
+        let is_for_all = route.config.as_ref().is_none_or(|config| config.scheme.is_none());
+        (is_for_all, host.unwrap_or((2, Reverse(0))), Reverse(route.prefix.len()), *at)
     };
     let mut order: Vec<usize> = (0..routes.len()).collect();
     order.sort_by_key(place);

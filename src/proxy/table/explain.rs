@@ -3,7 +3,10 @@
 use super::{Action, Found, Group, RequestView, Route, RouteTable};
 use crate::{
     model::Instance,
-    proxy::config::{Backend, PathChange},
+    proxy::{
+        config::{Backend, PathChange},
+        h1::Scheme,
+    },
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,6 +20,8 @@ const OUT_NAMED_MAX: usize = 100;
 pub struct RouteView {
     /// Its name; of what is built in, in brackets.
     pub name: String,
+    /// For clients that speak so, `http` or `https`; null: for all.
+    pub scheme: Option<&'static str>,
     /// For which hosts; empty: any.
     pub host: Vec<String>,
     /// What the path begins with.
@@ -116,6 +121,7 @@ impl RouteTable {
         let totals = route.meters.totals();
         let mut view = RouteView {
             name: route.name.to_string(),
+            scheme: config.and_then(|c| c.scheme).map(Scheme::as_str),
             host: config.map(|c| c.host.iter().map(ToString::to_string).collect()).unwrap_or_default(),
             path_prefix: route.prefix.to_string(),
             path_suffix: config.map(|c| texts(&c.path_suffix)).unwrap_or_default(),

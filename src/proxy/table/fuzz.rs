@@ -6,7 +6,7 @@ use crate::{
     model::Catalog,
     proxy::{
         config::{self, Backend, Balance, HeaderRules, HostPattern, PathChange, Target},
-        h1::path::normalise,
+        h1::{Scheme, path::normalise},
     },
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -15,29 +15,43 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 const ROUTES_MAX: usize = 16;
 const REQUESTS_MAX: usize = 32;
 
-/// Lines of text: `host prefix suffix method change` is a route, `?host method path` a request for all of them.
+/// Lines of text: `host prefix suffix method change scheme` is a route, `?host method path` a request for all of them, and
+/// `!host method path` one over TLS.
 pub fn routes(data: &[u8]) {
     let lines = || data.split(|b| *b == b'\n');
-    let routes: Vec<Arc<config::Route>> =
-        lines().filter(|l| !l.starts_with(b"?")).filter_map(route).take(ROUTES_MAX).zip(0..).map(named).collect();
+    let routes: Vec<Arc<config::Route>> = lines()
+        .filter(|l| !l.starts_with(b"?") && !l.starts_with(b"!"))
+        .filter_map(route)
+        .take(ROUTES_MAX)
+        .zip(0..)
+        .map(named)
+        .collect();
     let mut builder = Builder::new(1, Vec::new());
     builder.configure(&routes);
     let Ok(table) = builder.build(&Catalog::default(), &Arc::default(), 1) else { return };
-    for line in lines().filter_map(|l| l.strip_prefix(b"?")).take(REQUESTS_MAX) {
+    let request = |line: &'_ [u8]| match line.split_first()? {
+        (b'?', _) => Some(Scheme::Http),
+        (b'!', _) => Some(Scheme::Https),
+        _ => None,
+    };
+    for (scheme, line) in lines().filter_map(|line| Some((request(line)?, &line[1..]))).take(REQUESTS_MAX) {
         let mut words = line.splitn(3, |b| *b == b' ');
         let (Some(host), Some(method), Some(path)) = (words.next(), words.next(), words.next()) else { continue };
         let mut normal = Vec::new();
         let doubts = normalise(path, true, &mut normal);
-        match table.find(&RequestView { method, host, path }) {
+        match table.find(&RequestView { scheme, method, host, path }) {
             Found::Refused(_) => assert!(doubts.is_err() || !doubts.is_ok_and(|d| d.is_empty()), "without a doubt"),
-            Found::NotFound => assert_eq!(best(&routes, method, host, &normal), None),
+            Found::NotFound => assert_eq!(best(&routes, (scheme, method), host, &normal), None),
             Found::MethodNotAllowed(allow) => {
-                assert_eq!(best(&routes, method, host, &normal), None);
+                assert_eq!(best(&routes, (scheme, method), host, &normal), None);
                 let first = allow.split(", ").next().unwrap_or("");
-                assert!(best(&routes, first.as_bytes(), host, &normal).is_some(), "{allow} is not served either");
+                assert!(
+                    best(&routes, (scheme, first.as_bytes()), host, &normal).is_some(),
+                    "{allow} is not served either"
+                );
             }
             Found::Route(found) => {
-                assert_eq!(best(&routes, method, host, &normal), Some(&*found.route.name));
+                assert_eq!(best(&routes, (scheme, method), host, &normal), Some(&*found.route.name));
                 assert_eq!(*found.path, *normal, "the copy that was matched");
                 let Action::Forward(forward) = &found.route.action else { continue };
                 let mut out = Vec::new();
@@ -72,8 +86,14 @@ fn route(line: &[u8]) -> Option<config::Route> {
         Some(None) => PathChange::Strip(String::from_utf8(prefix.clone()).ok()?.into()),
         None => PathChange::None,
     };
+    let scheme = match next() {
+        Some("http") => Some(Scheme::Http),
+        Some("https") => Some(Scheme::Https),
+        _ => None,
+    };
     Some(config::Route {
         name: "".into(),
+        scheme,
         host: host.into_iter().collect(),
         path_prefix: String::from_utf8(prefix).ok()?.into(),
         path_suffix,
@@ -96,7 +116,12 @@ fn route(line: &[u8]) -> Option<config::Route> {
 }
 
 /// The name of the best route, by looking at every one.
-fn best<'c>(routes: &'c [Arc<config::Route>], method: &[u8], host: &[u8], path: &[u8]) -> Option<&'c str> {
+fn best<'c>(
+    routes: &'c [Arc<config::Route>],
+    (scheme, method): (Scheme, &[u8]),
+    host: &[u8],
+    path: &[u8],
+) -> Option<&'c str> {
     let host = super::index::bare(host).to_ascii_lowercase();
     let host = if host.len() > 253 { Vec::new() } else { host };
     let weight = |route: &config::Route| {
@@ -109,12 +134,13 @@ fn best<'c>(routes: &'c [Arc<config::Route>], method: &[u8], host: &[u8], path: 
             }
         }?;
         let is = |m: &Arc<str>| m.as_bytes() == method || (&**m == "GET" && method == b"HEAD");
-        let takes = path.starts_with(route.path_prefix.as_bytes())
+        let takes = route.scheme.is_none_or(|of| of == scheme)
+            && path.starts_with(route.path_prefix.as_bytes())
             && route.path_suffix.iter().all(|s| path.ends_with(s.as_bytes()))
             && (route.methods.is_empty() || route.methods.iter().any(is));
-        takes.then_some((on_host, route.path_prefix.len()))
+        takes.then_some((route.scheme.is_some(), on_host, route.path_prefix.len()))
     };
-    let mut best: Option<((usize, usize), &str)> = None;
+    let mut best: Option<((bool, usize, usize), &str)> = None;
     for route in routes {
         if let Some(weight) = weight(route).filter(|w| best.is_none_or(|(b, _)| *w > b)) {
             best = Some((weight, &route.name));

@@ -35,11 +35,11 @@ pub use resolved::{Found as ResolvedHost, Resolved};
 pub use rewrite::{BadRewrite, Rewrite};
 pub use route::{Action, Files, Forward, HostHeader, Redirect, Respond, Route};
 pub use tcp::Tcp;
-pub use template::{Template, Vars};
+pub use template::{Back, Template, Vars};
 
 pub(in crate::proxy) use meters::{BOUNDS_MICROS, CLASSES};
 
-use crate::proxy::h1::{Refusal, path};
+use crate::proxy::h1::{Refusal, Scheme, path};
 use index::Index;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -62,6 +62,8 @@ struct Rules {
     /// The numbers of `routes` in the order in which they are matched.
     order: Box<[usize]>,
     index: Index,
+    /// Those that are for one scheme alone, by it; None: there are none.
+    of_schemes: Option<Box<OfSchemes>>,
     /// What there must be a group for, and its place in pickers.
     groups: Box<[(group::GroupKey, usize)]>,
     has_cors: bool,
@@ -69,9 +71,27 @@ struct Rules {
     tcp: Box<[usize]>,
 }
 
+/// Routes for one scheme alone.
+#[derive(Default)]
+struct OfSchemes {
+    http: Index,
+    https: Index,
+}
+
+impl OfSchemes {
+    fn of(&self, scheme: Scheme) -> &Index {
+        match scheme {
+            Scheme::Http => &self.http,
+            Scheme::Https => &self.https,
+        }
+    }
+}
+
 /// What of a request decides on its route.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestView<'a> {
+    /// How the client speaks.
+    pub scheme: Scheme,
     /// The method as sent.
     pub method: &'a [u8],
     /// The host that was asked for, with a port or without; empty: none.
@@ -161,21 +181,31 @@ impl RouteTable {
 impl Rules {
     /// The number of the route for a path as it stands.
     fn best(&self, view: &RequestView<'_>, path: &[u8]) -> Option<usize> {
-        let of_file = self.index.find(view.host, path, |at| self.fits(at, view.method, path));
+        let fits = |at| self.fits(at, view, path);
+        let of_scheme = self.of_schemes.as_ref().map(|of| of.of(view.scheme));
+        let of_scheme = of_scheme.and_then(|index| index.find(view.host, path, fits));
+        let of_file = of_scheme.or_else(|| self.index.find(view.host, path, fits));
         let prefix_len = |at: usize| self.routes[at].prefix.len();
         let built_in = (self.built_in..self.routes.len())
             .filter(|at| path.starts_with(self.routes[*at].prefix.as_bytes()))
             .max_by_key(|at| prefix_len(*at));
         match (of_file, built_in) {
             // What is written in the file wins over what is built in, unless it says less.
+            // A redirect of a scheme is for all of it.
+            (Some(ours), Some(_)) if of_scheme.is_some() && self.routes[ours].redirect().is_some() => Some(ours),
             (Some(ours), Some(built_in)) if prefix_len(ours) < prefix_len(built_in) => Some(built_in),
             (ours, built_in) => ours.or(built_in),
         }
     }
 
     /// Whether a route of the file takes what its host and prefix let through.
-    fn fits(&self, at: usize, method: &[u8], path: &[u8]) -> bool {
-        self.has_suffix(at, path) && self.has_method(at, method)
+    fn fits(&self, at: usize, view: &RequestView<'_>, path: &[u8]) -> bool {
+        self.has_suffix(at, path) && self.has_method(at, view.method) && !self.leads_back(at, view)
+    }
+
+    /// Whether it would only send the request to where it is already.
+    fn leads_back(&self, at: usize, view: &RequestView<'_>) -> bool {
+        self.routes[at].redirect().is_some_and(|redirect| redirect.leads_back(view.scheme, view.host))
     }
 
     fn has_suffix(&self, at: usize, path: &[u8]) -> bool {
@@ -195,12 +225,15 @@ impl Rules {
         let mut allow: Vec<&str> = Vec::new();
         let found = std::cell::RefCell::new(Vec::new());
         // Fits none, so that all of them are gone through.
-        self.index.find(view.host, path, |at| {
-            if self.has_suffix(at, path) {
-                found.borrow_mut().push(at);
-            }
-            false
-        });
+        let of_scheme = self.of_schemes.as_ref().map(|of| of.of(view.scheme));
+        for index in of_scheme.into_iter().chain([&self.index]) {
+            index.find(view.host, path, |at| {
+                if self.has_suffix(at, path) && !self.leads_back(at, view) {
+                    found.borrow_mut().push(at);
+                }
+                false
+            });
+        }
         for at in found.into_inner() {
             let methods = self.routes[at].config.iter().flat_map(|config| &config.methods);
             methods.for_each(|method| allow.push(method));

@@ -1,14 +1,14 @@
 //! A route as requests meet it. Made once per configuration and shared by all tables: only groups change with the
 //! catalog.
 
-use super::{RouteMeters, Tcp, Template, Vars, group::GroupKey};
+use super::{RouteMeters, Tcp, Template, Vars, group::GroupKey, index, template::Back};
 use crate::{
     balance,
     proxy::{
         config::{self, HashOn, PathChange},
         cors::Cors,
         files,
-        h1::Edits,
+        h1::{Edits, Scheme},
     },
     serve::Handler,
 };
@@ -42,6 +42,14 @@ impl Route {
         match &self.action {
             Action::Forward(forward) => Some(forward),
             Action::Tcp(tcp) => Some(&tcp.forward),
+            _ => None,
+        }
+    }
+
+    /// Where it sends clients, if it does.
+    pub(super) fn redirect(&self) -> Option<&Redirect> {
+        match &self.action {
+            Action::Redirect(redirect) => Some(redirect),
             _ => None,
         }
     }
@@ -231,9 +239,22 @@ pub struct Redirect {
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
     pub(super) to: Template,
+    back: Option<Back>,
 }
 
 impl Redirect {
+    pub(super) fn new(status: u16, to: &Template) -> Self {
+        Self { status, to: to.clone(), back: to.leads_back() }
+    }
+
+    /// Whether who asked so would be sent to where it is already. `host`: as the request names it.
+    pub(super) fn leads_back(&self, scheme: Scheme, host: &[u8]) -> bool {
+        self.back.as_ref().is_some_and(|back| {
+            let is_host = |name: &str| index::bare(host).eq_ignore_ascii_case(name.as_bytes());
+            back.scheme.is_none_or(|of| of == scheme) && back.host.as_deref().is_none_or(is_host)
+        })
+    }
+
     /// Writes the `Location` behind `out`.
     pub fn location(&self, vars: &Vars<'_>, out: &mut Vec<u8>) {
         self.to.write(vars, out);

@@ -1,6 +1,6 @@
 //! Texts with places for what a request says: `https://{host}{uri}`.
 
-use crate::base::nearest::nearest;
+use crate::{base::nearest::nearest, proxy::h1::Scheme};
 use std::{fmt, net::IpAddr, sync::Arc};
 
 /// A text with places in it.
@@ -59,6 +59,15 @@ pub struct Vars<'a> {
     pub request_id: &'a [u8],
 }
 
+/// Requests that a text leads back to where they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Back {
+    /// Of this scheme; None: of any.
+    pub scheme: Option<Scheme>,
+    /// For this host; None: for any.
+    pub host: Option<Box<str>>,
+}
+
 impl Template {
     /// Reads a text. A word in braces must be one that is known; other braces are braces. `{{word}}` is `{word}`.
     pub fn parse(text: &str) -> Result<Self, String> {
@@ -89,6 +98,41 @@ impl Template {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Which requests it would send to where they are already, where it says no more than a scheme and a host. The port
+    /// does not count: requests are seen by that of this host, and it says that of the outside.
+    pub fn leads_back(&self) -> Option<Back> {
+        let (before, last) = self.pieces.split_at_checked(self.pieces.len().checked_sub(1)?)?;
+        if !matches!(last, [Piece::Place(Place::Uri | Place::Path)]) {
+            return None;
+        }
+        let is_port = |text: &[u8]| {
+            text.is_empty() || text.strip_prefix(b":").is_some_and(|port| port.iter().all(u8::is_ascii_digit))
+        };
+        let (scheme, behind) = match before {
+            [Piece::Place(Place::Scheme), Piece::Literal(text), rest @ ..] => {
+                (None, (text.strip_prefix(b"://")?, rest))
+            }
+            [Piece::Literal(text), rest @ ..] => match text.strip_prefix(b"https://") {
+                Some(text) => (Some(Scheme::Https), (text, rest)),
+                None => (Some(Scheme::Http), (text.strip_prefix(b"http://")?, rest)),
+            },
+            _ => return None,
+        };
+        match behind {
+            (b"", [Piece::Place(Place::Host)]) => Some(Back { scheme, host: None }),
+            (b"", [Piece::Place(Place::Host), Piece::Literal(port)]) if is_port(port) => {
+                Some(Back { scheme, host: None })
+            }
+            (host, []) => {
+                let name = super::index::bare(host);
+                let is_host = !name.contains(&b'/') && is_port(&host[name.len()..]);
+                let name = std::str::from_utf8(name).ok().filter(|_| is_host)?;
+                Some(Back { scheme, host: Some(name.into()) })
+            }
+            _ => None,
+        }
     }
 
     /// Writes it behind `out`, filled in.
@@ -183,6 +227,33 @@ mod tests {
         }
         assert_eq!(filled("{{host}} is {host}", None), "{host} is a.example");
         assert_eq!(filled("{{{host}", None), "{{a.example");
+    }
+
+    #[test]
+    fn what_leads_back_is_known() {
+        let back = |text: &str| {
+            let back = Template::parse(text).unwrap().leads_back()?;
+            Some((back.scheme.map_or("any", Scheme::as_str), back.host.as_deref().unwrap_or("any").to_owned()))
+        };
+        for (text, expected) in [
+            ("https://{host}{uri}", Some(("https", "any"))),
+            ("http://{host}{path}", Some(("http", "any"))),
+            ("https://{host}:8443{uri}", Some(("https", "any"))),
+            ("{scheme}://{host}{uri}", Some(("any", "any"))),
+            ("https://www.a.example{uri}", Some(("https", "www.a.example"))),
+            ("https://www.a.example:8443{uri}", Some(("https", "www.a.example"))),
+            ("{scheme}://www.a.example{uri}", Some(("any", "www.a.example"))),
+            ("https://www.{host}{uri}", None),
+            ("https://{host}.example{uri}", None),
+            ("https://{host}/new{uri}", None),
+            ("https://a.example/new{uri}", None),
+            ("https://{host}/", None),
+            ("/new{uri}", None),
+            ("{uri}", None),
+            ("", None),
+        ] {
+            assert_eq!(back(text), expected.map(|(scheme, host)| (scheme, host.to_owned())), "{text}");
+        }
     }
 
     #[test]

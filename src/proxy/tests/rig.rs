@@ -39,6 +39,7 @@ pub(super) fn route(upstreams: &[SocketAddr]) -> Route {
     let upstream = |a: &SocketAddr| Upstream { host: a.ip().to_string().into(), port: a.port(), weight: 1, via: None };
     Route {
         name: "all".into(),
+        scheme: None,
         host: Vec::new(),
         path_prefix: "/".into(),
         path_suffix: Vec::new(),

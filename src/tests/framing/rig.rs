@@ -92,6 +92,7 @@ impl Drop for Rig {
 fn route(upstream: SocketAddr) -> Route {
     Route {
         name: "all".into(),
+        scheme: None,
         host: Vec::new(),
         path_prefix: "/".into(),
         path_suffix: Vec::new(),

@@ -20,6 +20,7 @@ pub fn route(name: &str, prefix: &str) -> config::Route {
 pub fn to(name: &str, prefix: &str, to: Backend) -> config::Route {
     config::Route {
         name: name.into(),
+        scheme: None,
         host: Vec::new(),
         path_prefix: prefix.into(),
         path_suffix: Vec::new(),
@@ -64,6 +65,11 @@ pub fn on(hosts: &[&str], mut route: config::Route) -> config::Route {
         None => HostPattern::Exact((*h).into()),
     };
     route.host = hosts.iter().map(host).collect();
+    route
+}
+
+pub fn of_scheme(scheme: Scheme, mut route: config::Route) -> config::Route {
+    route.scheme = Some(scheme);
     route
 }
 
@@ -123,7 +129,13 @@ pub fn table(routes: Vec<config::Route>) -> RouteTable {
 
 /// The route's name, or why there is none.
 pub fn found(table: &RouteTable, method: &str, host: &str, path: &str) -> String {
-    match table.find(&RequestView { method: method.as_bytes(), host: host.as_bytes(), path: path.as_bytes() }) {
+    found_by(Scheme::Http, table, method, host, path)
+}
+
+/// The same for a client that speaks so.
+pub fn found_by(scheme: Scheme, table: &RouteTable, method: &str, host: &str, path: &str) -> String {
+    let view = RequestView { scheme, method: method.as_bytes(), host: host.as_bytes(), path: path.as_bytes() };
+    match table.find(&view) {
         Found::Route(found) => found.route.name.to_string(),
         Found::NotFound => "404".into(),
         Found::MethodNotAllowed(allow) => format!("405 {allow}"),

@@ -9,7 +9,7 @@ use crate::{
 use std::{collections::BTreeMap, net::IpAddr};
 
 fn group<'t>(table: &'t RouteTable, path: &str) -> &'t Arc<Group> {
-    let view = RequestView { method: b"GET", host: b"", path: path.as_bytes() };
+    let view = RequestView { scheme: Scheme::Http, method: b"GET", host: b"", path: path.as_bytes() };
     let Found::Route(found) = table.find(&view) else { panic!("{path} has no route") };
     found.group.expect("a route that forwards")
 }

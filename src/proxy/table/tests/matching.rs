@@ -118,13 +118,62 @@ fn a_path_is_refused_where_it_could_be_read_as_another_routes() {
     assert_eq!(get(&ends, "/x.php;.jpg"), "ambiguous_path", "parameters are cut off by some");
 }
 
+fn redirect(name: &str, to: &str) -> config::Route {
+    let mut route = route(name, "/");
+    route.to = Target::Redirect { to: Template::parse(to).unwrap(), status: 308 };
+    route
+}
+
+#[test]
+fn routes_of_a_scheme_go_before_those_for_all() {
+    let to_https = of_scheme(Scheme::Http, redirect("to-https", "https://{host}{uri}"));
+    let inside = on(&["in.example"], of_scheme(Scheme::Http, route("inside", "/in/")));
+    let secret = of_scheme(Scheme::Https, route("secret", "/secret/"));
+    let mut read = of_scheme(Scheme::Https, route("read", "/read/"));
+    read.methods = vec!["GET".into()];
+    let table =
+        table(vec![on(&["a.example"], route("api", "/api/")), route("site", "/"), to_https, inside, secret, read]);
+    let at = |scheme, host, path| found_by(scheme, &table, "GET", host, path);
+    for path in ["/", "/api/x", "/secret/x", "/vod/p1"] {
+        assert_eq!(at(Scheme::Http, "a.example", path), "to-https", "{path}");
+    }
+    assert_eq!(at(Scheme::Http, "in.example", "/in/x"), "inside", "among those of a scheme it is as everywhere");
+    assert_eq!(at(Scheme::Http, "in.example", "/x"), "to-https");
+    assert_eq!(at(Scheme::Https, "a.example", "/api/x"), "api");
+    assert_eq!(at(Scheme::Https, "a.example", "/secret/x"), "secret");
+    assert_eq!(at(Scheme::Https, "a.example", "/x"), "site");
+    assert_eq!(at(Scheme::Https, "a.example", "/vod/p1"), "(vod)", "only a redirect takes what is built in, too");
+    assert_eq!(found_by(Scheme::Https, &table, "PUT", "", "/read/x"), "site", "for all, where nothing else fits");
+    let order: Vec<String> = table.routes(NOW).map(|r| r.name).collect();
+    assert_eq!(order[..4], ["inside", "secret", "read", "to-https"]);
+    let alone = super::fixture::table(vec![of_scheme(Scheme::Https, route("only", "/"))]);
+    assert_eq!(found_by(Scheme::Http, &alone, "GET", "", "/"), "404");
+}
+
+#[test]
+fn a_redirect_passes_over_who_is_there_already() {
+    let table = table(vec![
+        redirect("to-https", "https://{host}{uri}"),
+        on(&["a.example", "www.a.example"], redirect("to-www", "https://www.a.example:8443{uri}")),
+        route("site", "/"),
+    ]);
+    let at = |scheme, host| found_by(scheme, &table, "GET", host, "/x");
+    assert_eq!(at(Scheme::Http, "b.example"), "to-https");
+    assert_eq!(at(Scheme::Https, "b.example"), "site");
+    assert_eq!(at(Scheme::Http, "www.a.example"), "to-www");
+    assert_eq!(at(Scheme::Https, "a.example"), "to-www");
+    assert_eq!(at(Scheme::Https, "WWW.a.example:8443"), "site");
+    let alone = super::fixture::table(vec![redirect("to-https", "https://{host}{uri}")]);
+    assert_eq!(found_by(Scheme::Https, &alone, "POST", "", "/"), "404");
+}
+
 /// The normalised copy, and what the upstream gets.
 fn target(change: PathChange, sent: &str) -> String {
     let mut route = route("r", "/");
     forward(&mut route).path = change;
     let table = table(vec![route]);
     let (path, query) = sent.split_once('?').map_or((sent, None), |(p, q)| (p, Some(q.as_bytes())));
-    let view = RequestView { method: b"GET", host: b"", path: path.as_bytes() };
+    let view = RequestView { scheme: Scheme::Http, method: b"GET", host: b"", path: path.as_bytes() };
     let Found::Route(found) = table.find(&view) else { panic!("{sent} is refused") };
     let Action::Forward(forward) = &found.route.action else { panic!() };
     let mut out = b"GET ".to_vec();
@@ -162,7 +211,7 @@ fn what_stays_with_one_instance_is_hashed() {
         let mut route = balanced(crate::balance::Policy::Hash, route("r", "/"));
         forward(&mut route).balance.hash_on = hash_on;
         let table = table(vec![route]);
-        let view = RequestView { method: b"GET", host: b"", path: b"/" };
+        let view = RequestView { scheme: Scheme::Http, method: b"GET", host: b"", path: b"/" };
         let Found::Route(found) = table.find(&view) else { panic!() };
         let Action::Forward(forward) = &found.route.action else { panic!() };
         let header = |name: &str| match name {
@@ -192,9 +241,7 @@ fn fixed_answers_and_redirects_have_no_group() {
         body: Template::parse("{host} is closed").unwrap(),
         content_type: "text/plain".into(),
     };
-    let mut redirect = route("up", "/");
-    redirect.to = Target::Redirect { to: Template::parse("https://{host}{uri}").unwrap(), status: 308 };
-    let table = table(vec![respond, redirect]);
+    let table = table(vec![respond, redirect("up", "https://{host}{uri}")]);
     let vars = Vars {
         scheme: b"http",
         host: b"a.example",
@@ -206,7 +253,7 @@ fn fixed_answers_and_redirects_have_no_group() {
     };
     let mut out = Vec::new();
     for path in ["/closed", "/x"] {
-        let view = RequestView { method: b"GET", host: b"", path: path.as_bytes() };
+        let view = RequestView { scheme: Scheme::Http, method: b"GET", host: b"", path: path.as_bytes() };
         let Found::Route(found) = table.find(&view) else { panic!() };
         assert!(found.group.is_none());
         match &found.route.action {
@@ -223,7 +270,7 @@ const HOSTS: [&str; 5] = ["a.example.com", "b.example.com", "*.example.com", "*.
 const PREFIXES: [&str; 8] = ["/", "/a", "/a/", "/a/b", "/ab", "/a/b/c", "/b", "/vod/x"];
 
 /// The rules of the contract, by looking at every route.
-fn by_looking(routes: &[config::Route], method: &str, host: &str, path: &str) -> String {
+fn by_looking(routes: &[config::Route], scheme: Scheme, method: &str, host: &str, path: &str) -> String {
     let host_rank = |route: &config::Route| {
         let rank = |pattern: &HostPattern| match pattern {
             HostPattern::Exact(name) => (**name == *host).then_some(1000),
@@ -237,11 +284,11 @@ fn by_looking(routes: &[config::Route], method: &str, host: &str, path: &str) ->
         let suffix = r.path_suffix.is_empty() || r.path_suffix.iter().any(|s| path.ends_with(&**s));
         let method =
             r.methods.is_empty() || r.methods.iter().any(|m| **m == *method || (&**m == "GET" && method == "HEAD"));
-        path.starts_with(&*r.path_prefix) && suffix && method
+        r.scheme.is_none_or(|s| s == scheme) && path.starts_with(&*r.path_prefix) && suffix && method
     };
     let fitting = routes.iter().filter(|r| takes(r)).filter_map(|r| Some((host_rank(r)?, r)));
     let best = fitting.reduce(|best, next| {
-        let weigh = |(host, route): (usize, &config::Route)| (host, route.path_prefix.len());
+        let weigh = |(host, route): (usize, &config::Route)| (route.scheme.is_some(), host, route.path_prefix.len());
         if weigh(next) > weigh(best) { next } else { best }
     });
     match best {
@@ -255,24 +302,26 @@ proptest! {
     #[test]
     fn the_index_finds_what_looking_at_every_route_finds(
         routes in prop::collection::vec(
-            (prop::collection::vec(0usize..5, 0..3), 0usize..8, prop::option::of(0usize..2), 0usize..3), 0..12),
-        requests in prop::collection::vec((0usize..3, 0usize..6, "(/(a|b|ab|c|vod|x)){0,4}(\\.mp4|/)?"), 1..20),
+            (prop::collection::vec(0usize..5, 0..3), 0usize..8, prop::option::of(0usize..2), 0usize..3, 0usize..5), 0..12),
+        requests in prop::collection::vec((0usize..2, 0usize..3, 0usize..6, "(/(a|b|ab|c|vod|x)){0,4}(\\.mp4|/)?"), 1..20),
     ) {
-        let made: Vec<config::Route> = routes.iter().enumerate().map(|(i, (hosts, prefix, suffix, methods))| {
+        let made: Vec<config::Route> = routes.iter().enumerate().map(|(i, (hosts, prefix, suffix, methods, scheme))| {
             let hosts: Vec<&str> = hosts.iter().map(|h| HOSTS[*h]).collect();
             let mut one = on(&hosts, route(&format!("r{i}"), PREFIXES[*prefix]));
+            one.scheme = [None, None, None, Some(Scheme::Http), Some(Scheme::Https)][*scheme];
             one.path_suffix = suffix.iter().map(|s| [".mp4", "b"][*s].into()).collect();
             one.methods = [&[][..], &["GET"], &["POST", "PUT"]][*methods].iter().map(|m| (*m).into()).collect();
             one
         }).collect();
         let table = table(made.clone());
-        for (method, host, path) in &requests {
+        for (scheme, method, host, path) in &requests {
+            let scheme = [Scheme::Http, Scheme::Https][*scheme];
             let method = ["GET", "HEAD", "POST"][*method];
             let host = ["a.example.com", "b.example.com", "x.b.example.com", "example.com", "x.com", ""][*host];
             let path = format!("/{}", path.trim_start_matches('/'));
-            let got = found(&table, method, host, &path);
+            let got = found_by(scheme, &table, method, host, &path);
             let got = if got.starts_with("40") { "none".into() } else { got };
-            prop_assert_eq!(got, by_looking(&made, method, host, &path), "{} {} {}", method, host, path);
+            prop_assert_eq!(got, by_looking(&made, scheme, method, host, &path), "{:?} {} {} {}", scheme, method, host, path);
         }
     }
 }
