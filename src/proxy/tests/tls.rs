@@ -147,7 +147,7 @@ fn a_bad_pair_keeps_the_old_one_and_says_so_until_it_is_mended() {
     let absent = Site { names: site.names.clone(), ..pki.site("z", &["z.test"], 9) };
     let absent = Site { identity: Identity::Files { cert: dir.join("none.pem"), key: key.clone() }, ..absent };
     let absent = Site { names: vec![crate::proxy::config::HostPattern::Exact("z.test".into())], ..absent };
-    let (rig, address) = secure(vec![respond("x")], vec![site.clone(), absent]);
+    let (rig, address) = secure(vec![respond("x")], vec![site.clone(), absent.clone()]);
     let mut states = rig.proxy.tls().watch();
     let fault = |at: usize| states.borrow().get(at).and_then(|s| s.fault.clone());
     assert_eq!(fault(0), None);
@@ -170,6 +170,12 @@ fn a_bad_pair_keeps_the_old_one_and_says_so_until_it_is_mended() {
     std::fs::write(cert, "").unwrap();
     bad(&rig, &mut states, "there is no certificate");
     std::fs::remove_file(cert).unwrap();
+    bad(&rig, &mut states, "cannot be read");
+    // All entries are made anew by a reload; what is not on the disk any more is still in force.
+    let more = pki.site("m", &["m.test"], 0xc3);
+    rig.proxy.tls().apply(vec![site.clone(), absent, more]);
+    rig.wait(async { states.wait_for(|s| s.len() == 3 && s[2].not_after.is_some()).await.map(|_| ()) }).unwrap();
+    assert_eq!(shown(address, dir, "-servername m.test").as_deref(), Some("C3"));
     bad(&rig, &mut states, "cannot be read");
     // By rename, as careful tools do it.
     for (path, text) in [(key, &secret), (cert, &chain)] {
