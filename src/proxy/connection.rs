@@ -15,8 +15,9 @@ use super::{
     settings::Settings,
     tls::Secured,
     tunnel::Tunnel,
-    worker::{Lent, Worker},
+    worker::{LAST_WORD, Lent, Worker},
 };
+use rustix::net::RecvFlags;
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
@@ -25,6 +26,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+use tokio::net::TcpStream;
 
 /// Both ends of an accepted connection.
 #[derive(Clone, Copy, Debug)]
@@ -146,13 +148,23 @@ impl<C: Transport> Connection<C> {
     async fn hear(&self, first: bool) -> Heard {
         if self.input.borrow().is_none() {
             let idle = !first;
-            if idle && (self.worker.draining.get() || self.half_closed.get()) {
+            if idle && self.half_closed.get() {
                 return Heard::Gone;
             }
             // From the accept on, a head is due; later only from its first byte on.
-            let limit = if idle { self.settings.idle_timeout } else { self.settings.header_timeout };
-            self.deadline.set_idle(limit);
-            match self.io.next_within(&self.worker.buffers, &self.deadline).await {
+            match (idle, self.worker.draining.get()) {
+                (false, _) => self.deadline.set_fresh(self.settings.header_timeout),
+                (true, false) => self.deadline.set_idle(self.settings.idle_timeout),
+                // Its answer had begun before we left, and did not say so.
+                (true, true) => self.deadline.set_idle(LAST_WORD),
+            }
+            let mut heard = self.io.next_within(&self.worker.buffers, &self.deadline).await;
+            if heard.is_err() && self.worker.draining.get() && self.has_come() {
+                // In the very moment in which we leave: a close over it would be a reset.
+                self.deadline.set_unfinished(self.settings.header_timeout);
+                heard = self.io.next_within(&self.worker.buffers, &self.deadline).await;
+            }
+            match heard {
                 Ok(Some(buffer)) => *self.input.borrow_mut() = Some(buffer),
                 // Whoever never asked anything needs no answer.
                 _ => return Heard::Gone,
@@ -164,6 +176,13 @@ impl<C: Transport> Connection<C> {
             Some(heard) => heard,
             None => Box::pin(self.hear_rest()).await,
         }
+    }
+
+    /// Whether the socket has something of which the runtime does not know yet.
+    fn has_come(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peek = |socket: &TcpStream| rustix::net::recv(socket, &mut [0; 1][..], flags).is_ok_and(|(_, n)| n > 0);
+        self.io.with(|io| io.socket().is_some_and(peek))
     }
 
     /// None: there is more of the head to come.

@@ -58,7 +58,9 @@ enum Leave {
     No,
     /// When its place is needed.
     ForOthers,
-    /// Then, and when the worker stops.
+    /// Then, and at the end of a stop: nothing was asked of it yet.
+    Fresh,
+    /// Then, and soon after the begin of a stop: it was answered, and may ask again.
     Free,
 }
 
@@ -115,6 +117,16 @@ impl Deadlines {
     /// Ends all that wait for a next request.
     pub(super) fn expire_idle(&self) -> usize {
         self.expire(usize::MAX, Leave::Free)
+    }
+
+    /// Ends those, too, that wait for their first one.
+    pub(super) fn expire_fresh(&self) -> usize {
+        self.expire(usize::MAX, Leave::Fresh)
+    }
+
+    /// Whether any waits for a request, its first or a next one.
+    pub(super) fn any_waits(&self) -> bool {
+        self.slots.borrow_mut().all().any(|slot| slot.leave >= Leave::Fresh && slot.due > 0)
     }
 
     /// Ends some of those that wait for a request, or for the rest of its head, the least patient first.
@@ -184,6 +196,11 @@ impl Deadline {
     /// The same; but when the worker needs the place or stops, it ends at once.
     pub(super) fn set_idle(&self, limit: Duration) {
         self.put(limit, Leave::Free);
+    }
+
+    /// The same, of one that was not asked anything yet.
+    pub(super) fn set_fresh(&self, limit: Duration) {
+        self.put(limit, Leave::Fresh);
     }
 
     /// The same; but when the worker needs the place, it ends at once.
@@ -331,8 +348,14 @@ mod tests {
             };
             assert_eq!([ended(0), ended(1), ended(2), ended(3)], [false, false, false, true]);
             slots[1].set_unfinished(Duration::from_secs(1));
+            let fresh = deadlines.slot();
+            fresh.set_fresh(Duration::from_secs(1));
+            assert!(deadlines.any_waits());
             assert_eq!(deadlines.expire_idle(), 1);
             assert_eq!([ended(0), ended(1), ended(2), ended(3)], [false, false, true, true]);
+            assert!(deadlines.any_waits(), "who was not asked yet is not idle");
+            assert_eq!(deadlines.expire_fresh(), 1);
+            assert!(!deadlines.any_waits());
             assert_eq!(deadlines.make_room(usize::MAX), 1);
             assert_eq!([ended(0), ended(1), ended(2), ended(3)], [false, true, true, true]);
         })

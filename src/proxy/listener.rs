@@ -23,6 +23,8 @@ pub struct Listeners {
 pub(super) struct Bound {
     pub(super) listener: TcpListener,
     pub(super) serves: Serves,
+    /// It was there before us and will be after us: who connects meanwhile waits for whoever comes.
+    pub(super) outlives: bool,
 }
 
 /// What is spoken on a socket.
@@ -65,7 +67,9 @@ impl Listeners {
             Self { of_workers: (0..workers.max(1)).map(|_| Vec::new()).collect(), addresses: Vec::new() };
         let mut handed_down: Vec<_> = handed_down.into_iter().map(|l| (l.local_addr().ok(), Some(l))).collect();
         for (address, serves) in wanted {
-            let given = handed_down.iter_mut().find(|(of, l)| *of == Some(*address) && l.is_some());
+            let is_wanted = |of: SocketAddr| wanted.iter().any(|(a, _)| *a == of);
+            let mut given = handed_down.iter_mut().filter(|(_, listener)| listener.is_some());
+            let given = given.find(|(of, _)| of.is_some_and(|of| serves_for(of, *address, is_wanted)));
             match given.and_then(|(_, listener)| listener.take()) {
                 Some(listener) => listeners.share(listener, *serves),
                 None => listeners.bind_one(*address, wanted.iter().any(|(a, _)| *a == twin(*address)), *serves),
@@ -98,7 +102,7 @@ impl Listeners {
             socket.listen(BACKLOG)?;
             let listener = TcpListener::from(socket);
             bound = listener.local_addr()?;
-            of_worker.push(Bound { listener, serves });
+            of_worker.push(Bound { listener, serves, outlives: false });
         }
         self.addresses.push(bound);
         Ok(())
@@ -109,10 +113,17 @@ impl Listeners {
         listener.set_nonblocking(true)?;
         self.addresses.push(listener.local_addr()?);
         for of_worker in &mut self.of_workers {
-            of_worker.push(Bound { listener: listener.try_clone()?, serves });
+            of_worker.push(Bound { listener: listener.try_clone()?, serves, outlives: true });
         }
         Ok(())
     }
+}
+
+/// Whether a socket that is bound there takes what is wanted at an address. `ListenStream=8080` of systemd is all of IPv6
+/// with all of IPv4 in it.
+fn serves_for(bound: SocketAddr, address: SocketAddr, is_wanted: impl Fn(SocketAddr) -> bool) -> bool {
+    let is_for_all = bound.is_ipv6() && bound.ip().is_unspecified() && twin(bound) == address;
+    bound == address || (is_for_all && !is_wanted(bound))
 }
 
 /// All of IPv4 on the same port: where that is listened on as well, IPv6 must keep to itself.
@@ -161,6 +172,19 @@ mod tests {
         let (address, more) = (named.local_addr().unwrap(), other.local_addr().unwrap());
         let listeners = bind(&[address], 2, vec![named, other]).unwrap();
         assert_eq!(listeners.addresses(), [address, more]);
-        assert!(listeners.of_workers.iter().all(|of| of.len() == 2));
+        assert!(listeners.of_workers.iter().all(|of| of.len() == 2 && of.iter().all(|bound| bound.outlives)));
+    }
+
+    #[test]
+    fn a_socket_for_both_families_is_that_of_all_of_ipv4() {
+        let both = TcpListener::bind("[::]:0").unwrap();
+        let port = both.local_addr().unwrap().port();
+        let v4 = SocketAddr::from(([0, 0, 0, 0], port));
+        let listeners = bind(&[v4], 1, vec![both]).unwrap();
+        assert_eq!(listeners.addresses(), [SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port)]);
+        let v6 = SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), 1);
+        let v4 = SocketAddr::from(([0, 0, 0, 0], 1));
+        assert!(serves_for(v6, v4, |_| false) && !serves_for(v6, v4, |a| a == v6) && serves_for(v6, v6, |_| true));
+        assert!(!serves_for(v4, v6, |_| false) && !serves_for(v6, SocketAddr::from(([127, 0, 0, 1], 1)), |_| false));
     }
 }

@@ -11,7 +11,7 @@ use super::{
     h2,
     listener::{Bound, Serves},
     places::{Full, Place},
-    plane::Shared,
+    plane::{DRAIN_TIMEOUT, Shared},
     refused,
     retry::Budget,
     secure,
@@ -45,8 +45,24 @@ const MAKE_ROOM: usize = 32;
 const WAITING_MAX: usize = 64;
 const PLACE_TRIES: usize = 10;
 const PLACE_PAUSE: Duration = Duration::from_millis(20);
+/// How long those that were answered may ask once more while we leave: what is on its way is there by then.
+pub(super) const LAST_WORD: Duration = Duration::from_millis(250);
+/// How long we go on taking connections while those before them end, where a successor will take them from the same
+/// sockets: what is asked meanwhile need not wait for it.
+const LEAVE_MAX: Duration = Duration::from_millis(1_500);
+/// How often it is looked whether they have.
+const LEAVE_LOOK: Duration = Duration::from_millis(10);
+const _: () = assert!(LAST_WORD.as_millis() + LEAVE_MAX.as_millis() < DRAIN_TIMEOUT.as_millis());
 /// Parsed heads that are kept to be used again.
 const SPARE_HEADS_MAX: usize = 64;
+
+/// A listener that this worker accepts from.
+struct Socket {
+    listener: TcpListener,
+    serves: Serves,
+    /// See [`Bound::outlives`].
+    outlives: bool,
+}
 
 /// What all connections of a thread share.
 pub(super) struct Worker {
@@ -63,6 +79,8 @@ pub(super) struct Worker {
     pub(super) budget: RefCell<Budget>,
     pub(super) lines: Lines,
     pub(super) draining: Cell<bool>,
+    /// Held by each connection that was there before the stop.
+    before: RefCell<Rc<()>>,
     /// Connections without a place yet.
     waiting: Cell<usize>,
     /// Handshakes under way.
@@ -120,6 +138,7 @@ impl Worker {
             budget: RefCell::default(),
             lines,
             draining: Cell::new(false),
+            before: RefCell::default(),
             waiting: Cell::new(0),
             handshakes: Cell::new(0),
             date: Cell::new([b' '; 29]),
@@ -142,26 +161,20 @@ impl Worker {
         cut: CancellationToken,
     ) -> Result<(), Error> {
         let mut sockets = Vec::new();
-        for Bound { listener, serves } in listeners {
+        for Bound { listener, serves, outlives } in listeners {
             let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
             let listener = TcpListener::from_std(listener).map_err(|error| Error::Listen { address, error })?;
-            sockets.push((listener, serves));
+            sockets.push(Socket { listener, serves, outlives });
         }
         let worker = Self::new(id, shared, tasks.clone());
         let upkeep = worker.clone();
         let upkeep = async move { upkeep.upkeep().await };
         let serving = async {
-            let accepting = futures_util::future::join_all(
-                sockets.iter().map(|(listener, serves)| worker.accept(listener, *serves)),
-            );
             tokio::select! {
-                _ = accepting => {}
+                () = worker.accept_all(&sockets) => {}
                 () = stop.cancelled() => {}
             }
-            // A worker without a listener has nothing to do, which is no reason to end.
-            stop.cancelled().await;
-            worker.accept_rest(sockets);
-            worker.drain().await;
+            worker.leave(sockets).await;
         };
         tokio::select! {
             () = upkeep => {}
@@ -172,13 +185,46 @@ impl Worker {
         Ok(())
     }
 
+    /// Takes connections, and never ends: a worker without a listener has nothing to do, which is no reason to end.
+    async fn accept_all(self: &Rc<Self>, sockets: &[Socket]) {
+        futures_util::future::join_all(sockets.iter().map(|s| self.accept(&s.listener, s.serves))).await;
+        std::future::pending().await
+    }
+
     /// Who had connected when the stop came is served; the close of a listener would reset them.
-    fn accept_rest(self: &Rc<Self>, listeners: Vec<(TcpListener, Serves)>) {
-        for (listener, serves) in listeners {
+    fn accept_rest(self: &Rc<Self>, sockets: Vec<Socket>) {
+        for Socket { listener, serves, .. } in sockets {
             while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
                 self.accepted(stream, peer, serves);
             }
         }
+    }
+
+    /// Lets what is under way finish and everybody ask elsewhere, so that nobody notices where there is a successor.
+    async fn leave(self: &Rc<Self>, sockets: Vec<Socket>) {
+        self.draining.set(true);
+        let before = self.before.take();
+        let (outlive, own): (Vec<_>, Vec<_>) = sockets.into_iter().partition(|socket| socket.outlives);
+        self.accept_rest(own);
+        if !outlive.is_empty() {
+            let (now, clock) = (self.shared.clock.now(), &self.shared.clock);
+            let others_end = async {
+                let mut said = false;
+                while Rc::strong_count(&before) > 1 && clock.now() - now < LEAVE_MAX {
+                    clock.sleep(LEAVE_LOOK).await;
+                    if !said && clock.now() - now >= LAST_WORD {
+                        said = true;
+                        self.deadlines.expire_idle();
+                    }
+                }
+            };
+            tokio::select! {
+                () = self.accept_all(&outlive) => {}
+                () = others_end => {}
+            }
+            self.accept_rest(outlive);
+        }
+        self.drain().await;
     }
 
     async fn accept(self: &Rc<Self>, listener: &TcpListener, serves: Serves) {
@@ -205,7 +251,11 @@ impl Worker {
         match self.place(peer, &settings) {
             Ok(place) => {
                 let serving = self.clone().serve(stream, ends, settings, serves, place);
-                self.tasks.spawn("proxy connection", serving);
+                let before = self.before.borrow().clone();
+                self.tasks.spawn("proxy connection", async move {
+                    serving.await;
+                    drop(before);
+                });
             }
             // Those that wait for nothing leave; who comes now has something to ask.
             Err(Full::All) if self.waiting.get() < WAITING_MAX && self.deadlines.make_room(MAKE_ROOM) > 0 => {
@@ -289,12 +339,15 @@ impl Worker {
         }
     }
 
-    /// Ends idle connections and waits for the others.
+    /// Waits a moment for those who may be asking just now, ends idle connections, and waits for the others.
     async fn drain(&self) {
-        self.draining.set(true);
+        let (began, clock) = (self.shared.clock.now(), &self.shared.clock);
         // What had come before the stop is read, not cut: the runtime has to look at the sockets once for that.
         tokio::task::yield_now().await;
-        self.deadlines.expire_idle();
+        while self.deadlines.any_waits() && clock.now() - began < LAST_WORD {
+            clock.sleep(LEAVE_LOOK).await;
+        }
+        self.deadlines.expire_fresh();
         self.upstreams.clear();
         self.tasks.ended().await;
     }

@@ -104,11 +104,15 @@ impl Client {
         let mut stopping = pin!(stopping.cancelled());
         let (mut leaving, mut idle, mut cut) = (false, true, false);
         // The first request is due as it is over HTTP/1.1.
-        deadline.set_idle(self.settings.header_timeout);
+        deadline.set_fresh(self.settings.header_timeout);
+        // Who comes while we leave has come to ask something.
+        let comes_late = self.worker.draining.get();
+        let mut asked = false;
         poll_fn(|cx| {
             loop {
                 match frames.poll_accept(cx) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
+                        asked = true;
                         self.begin(request, respond);
                         continue;
                     }
@@ -131,7 +135,7 @@ impl Client {
                     deadline.set(GOODBYE_MAX);
                     continue;
                 }
-                if !leaving && stopping.as_mut().poll(cx).is_ready() {
+                if !leaving && (asked || !comes_late) && stopping.as_mut().poll(cx).is_ready() {
                     leaving = true;
                     self.goodbye(&mut frames, deadline);
                     continue;
