@@ -215,5 +215,6 @@ impl PlaneTask {
             // Threads end as soon as they see it.
             let _ = tokio::time::timeout(DRAIN_TIMEOUT, all).await;
         }
+        proxy.shared.log.close().await;
     }
 }

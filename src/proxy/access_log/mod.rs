@@ -18,7 +18,8 @@ use super::{
 use line::Outcome;
 use std::{
     cell::RefCell,
-    sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 /// What a worker gathers before it hands it on, in bytes.
@@ -30,23 +31,41 @@ pub(super) struct Lines {
     gathered: RefCell<Vec<u8>>,
 }
 
+/// What the last lines may take to be written at the end.
+const LAST_LINES_MAX: Duration = Duration::from_millis(500);
+
 /// The way to the thread that writes; changes with the settings.
 #[derive(Default)]
-pub(super) struct Outlet(Mutex<Option<(AccessLog, SyncSender<Vec<u8>>)>>);
+pub(super) struct Outlet(Mutex<Option<(AccessLog, Writer)>>);
 
 impl Outlet {
-    /// Writes as the settings say from now on. The thread before ends once it has written what it has.
+    /// Writes as the settings say from now on, into a file that is there. The thread before ends once it has written what
+    /// it has.
     pub(super) fn follow(&self, log: &AccessLog) {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().map_or(&AccessLog::Off, |(log, _)| log) != log {
-            *current = Writer::start(log).map(|lines| (log.clone(), lines));
+            *current = Writer::start(log).map(|writer| (log.clone(), writer));
+        }
+        if let Some((_, writer)) = &*current {
+            // Nothing to write, but a look at the file: whoever moved it away waits for the new one.
+            writer.take(Vec::new());
+        }
+    }
+
+    /// Ends once what was handed on is written, or will not be.
+    pub(super) async fn close(&self) {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((_, writer)) = current
+            && tokio::time::timeout(LAST_LINES_MAX, writer.end()).await.is_err()
+        {
+            tracing::warn!("the last lines of the access log are not written yet");
         }
     }
 
     /// False: the lines were dropped.
     fn hand_on(&self, lines: Vec<u8>) -> bool {
         let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().is_none_or(|(_, writer)| writer.try_send(lines).is_ok())
+        current.as_ref().is_none_or(|(_, writer)| writer.take(lines))
     }
 }
 

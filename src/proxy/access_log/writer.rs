@@ -11,33 +11,54 @@ use std::{
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
+use tokio::sync::oneshot;
 
 /// Where the journal takes entries.
 const JOURNAL: &str = "/run/systemd/journal/socket";
 /// Batches that may wait: some megabytes. What comes beyond is dropped.
 const BATCHES_WAITING_MAX: usize = 64;
 
-/// Writes what it is handed until nobody is left to hand it anything.
-pub(in crate::proxy) struct Writer;
+/// The way to a thread that writes what it is handed, until this is dropped.
+pub(in crate::proxy) struct Writer {
+    lines: SyncSender<Vec<u8>>,
+    ended: oneshot::Receiver<()>,
+}
 
 impl Writer {
-    /// The way to a thread that writes there; none where nothing is to be written.
-    pub(super) fn start(log: &AccessLog) -> Option<SyncSender<Vec<u8>>> {
+    /// One that writes there; none where nothing is to be written.
+    pub(super) fn start(log: &AccessLog) -> Option<Self> {
         if *log == AccessLog::Off {
             return None;
         }
         let (lines, waiting) = sync_channel(BATCHES_WAITING_MAX);
         let log = log.clone();
-        let started = std::thread::Builder::new().name("access-log".into()).spawn(move || match log {
-            AccessLog::File { path, .. } => to_file(&path, &waiting),
-            AccessLog::Journald { .. } => to_journal(Path::new(JOURNAL), &waiting),
-            _ => waiting.iter().for_each(|lines: Vec<u8>| drop(io::stdout().lock().write_all(&lines))),
+        let (end, ended) = oneshot::channel();
+        let started = std::thread::Builder::new().name("access-log".into()).spawn(move || {
+            match log {
+                AccessLog::File { path, .. } => to_file(&path, &waiting),
+                AccessLog::Journald { .. } => to_journal(Path::new(JOURNAL), &waiting),
+                _ => waiting.iter().for_each(|lines: Vec<u8>| drop(io::stdout().lock().write_all(&lines))),
+            }
+            // Mostly nobody waits for it.
+            let _ = end.send(());
         });
         if let Err(error) = started {
             tracing::error!(%error, "no thread for the access log, it is not written");
             return None;
         }
-        Some(lines)
+        Some(Self { lines, ended })
+    }
+
+    /// False: it has more waiting than it may, and these are dropped.
+    pub(super) fn take(&self, lines: Vec<u8>) -> bool {
+        self.lines.try_send(lines).is_ok()
+    }
+
+    /// Ends once all that it took is written.
+    pub(super) async fn end(self) {
+        drop(self.lines);
+        // An error is the end of the thread, too.
+        let _ = self.ended.await;
     }
 }
 
