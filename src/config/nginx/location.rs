@@ -10,7 +10,7 @@ use super::{
 use crate::proxy::table::Rewrite;
 
 /// Directives of outer blocks that hold within, until one of the same name stands there.
-pub(super) const INHERITED: [&str; 14] = [
+pub(super) const INHERITED: [&str; 16] = [
     "add_header",
     "client_max_body_size",
     "index",
@@ -22,6 +22,8 @@ pub(super) const INHERITED: [&str; 14] = [
     "proxy_send_timeout",
     "proxy_set_header",
     "proxy_pass_header",
+    "proxy_ssl_name",
+    "proxy_ssl_verify",
     "root",
     "try_files",
     "alias",
@@ -162,7 +164,7 @@ fn route(location: &Directive, prefix: &str, level: &Level<'_>, notes: &mut Note
     let block = location.inner();
     for directive in block {
         match directive.name.as_str() {
-            "location" | "proxy_pass" | "return" | "rewrite" => {}
+            "location" | "proxy_pass" | "grpc_pass" | "return" | "rewrite" => {}
             name if INHERITED.contains(&name) => {}
             _ => notes.unknown(directive),
         }
@@ -172,7 +174,7 @@ fn route(location: &Directive, prefix: &str, level: &Level<'_>, notes: &mut Note
         headers(block, level, &mut table, false, notes);
         return Some(table);
     }
-    match block.iter().find(|d| d.name == "proxy_pass") {
+    match block.iter().find(|d| matches!(d.name.as_str(), "proxy_pass" | "grpc_pass")) {
         Some(pass) => forward(pass, block, prefix, level, notes),
         None => files(block, prefix, level, notes),
     }
@@ -216,20 +218,24 @@ fn at(prefix: &str) -> Table {
 fn forward(pass: &Directive, block: &[Directive], prefix: &str, level: &Level<'_>, notes: &mut Notes) -> Option<Table> {
     let mut table = at(prefix);
     let to = pass.arg(0);
-    let Some(rest) = to.strip_prefix("http://").filter(|rest| !rest.contains('$') && !rest.starts_with("unix:")) else {
-        notes.left(pass, "upstreams are reached by http:// at a fixed place, or as a service");
+    let spoken = SPOKEN.iter().find_map(|(theirs, ours, port)| Some((to.strip_prefix(theirs)?, *ours, *port)));
+    let spoken = spoken.or_else(|| (pass.name == "grpc_pass").then_some((to, "h2", 80)));
+    let fixed = spoken.filter(|(rest, ..)| !rest.contains('$') && !rest.starts_with("unix:"));
+    let Some((rest, scheme, port)) = fixed else {
+        notes.left(pass, "upstreams are reached by http:// or https:// at a fixed place, or as a service");
         return None;
     };
     let (place, uri) = rest.find('/').map_or((rest, None), |at| (&rest[..at], Some(&rest[at..])));
-    let direct = Group { servers: vec![(with_port(place), 1)], ..Group::default() };
+    let direct = Group { servers: vec![(with_port(place, port), 1)], ..Group::default() };
     let group = level.groups.get(place).unwrap_or(&direct);
     if group.servers.is_empty() {
         notes.left(pass, "the upstream has no server that was taken over");
         return None;
     }
+    let name = secured(scheme, block, level, &mut table, notes);
     let servers = group.servers.iter().map(|(at, weight)| match weight {
-        1 => format!("http://{at}"),
-        weight => format!("http://{at} weight={weight}"),
+        1 => format!("{scheme}://{at}{name}"),
+        weight => format!("{scheme}://{at}{name} weight={weight}"),
     });
     table.texts("upstreams", &servers.collect::<Vec<_>>());
     if let Some(balance) = group.balance {
@@ -256,6 +262,31 @@ fn forward(pass: &Directive, block: &[Directive], prefix: &str, level: &Level<'_
     host_header(block, level, place, &mut table);
     headers(block, level, &mut table, true, notes);
     Some(table)
+}
+
+/// What is spoken with upstreams: there, here, and the port where none is said.
+const SPOKEN: [(&str, &str, u16); 4] =
+    [("http://", "http", 80), ("https://", "https", 443), ("grpc://", "h2", 80), ("grpcs://", "h2s", 443)];
+
+/// The name that upstreams are asked for over TLS, as it stands behind their address. Who they are is always verified
+/// here, and there only where that is said.
+fn secured(scheme: &str, block: &[Directive], level: &Level<'_>, table: &mut Table, notes: &mut Notes) -> String {
+    if !matches!(scheme, "https" | "h2s") {
+        return String::new();
+    }
+    if level.one(block, "proxy_ssl_verify").is_none_or(|d| d.arg(0) != "on") {
+        let comment = "certificates of upstreams are verified here; where no authority has signed one, write \
+                       pin= and its SHA-256 behind the address";
+        table.comments.push(comment.to_owned());
+    }
+    match level.one(block, "proxy_ssl_name") {
+        Some(name) if name.arg(0).contains('$') => {
+            notes.left(name, "upstreams are asked for by a fixed name, name= behind the address");
+            String::new()
+        }
+        Some(name) => format!(" name={}", name.arg(0)),
+        None => String::new(),
+    }
 }
 
 fn rewrite(from: &str, to: &str, table: &mut Table) {

@@ -44,7 +44,7 @@ fn server(server: &Directive, groups: &upstream::Groups, notes: &mut Notes) -> O
                     notes.left(directive, "only fixed addresses and services can be led to");
                     return None;
                 }
-                None => table.texts("upstreams", &[with_port(to)]),
+                None => table.texts("upstreams", &[with_port(to, 80)]),
             },
             ("proxy_connect_timeout", time) => match values::duration(time, 10, 60_000) {
                 Some(time) => table.text("connect_timeout", &time),

@@ -5,7 +5,7 @@ use crate::{
     balance::Policy,
     config::{Config, Env},
     proxy::{
-        config::{Backend, Forward, PathChange, Route, Target},
+        config::{Backend, Forward, PathChange, Route, Target, Via},
         h1::Scheme,
     },
 };
@@ -132,15 +132,14 @@ fn what_is_not_taken_over_is_named_with_its_line_and_why() {
         ("location /a { fastcgi_pass x; }", "nginx.conf:3: fastcgi_pass x: only HTTP is spoken with upstreams"),
         ("location ~ ^/u/(\\d+)$ { return 200; }", "a regular expression; routes have a begin"),
         ("location @back { return 200; }", "locations with a name are not jumped to"),
-        ("location /a { proxy_pass https://b; }", "upstreams are reached by http:// at a fixed place"),
-        ("location /a { proxy_pass http://$x; }", "upstreams are reached by http:// at a fixed place"),
+        ("location /a { proxy_pass http://$x; }", "upstreams are reached by http:// or https:// at a fixed place"),
         ("location /a { return 444; }", "return 444: a connection cannot be closed without a word"),
         ("location /a { return 200 $cookie_x; }", "it has a variable that texts here do not have"),
         ("location /a { proxy_pass http://b:1; limit_req zone=x; }", "limit_req zone=x: rates are not limited yet"),
         ("location /a { proxy_pass http://b:1; proxy_set_header X $x; }", "values of headers are fixed texts here"),
         ("location /a { proxy_pass http://b:1; frobnicate on; }", "frobnicate on: there is nothing like it here"),
         ("location /a { root /x; try_files $uri @b; }", "files are looked for as they are"),
-        ("if ($host = x) { return 301 /; }", "conditions are not read"),
+        ("if ($request_method = POST) { return 301 /; }", "conditions are not read"),
         ("server_name ~^x$; return 200;", "names are exact, or begin with"),
         ("listen 443 ssl; return 200;", "the server has no ssl_certificate"),
         ("error_page 404 /404.html; return 200;", "answers of errors are short texts of our own"),
@@ -228,6 +227,49 @@ fn a_server_for_all_in_the_clear_and_one_over_tls_stay_two() {
     assert_eq!(to.as_str(), "https://{host}{uri}");
     let alone = routes("http { server { listen 443 ssl; ssl_certificate /c; ssl_certificate_key /k; return 200; } }");
     assert_eq!(alone[0].scheme, None, "where all speak it, it need not be said");
+}
+
+#[test]
+fn upstreams_over_tls_and_of_grpc_are_taken_over() {
+    let imported = one(&server(
+        "upstream_x on; location /a { proxy_pass https://b; } \
+         location /n { proxy_ssl_verify on; proxy_ssl_name c.example; proxy_ssl_server_name on; proxy_pass https://10.0.0.1:8443/; } \
+         location /g { grpc_pass grpcs://g:50051; } location /p { grpc_pass 10.0.0.2:50051; }",
+    ));
+    assert_eq!(imported.left, 1, "{}", imported.toml);
+    let told = "# certificates of upstreams are verified here; where no authority has signed one, write pin= and its";
+    assert_eq!(imported.toml.matches(told).count(), 2, "{}", imported.toml);
+    let found = config(&imported).proxy.routes;
+    let of = |prefix: &str| {
+        let route = found.iter().find(|r| &*r.path_prefix == prefix).unwrap();
+        let Backend::Upstreams(list) = &forward(route).to else { panic!() };
+        let via = list[0].via.as_ref();
+        let name = via.and_then(|via| via.tls.as_ref()).map(|tls| tls.name.to_string());
+        (list[0].to_string(), Via::scheme(via), name)
+    };
+    assert_eq!(of("/a"), ("b:443".into(), "https", Some("b".into())));
+    assert_eq!(of("/n"), ("10.0.0.1:8443".into(), "https", Some("c.example".into())));
+    assert_eq!(of("/g"), ("g:50051".into(), "h2s", Some("g".into())));
+    assert_eq!(of("/p"), ("10.0.0.2:50051".into(), "h2", None));
+}
+
+#[test]
+fn what_a_client_of_acme_has_written_is_taken_over() {
+    let found = routes(
+        "http { server { if ($host = a.example) { return 301 https://$host$request_uri; } \
+         listen 80; server_name a.example; return 404; } \
+         server { listen 443 ssl; server_name a.example; ssl_certificate /c; ssl_certificate_key /k; root /srv; } }",
+    );
+    let said: Vec<String> = found
+        .iter()
+        .map(|r| {
+            let hosts: Vec<String> = r.host.iter().map(ToString::to_string).collect();
+            format!("{} [{}]", r.scheme.map_or("any", Scheme::as_str), hosts.join(" "))
+        })
+        .collect();
+    assert_eq!(said, ["http [a.example]", "http []", "https []"]);
+    assert!(matches!(&found[0].to, Target::Redirect { status: 301, .. }));
+    assert!(matches!(&found[1].to, Target::Respond { status: 404, .. }));
 }
 
 #[test]

@@ -143,21 +143,28 @@ impl Whole {
             match directive.name.as_str() {
                 "listen" | "server_name" | "ssl_certificate" | "ssl_certificate_key" | "ssl" => {}
                 "location" | "return" | "rewrite" => {}
+                "if" if host_of(directive).is_some() => {}
                 name if location::INHERITED.contains(&name) => {}
                 _ => self.setting(directive, notes),
             }
         }
         let level = Level { outer: &[http.inner(), block], groups };
-        let mut routes = Vec::new();
         for rewrite in of("rewrite") {
             notes.left(
                 rewrite,
                 "a server's rewrite comes before its locations; write it into the location that it is for",
             );
         }
+        let mut routes = Vec::new();
+        for (host, said) in of("if").filter_map(host_of) {
+            if let Some(mut route) = location::returned(said, "/", notes) {
+                route.texts("host", &[host]);
+                routes.push(route);
+            }
+        }
         match of("return").next() {
             Some(said) => routes.extend(location::returned(said, "/", notes)),
-            None => routes = location::all(block, &level, notes),
+            None => routes.extend(location::all(block, &level, notes)),
         }
         let schemes = match scheme(server) {
             _ if !self.by_scheme => vec![None],
@@ -170,7 +177,7 @@ impl Whole {
                 if let Some(scheme) = scheme {
                     route.text("scheme", scheme);
                 }
-                if !hosts.is_empty() {
+                if !hosts.is_empty() && route.get("host").is_none() {
                     route.texts("host", &hosts);
                 }
                 self.add(route, server, &label, notes);
@@ -285,6 +292,19 @@ impl Whole {
         self.routes.iter().for_each(|table| table.write("[[proxy.route]]", &mut toml));
         self.tcp.iter().for_each(|table| table.write("[[proxy.tcp]]", &mut toml));
         Imported { toml, left: notes.notes.len() }
+    }
+}
+
+/// `if ($host = a.example) { return …; }`, as it is written into many a file by a client of ACME: the host, and what it
+/// gets.
+fn host_of(directive: &Directive) -> Option<(String, &Directive)> {
+    let condition = directive.args.join(" ");
+    let condition = condition.strip_prefix('(')?.strip_suffix(')')?.trim();
+    let host = condition.strip_prefix("$host")?.trim_start().strip_prefix('=')?.trim();
+    let is_name = !host.is_empty() && !host.contains(['$', ' ', '"', '\'']);
+    match directive.inner() {
+        [said] if is_name && said.name == "return" => Some((host.to_ascii_lowercase(), said)),
+        _ => None,
     }
 }
 

@@ -45,7 +45,7 @@ fn group(directive: &Directive, notes: &mut Notes) -> Group {
                     }
                 }
                 if !is_out {
-                    group.servers.push((with_port(address), weight));
+                    group.servers.push((with_port(address, 80), weight));
                 }
             }
             ("least_conn", _) => group.balance = Some("least_conn"),
@@ -72,11 +72,11 @@ fn group(directive: &Directive, notes: &mut Notes) -> Group {
     group
 }
 
-/// nginx takes port 80 where none is said.
-pub(super) fn with_port(address: &str) -> String {
+/// The address with a port, this one where none is said.
+pub(super) fn with_port(address: &str, port: u16) -> String {
     let has_port = match address.strip_prefix('[') {
         Some(v6) => v6.contains("]:"),
         None => address.contains(':'),
     };
-    if has_port { address.to_owned() } else { format!("{address}:80") }
+    if has_port { address.to_owned() } else { format!("{address}:{port}") }
 }
