@@ -26,5 +26,6 @@ mod presence;
 mod real_peers;
 mod real_streams;
 mod services;
+mod site;
 mod soak;
 mod transcode;
