@@ -11,7 +11,7 @@ use super::{
     io::{Broken, Io, Transport},
     linger,
     pace::Pace,
-    prelude, request,
+    request,
     settings::Settings,
     tls::Secured,
     tunnel::Tunnel,
@@ -109,17 +109,13 @@ impl<C: Transport> Connection<C> {
         })
     }
 
-    /// Serves it to its end, or to the begin of HTTP/2.
-    pub(super) async fn serve(mut self: Box<Self>) -> Became<C> {
-        // Over TLS it came before the handshake.
-        let is_due = self.settings.proxy_protocol && self.secured.is_none();
-        if is_due && !Box::pin(self.prelude()).await {
-            return None;
-        }
-        self.run().await
+    /// Of which this came already.
+    pub(super) fn behind(mut self: Box<Self>, first: Option<Buffer>) -> Box<Self> {
+        *self.input.get_mut() = first;
+        self
     }
 
-    /// The same from the first request on.
+    /// Serves it to its end, or to the begin of HTTP/2.
     pub(super) async fn run(self: Box<Self>) -> Became<C> {
         let mut first = true;
         loop {
@@ -249,20 +245,6 @@ impl<C: Transport> Connection<C> {
             buffer.pack();
         }
         polled
-    }
-
-    /// The PROXY protocol's header, which says who is at the other end of the proxy before us. False: there is none.
-    pub(super) async fn prelude(&mut self) -> bool {
-        let limit = (&self.deadline, self.settings.header_timeout);
-        let Some((behind, told)) = prelude::read(&self.worker, &self.io, limit, self.ends.peer).await else {
-            return false;
-        };
-        if let Some((peer, local)) = told {
-            self.ends = Ends { peer, local };
-            self.client = Client::new(peer, self.client.scheme(), &self.settings.trusted);
-        }
-        *self.input.get_mut() = (!behind.is_empty()).then_some(behind);
-        true
     }
 
     /// Sends to the client, as slowly as it may take it.

@@ -43,16 +43,7 @@ impl Places {
         if before >= max {
             return Err(Full::All);
         }
-        if per_address_max > 0 {
-            let address = who(address);
-            let mut shard = self.shard(address);
-            let taken = shard.entry(address).or_default();
-            if *taken >= per_address_max {
-                return Err(Full::Address);
-            }
-            *taken += 1;
-            place.address = Some(address);
-        }
+        place.count(address, per_address_max)?;
         Ok(place)
     }
 
@@ -69,6 +60,24 @@ impl Places {
         let mixed = bits ^ (bits >> 16) ^ (bits >> 8);
         let shard = usize::try_from(mixed % SHARDS as u128).unwrap_or_default();
         self.by_address[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Counts it for an address: that of the client, where it is known only now.
+    pub(super) fn count(&mut self, address: IpAddr, per_address_max: usize) -> Result<(), Full> {
+        if per_address_max > 0 {
+            let address = who(address);
+            let mut shard = self.of.shard(address);
+            let taken = shard.entry(address).or_default();
+            if *taken >= per_address_max {
+                return Err(Full::Address);
+            }
+            *taken += 1;
+            drop(shard);
+            self.address = Some(address);
+        }
+        Ok(())
     }
 }
 

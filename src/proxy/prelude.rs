@@ -16,7 +16,7 @@ pub(super) async fn read<C: Transport>(
     (deadline, limit): (&Deadline, Duration),
     peer: SocketAddr,
 ) -> Option<(Buffer, Option<(SocketAddr, SocketAddr)>)> {
-    deadline.set(limit);
+    deadline.set_fresh(limit);
     let mut buffer = worker.buffers.lease();
     let prelude = loop {
         match h1::parse_prelude(buffer.filled()) {

@@ -1,11 +1,9 @@
-//! A connection over TLS: who it is from, then the handshake, then the same as in the clear.
+//! A connection over TLS: the handshake, then the same as in the clear.
 
 use super::{
     ahead::Ahead,
     connection::{Connection, Ends},
     h2,
-    io::Io,
-    prelude,
     settings::Settings,
     tls,
     worker::Worker,
@@ -16,22 +14,11 @@ use tokio::net::TcpStream;
 /// Serves a connection to its end. `listen` is the address of the configuration that it came to.
 pub(super) async fn serve(
     worker: Rc<Worker>,
-    stream: TcpStream,
-    (listen, mut ends): (SocketAddr, Ends),
+    stream: Ahead<TcpStream>,
+    (listen, ends): (SocketAddr, Ends),
     settings: Arc<Settings>,
 ) {
     let deadline = worker.deadlines.slot();
-    let limit = settings.header_timeout;
-    let mut first = None;
-    let io = Io::new(stream);
-    if settings.proxy_protocol {
-        let Some((behind, told)) = prelude::read(&worker, &io, (&deadline, limit), ends.peer).await else { return };
-        first = Some(behind);
-        if let Some((peer, local)) = told {
-            ends = Ends { peer, local };
-        }
-    }
-    let stream = Ahead::new(first, io.into_inner());
     let tls = worker.shared.tls.clone();
     let accepted = Box::pin(tls::accept(&worker, &tls, (listen, ends), stream, (&deadline, &settings))).await;
     drop(deadline);

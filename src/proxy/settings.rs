@@ -36,7 +36,7 @@ pub struct Config {
 pub struct Settings {
     /// Peers whose word on where a request comes from is believed.
     pub trusted: Trust,
-    /// Whether every connection begins with a PROXY protocol header.
+    /// Whether connections begin with a PROXY protocol header: those of trusted peers, or, where nobody is trusted, all.
     pub proxy_protocol: bool,
     /// Where requests are written down.
     pub access_log: AccessLog,
@@ -87,6 +87,14 @@ impl AccessLog {
             Self::Off => None,
             Self::Stdout { json } | Self::Journald { json } | Self::File { json, .. } => Some(*json),
         }
+    }
+}
+
+impl Settings {
+    /// Whether a connection from this peer begins with a header that says for whom it is: it is due then, and taken for a
+    /// request otherwise.
+    pub(super) fn prelude_of(&self, peer: SocketAddr) -> bool {
+        self.proxy_protocol && (self.trusted.networks().is_empty() || self.trusted.contains(peer.ip()))
     }
 }
 

@@ -4,15 +4,16 @@ use super::{
     Error,
     access_log::Lines,
     ahead::Ahead,
-    buffer::{BUFFER_BYTES, Buffers},
+    buffer::{BUFFER_BYTES, Buffer, Buffers},
     connection::{Connection, Ends},
     deadline::{Deadlines, TICK},
     h1::{self, RequestHead, ResponseHead},
     h2,
+    io::Io,
     listener::{Bound, Serves},
     places::{Full, Place},
     plane::{DRAIN_TIMEOUT, Shared},
-    refused,
+    prelude, refused,
     retry::Budget,
     secure,
     settings::Settings,
@@ -266,7 +267,7 @@ impl Worker {
         }
     }
 
-    /// Serves a connection to its end, whatever is spoken on it.
+    /// Serves a connection to its end.
     fn serve(
         self: Rc<Self>,
         stream: TcpStream,
@@ -275,22 +276,62 @@ impl Worker {
         serves: Serves,
         place: Place,
     ) -> Pin<Box<dyn Future<Output = ()>>> {
+        match settings.prelude_of(ends.peer) {
+            true => Box::pin(self.serve_behind(stream, ends, settings, serves, place)),
+            false => self.speak((stream, None), ends, settings, serves, place),
+        }
+    }
+
+    /// The same, where a proxy before us says who is at the other end.
+    async fn serve_behind(
+        self: Rc<Self>,
+        stream: TcpStream,
+        mut ends: Ends,
+        settings: Arc<Settings>,
+        serves: Serves,
+        mut place: Place,
+    ) {
+        let io = Io::new(stream);
+        let read = {
+            let deadline = self.deadlines.slot();
+            prelude::read(&self, &io, (&deadline, settings.header_timeout), ends.peer).await
+        };
+        let Some((behind, told)) = read else { return };
+        if let Some((peer, local)) = told {
+            ends = Ends { peer, local };
+            if let Err(full) = place.count(peer.ip(), settings.connections_per_address_max) {
+                return refused::turn_away(&self, io.into_inner(), full, serves);
+            }
+        }
+        let first = (!behind.is_empty()).then_some(behind);
+        self.speak((io.into_inner(), first), ends, settings, serves, place).await;
+    }
+
+    /// Whatever is spoken on it. `first` came already.
+    fn speak(
+        self: Rc<Self>,
+        (stream, first): (TcpStream, Option<Buffer>),
+        ends: Ends,
+        settings: Arc<Settings>,
+        serves: Serves,
+        place: Place,
+    ) -> Pin<Box<dyn Future<Output = ()>>> {
         match serves {
             Serves::Http => {
-                let connection = Connection::new(self.clone(), stream, ends, None, settings.clone());
+                let connection = Connection::new(self.clone(), stream, ends, None, settings.clone()).behind(first);
                 Box::pin(async move {
-                    if let Some((stream, first, ends)) = connection.serve().await {
+                    if let Some((stream, first, ends)) = connection.run().await {
                         Box::pin(h2::serve(self, Ahead::new(first, stream), ends, None, settings)).await;
                     }
                     drop(place);
                 })
             }
             Serves::Tls(listen) => Box::pin(async move {
-                secure::serve(self, stream, (listen, ends), settings).await;
+                secure::serve(self, Ahead::new(first, stream), (listen, ends), settings).await;
                 drop(place);
             }),
             Serves::Tcp(listen) => Box::pin(async move {
-                tcp::serve(self, stream, ends, listen, settings).await;
+                tcp::serve(self, (stream, first), ends, listen, settings).await;
                 drop(place);
             }),
         }
@@ -298,7 +339,9 @@ impl Worker {
 
     fn place(&self, peer: SocketAddr, settings: &Settings) -> Result<Place, Full> {
         let Settings { connections_max, connections_per_address_max, .. } = *settings;
-        self.shared.places.take(peer.ip(), connections_max, connections_per_address_max)
+        // Whose it is, is told later.
+        let of_address = if settings.prelude_of(peer) { 0 } else { connections_per_address_max };
+        self.shared.places.take(peer.ip(), connections_max, of_address)
     }
 
     /// Serves a connection as soon as one that was made to leave has left.

@@ -4,6 +4,7 @@ use super::{Hello, hello, outgoing};
 use crate::{
     balance::{Ask, InFlight, Outcome},
     proxy::{
+        buffer::Buffer,
         connection::{Connection, Ends},
         io::Io,
         settings::Settings,
@@ -31,15 +32,12 @@ const UNREACHABLE: u16 = 502;
 /// Serves a connection to `listen` to its end.
 pub(in crate::proxy) async fn serve(
     worker: Rc<Worker>,
-    stream: TcpStream,
+    (stream, first): (TcpStream, Option<Buffer>),
     ends: Ends,
     listen: SocketAddr,
     settings: Arc<Settings>,
 ) {
-    let mut connection = Connection::new(worker.clone(), stream, ends, None, settings);
-    if connection.settings.proxy_protocol && !connection.prelude().await {
-        return;
-    }
+    let connection = Connection::new(worker.clone(), stream, ends, None, settings).behind(first);
     let name = match worker.table().wants_name(listen) {
         true => match greet(&connection).await {
             Some(name) => name,

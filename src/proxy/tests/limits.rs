@@ -1,8 +1,19 @@
 //! What is refused and by which answer, and that it costs those who ask for it.
 
-use super::rig::{Client, Origin, Rig, ok, route};
-use crate::proxy::{AccessLog, Settings};
-use std::time::Duration;
+use super::rig::{Answer, Client, Origin, Rig, ok, route};
+use crate::{
+    balance::Policy,
+    proxy::{
+        AccessLog, Settings,
+        config::{Balance, HashOn, Target},
+        h1::Trust,
+    },
+};
+use socket2::{Domain, Socket, Type};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -115,6 +126,92 @@ fn a_proxy_before_us_says_who_asks_and_others_cannot() {
     let mut without = rig.client();
     without.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(without.answer(false).status, 0);
+}
+
+/// A client that comes from this address of the host.
+fn client_from(from: &str, to: SocketAddr) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&format!("{from}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    Client { socket: socket.into(), read: Vec::new() }
+}
+
+/// Version 2 of the header, for TCP over IPv6 from this address; none: the proxy speaks for itself.
+fn version_2(from: Option<&str>) -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+    match from {
+        Some(from) => {
+            header.extend([0x21, 0x21, 0, 36]);
+            header.extend(from.parse::<Ipv6Addr>().unwrap().octets());
+            header.extend(Ipv6Addr::LOCALHOST.octets());
+            header.extend([0x15, 0xb3, 0, 80]);
+        }
+        None => header.extend([0x20, 0, 0, 0]),
+    }
+    header
+}
+
+#[test]
+fn whom_a_trusted_proxy_names_is_the_client_in_fields_limits_logs_and_hash() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("access.log");
+    let [one, two] =
+        ["one", "two"].map(|name| Origin::answering(move |head, _| ok(format!("{head}by {name}").as_bytes())));
+    let settings = Settings {
+        proxy_protocol: true,
+        trusted: Trust::new(vec!["127.0.0.1".parse().unwrap()]),
+        connections_per_address_max: 2,
+        access_log: AccessLog::File { path: log.clone(), json: false },
+        ..Settings::default()
+    };
+    let mut hashed = route(&[one.address, two.address]);
+    let Target::Forward(forward) = &mut hashed.to else { panic!() };
+    forward.balance = Balance { policy: Policy::Hash, hash_on: HashOn::Ip, ..Balance::default() };
+    let rig = Rig::with(vec![hashed], settings, Vec::new());
+    let ask = |from: &str, header: &[u8]| {
+        let mut client = client_from(from, rig.address);
+        client.send(header);
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.1\r\n\r\n");
+        let answer = client.answer(false);
+        (client, answer)
+    };
+    let forwarded_for = |answer: &Answer| {
+        let line = answer.text().lines().find_map(|l| l.strip_prefix("X-Forwarded-For: ")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("{answer:?}"))
+    };
+    for (from, header, told) in [
+        ("127.0.0.1", b"PROXY TCP4 203.0.113.7 10.0.0.1 5555 80\r\n".to_vec(), "203.0.113.7"),
+        ("127.0.0.1", version_2(Some("2001:db8::7")), "2001:db8::7"),
+        // It asks for itself, as it does to see whether we live; and then its word is taken.
+        ("127.0.0.1", version_2(None), "198.51.100.1, 127.0.0.1"),
+        ("127.0.0.2", Vec::new(), "127.0.0.2"),
+    ] {
+        assert_eq!(forwarded_for(&ask(from, &header).1), told, "{from}");
+    }
+    // Due of who is trusted, and nobody else's word: theirs is no request.
+    assert_eq!(ask("127.0.0.1", b"").1.status, 0);
+    assert_eq!(ask("127.0.0.2", b"PROXY TCP4 203.0.113.7 10.0.0.1 5555 80\r\n").1.status, 400);
+    assert_eq!(ask("127.0.0.2", &version_2(Some("2001:db8::7"))).1.status, 400);
+
+    let v1 = |n: u8| format!("PROXY TCP4 203.0.113.{n} 10.0.0.1 5555 80\r\n").into_bytes();
+    let _held = [ask("127.0.0.1", &v1(9)), ask("127.0.0.1", &v1(9))];
+    assert_eq!(ask("127.0.0.1", &v1(9)).1.status, 429, "as many as one client may have");
+    assert_eq!(ask("127.0.0.1", &v1(10)).1.status, 200, "others come by the same proxy");
+
+    let by = |n: u8| ask("127.0.0.1", &v1(n)).1.text().lines().last().unwrap().to_owned();
+    let chosen: Vec<String> = (100..140).map(by).collect();
+    assert_eq!((100..140).map(by).collect::<Vec<_>>(), chosen, "a client stays where it was");
+    assert!(
+        chosen.contains(&"by one".to_owned()) && chosen.contains(&"by two".to_owned()),
+        "they are not all one client"
+    );
+    rig.stop();
+    let lines = std::fs::read_to_string(&log).unwrap();
+    for (client, times) in [("203.0.113.7", 1), ("2001:db8::7", 1), ("203.0.113.9", 2), ("203.0.113.10", 1)] {
+        let of = lines.lines().filter(|l| l.starts_with(&format!("{client} - - "))).count();
+        assert_eq!(of, times, "{client}: {lines}");
+    }
 }
 
 #[test]
