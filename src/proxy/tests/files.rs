@@ -1,6 +1,6 @@
 //! Files of a directory, and what is said to pages of other origins.
 
-use super::rig::{Answer, Origin, Rig, ok, route};
+use super::rig::{Answer, Origin, Rig, ok, refusing, route};
 use crate::proxy::{
     config::{HeaderRules, PathChange, Route, Target},
     cors::{self, Cors},
@@ -239,7 +239,7 @@ fn pages_of_other_origins_are_told_on_every_answer_errors_too() {
         false => ok(b"fine"),
     });
     let page = || cors(vec![cors::Origin::Exact("https://page".into())], true);
-    let gone = { std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let gone = refusing();
     let rig = Rig::new(vec![
         Route {
             path_prefix: "/up".into(),

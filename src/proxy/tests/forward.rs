@@ -1,9 +1,9 @@
 //! Requests to instances: kept connections, heads, retries, and what is said where nobody answers.
 
-use super::rig::{Origin, Rig, ok, patient, route};
+use super::rig::{Origin, Rig, ok, patient, refusing, route};
 use crate::proxy::{AccessLog, Settings};
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -50,7 +50,7 @@ fn a_head_that_comes_byte_by_byte_is_a_head() {
 
 #[test]
 fn what_nobody_serves_is_told_apart() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = refusing();
     let silent = Origin::new(|c| while c.request().is_some() {});
     let hangs_up = Origin::new(|c| drop(c.request()));
     let nonsense = Origin::answering(|_, _| b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec());
@@ -75,7 +75,7 @@ fn what_nobody_serves_is_told_apart() {
 
 #[test]
 fn an_instance_that_cannot_be_reached_costs_no_request() {
-    let dead: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()).collect();
+    let dead: Vec<_> = (0..4).map(|_| refusing()).collect();
     let origin = Origin::telling();
     let rig = Rig::new(vec![route(&[dead[0], dead[1], origin.address, dead[2], dead[3]])]);
     for n in 0..50 {
@@ -86,7 +86,7 @@ fn an_instance_that_cannot_be_reached_costs_no_request() {
 }
 
 fn unused() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    refusing()
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_client_that_half_closes_gets_its_answer() {
 }
 
 #[test]
-fn stopping_ends_idle_connections_at_once_and_lets_others_finish() {
+fn stopping_ends_idle_connections_and_lets_others_finish() {
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let (arrived, busy_is_there) = std::sync::mpsc::channel::<()>();
     let both = std::sync::Mutex::new((wait, arrived));
@@ -310,4 +310,28 @@ fn stopping_ends_idle_connections_at_once_and_lets_others_finish() {
         assert_eq!((answer.status, answer.text(), answer.field("connection")), (200, "late", Some("close")));
         assert!(stopping.join().unwrap());
     });
+}
+
+#[test]
+fn who_asks_once_more_while_we_stop_is_answered_and_told_to_close() {
+    let origin = Origin::answering(|_, _| ok(b"here"));
+    let rig = Rig::new(vec![route(&[origin.address])]);
+    // One of HTTP/2 is told at once that we leave; then it is for the others to ask.
+    let mut told = super::frames::Frames::connect(rig.address);
+    let mut idle: Vec<_> = (0..8).map(|_| rig.client()).collect();
+    for client in &mut idle {
+        assert_eq!(client.get("/").field("connection"), None);
+    }
+    let mut fresh = rig.client();
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| rig.stop());
+        while told.next().is_some_and(|frame| frame.kind != super::frames::GOAWAY) {}
+        fresh.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answers: Vec<_> = idle.iter_mut().map(|client| client.get("/")).chain([fresh.answer(false)]).collect();
+        for answer in &answers {
+            assert_eq!((answer.status, answer.text(), answer.field("connection")), (200, "here", Some("close")));
+        }
+        assert!(stopping.join().unwrap());
+    });
+    assert!(idle.iter_mut().all(super::rig::Client::ended));
 }

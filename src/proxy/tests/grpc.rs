@@ -3,7 +3,7 @@
 
 use super::{
     pki::{Pki, curl, secure},
-    rig::{Origin, Rig, patient, route, service_route},
+    rig::{Origin, Rig, patient, refusing, route, service_route},
 };
 use crate::{
     base::TaskGroup,
@@ -269,10 +269,7 @@ fn a_deadline_is_kept_and_a_client_is_told_in_its_own_words_what_went_wrong() {
     run(async {
         let group = TaskGroup::new();
         let upstream = server(&group).await;
-        // It is bound and listens not, so that nobody else comes to listen there.
-        let unheard = tokio::net::TcpSocket::new_v4().unwrap();
-        unheard.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let closed = unheard.local_addr().unwrap();
+        let closed = refusing();
         let routes = |address: SocketAddr| vec![patient(over_h2(route(&[address])), Duration::from_millis(300), 0)];
         let mute = Origin::new(|c| while c.request().is_some() {});
         let rigs = tokio::task::spawn_blocking(move || {

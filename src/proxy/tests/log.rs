@@ -1,14 +1,14 @@
 //! The access log tells why a request had no answer of an instance.
 
-use super::rig::{Origin, Rig, ok, patient, route, service_route};
+use super::rig::{Origin, Rig, ok, patient, refusing, route, service_route};
 use crate::proxy::{AccessLog, Settings, config::Route};
-use std::{fs, io::Write, net::TcpListener, time::Duration};
+use std::{fs, io::Write, time::Duration};
 
 #[test]
 fn each_request_is_a_line_that_says_what_became_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("access.log");
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = refusing();
     let fine = Origin::answering(|_, _| ok(b"fine"));
     let silent = Origin::new(|c| while c.request().is_some() {});
     let rude = Origin::answering(|_, _| b"nonsense\r\n\r\n".to_vec());

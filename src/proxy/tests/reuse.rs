@@ -1,9 +1,9 @@
 //! Connections after something went wrong: what can be used again is, and nobody gets another's answer.
 
-use super::rig::{Origin, Rig, ok, patient, route};
+use super::rig::{Origin, Rig, ok, patient, refusing, route};
 use crate::proxy::config::Route;
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{atomic::Ordering, mpsc},
     time::Duration,
 };
@@ -16,7 +16,7 @@ fn at(prefix: &str, to: &[SocketAddr]) -> Route {
 
 #[test]
 fn after_an_answer_that_is_an_error_the_next_request_on_the_connection_is_served() {
-    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = refusing();
     let breaks = Origin::new(|c| drop(c.request()));
     let silent = Origin::new(|c| while c.request().is_some() {});
     let nonsense = Origin::answering(|_, _| b"no HTTP\r\n\r\n".to_vec());

@@ -61,6 +61,15 @@ pub(super) fn route(upstreams: &[SocketAddr]) -> Route {
     }
 }
 
+/// An address where nothing listens, and, since it is taken for as long as the tests run, nothing of another test will.
+pub(super) fn refusing() -> SocketAddr {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    std::mem::forget(socket);
+    address
+}
+
 /// The same to a service of the catalog.
 pub(super) fn service_route(name: &str) -> Route {
     let mut route = route(&[]);

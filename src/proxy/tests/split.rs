@@ -1,6 +1,6 @@
 //! A test line beside production, and clients that stay with their instance.
 
-use super::rig::{Answer, Origin, Rig, ok, route};
+use super::rig::{Answer, Origin, Rig, ok, refusing, route};
 use crate::proxy::config::{Backend, Line, Route, Target, Upstream, When};
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -98,7 +98,7 @@ fn a_client_stays_with_its_instance_and_its_line_until_that_is_gone() {
 #[test]
 fn a_client_whose_instance_refuses_gets_another_one_and_stays_there() {
     let live = named("live");
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = refusing();
     let both = Rig::new(vec![split(route(&[live.address, gone]), Vec::new(), true)]);
     // The name of the one that is gone, as it would have told it.
     let name = crate::balance::hash(gone.to_string().as_bytes());

@@ -1,11 +1,11 @@
 //! Tables that change under load: the next request goes by the new one, and none is lost by it.
 
-use super::rig::{Origin, Rig, ok, service_route};
+use super::rig::{Origin, Rig, ok, refusing, service_route};
 use crate::model::{Catalog, Health, Instance, InstanceKey, Service, Source};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -91,8 +91,7 @@ fn an_instance_is_served_by_that_of_its_addresses_which_answers() {
 fn while_instances_come_and_go_and_some_are_dead_no_request_is_lost_that_a_live_one_could_serve() {
     let live: Vec<Origin> = (0..6).map(|_| Origin::answering(|_, _| ok(b"x"))).collect();
     let live: Vec<SocketAddr> = live.iter().map(|o| o.address).collect();
-    let dead: Vec<SocketAddr> =
-        (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()).collect();
+    let dead: Vec<SocketAddr> = (0..4).map(|_| refusing()).collect();
     let rig = Rig::new(vec![service_route("web")]);
     rig.publish(catalog(1, &live));
     let (done, count) = (AtomicBool::new(false), AtomicU64::new(0));

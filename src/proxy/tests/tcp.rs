@@ -1,7 +1,7 @@
 //! TCP routes: bytes both ways, to an instance that is there.
 
 use super::{
-    rig::{Client, Origin, Rig, route},
+    rig::{Client, Origin, Rig, refusing, route},
     swaps::catalog,
 };
 use crate::proxy::{
@@ -83,7 +83,7 @@ fn bytes_go_both_ways_whole_and_an_end_is_an_end_of_one_direction() {
 #[test]
 fn an_instance_that_refuses_is_passed_over_and_nobody_at_all_is_a_reset() {
     let live = echo("live");
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = refusing();
     let rig = Rig::new(vec![tcp("t", &[gone, live.address], |_| {})]);
     for _ in 0..10 {
         assert_eq!(connect(&rig).take(4), b"live");

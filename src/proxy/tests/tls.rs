@@ -2,11 +2,12 @@
 
 use super::{
     pki::{Pki, curl, s_client, secure, secure_with},
-    rig::{Client, Origin, ok, route},
+    rig::{Client, Origin, Rig, ok, route},
 };
 use crate::proxy::{
     Settings,
     config::{HeaderRules, Route, Target},
+    h1::Scheme,
     table::Template,
     tls::{Identity, MinVersion, Site},
 };
@@ -218,6 +219,43 @@ fn requests_and_bodies_get_through_whole_and_the_origin_is_told_how_they_came() 
     let (done, text) = curl(address, dir, "b.test", &[&format!("https://b.test:{}/", address.port())]);
     assert!(!done && text.contains("unrecognized name"), "{text}");
     assert_eq!(rig.proxy.panics(), 0);
+}
+
+/// A redirect of all to https, by what a route says of its scheme.
+fn to_https(scheme: Option<Scheme>) -> Route {
+    let to = Template::parse("https://{host}{uri}").unwrap();
+    Route { name: "to-https".into(), scheme, to: Target::Redirect { to, status: 308 }, ..route(&[]) }
+}
+
+#[test]
+fn what_comes_in_the_clear_is_sent_to_https_and_what_came_so_is_served() {
+    let pki = Pki::new();
+    let dir = pki.dir.path();
+    let api = Route { name: "api".into(), path_prefix: "/api/".into(), ..respond("api {scheme}") };
+    for (scheme, prefixes_win) in [(Some(Scheme::Http), false), (None, true)] {
+        let routes = vec![to_https(scheme), Route { name: "site".into(), ..respond("site {scheme}") }, api.clone()];
+        let trusted = crate::proxy::h1::Trust::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let settings = Settings { trusted, ..Settings::default() };
+        let (rig, address) = secure_with(routes.clone(), vec![pki.site("a", &["a.test"], 1)], Settings::default());
+        let plain = |path: &str| rig.ask(&format!("GET {path} HTTP/1.1\r\nHost: a.test:80\r\n\r\n"));
+        let sent = plain("/x?y=%20");
+        assert_eq!((sent.status, sent.field("location")), (308, Some("https://a.test/x?y=%20")));
+        assert_eq!(plain("/api/x").status, if prefixes_win { 200 } else { 308 }, "{scheme:?}");
+        for version in ["--http1.1", "--http2"] {
+            for (path, expected) in [("/x", "site https"), ("/api/x", "api https")] {
+                let url = format!("https://a.test:{}{path}", address.port());
+                assert_eq!(curl(address, dir, "a.test", &[version, &url]), (true, expected.to_owned()));
+            }
+        }
+        // Behind a proxy that speaks TLS for us, and says so.
+        let behind = Rig::with(routes, settings, Vec::new());
+        for (proto, status) in [("http", 308), ("https", 200), ("https, http", 200)] {
+            let head = format!("GET /x HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Proto: {proto}\r\n\r\n");
+            assert_eq!(behind.ask(&head).status, status, "{proto}");
+            let stranger = rig.ask(&head);
+            assert_eq!(stranger.status, 308, "whoever may not be believed is not");
+        }
+    }
 }
 
 #[test]
