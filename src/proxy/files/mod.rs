@@ -13,10 +13,10 @@ mod coding;
 pub mod fuzz;
 mod open;
 mod place;
-mod pour;
 mod ranges;
 mod send;
 mod site;
+mod straight;
 
 pub(super) use asked::Asked;
 pub(super) use place::Place;

@@ -5,8 +5,8 @@ use super::{
     answer::{self, Decided, Piece},
     asked::Asked,
     place::Place,
-    pour::Pouring,
     site::{Found, Site},
+    straight,
 };
 use crate::proxy::{
     answer::{Own, own},
@@ -14,14 +14,13 @@ use crate::proxy::{
     connection::{Connection, Next},
     h1::{self, Body},
     io::Transport,
-    pour,
     record::Record,
-    splice::{Patience, SPLICE_BYTES_MIN},
+    splice::{SPLICE_BYTES_MIN, send_ahead},
 };
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::Duration};
 
 /// A disk that opens or gives nothing for so long has failed, as far as this client goes.
-const DISK_STALL_MAX: Duration = Duration::from_secs(60);
+pub(super) const DISK_STALL_MAX: Duration = Duration::from_secs(60);
 
 /// A request for a file.
 pub(in crate::proxy) struct Job {
@@ -140,15 +139,16 @@ async fn large<C: Transport>(
     file: File,
     range: Range<u64>,
 ) -> bool {
-    let patience = Patience { from: DISK_STALL_MAX.into(), to: (&connection.takes).into() };
-    let (head_len, len) = (head.bytes.len() as u64, range.end - range.start);
-    let source = Box::new(Pouring { head: head.bytes.clone(), file, range });
+    // It goes out with the first of the file.
+    let ahead = connection.io.with(|to| to.plain().map_or(0, |to| send_ahead(to, &head.bytes)));
+    if ahead < head.bytes.len() && write(connection, &head.bytes[ahead..]).await.is_none() {
+        return false;
+    }
     drop(head);
-    let (disk, sent) = (&connection.worker.shared.disk, &record.sent);
-    let poured = pour::pour(&connection.io, source, head_len + len, disk, &connection.deadline, patience, sent).await;
-    sent.set(sent.get().saturating_sub(head_len));
+    let (disk, deadline, sent) = (&connection.worker.shared.disk, &connection.deadline, &record.sent);
+    let went = straight::send(&connection.io, file, range, (disk, deadline), (&connection.takes).into(), sent).await;
     connection.worker.shared.meters.spliced_bytes.inc_by(sent.get());
-    poured.is_ok()
+    went.is_some()
 }
 
 /// Piece by piece.
