@@ -10,6 +10,9 @@ use std::{
 /// Slices that one `pwritev` takes (`IOV_MAX` on Linux).
 const SLICES_PER_WRITE_MAX: usize = 1024;
 
+/// From one look at what is in memory to the next, in bytes: no more than a read ahead brings at once.
+const LOOK_BYTES: u64 = 32 << 10;
+
 /// An open file that knows its path, so that its errors can name it. Every method blocks.
 #[derive(Debug)]
 pub struct File {
@@ -142,6 +145,13 @@ impl File {
         Ok(rustix::io::preadv2(&self.inner, &mut [io::IoSliceMut::new(buffer)], offset, flags).unwrap_or(0))
     }
 
+    /// How many of `len` bytes from `offset` on are in memory, as [`in_memory`] tells. Does not block; where it cannot be
+    /// told, none are.
+    pub fn in_memory(&self, offset: u64, len: u64) -> Result<u64, Error> {
+        self.faults.pass(Op::Read, &self.path)?;
+        Ok(in_memory(&self.inner, offset, len))
+    }
+
     /// Moves up to `len` bytes from `offset` into a pipe without copying them: how many, 0 at the end; None where the
     /// pipe is full, which is not waited for. Blocks for what is not in memory.
     pub fn splice_at(&self, offset: u64, pipe: BorrowedFd<'_>, len: u64) -> Result<Option<usize>, Error> {
@@ -170,6 +180,26 @@ impl File {
         rustix::fs::flock(&self.inner, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|e| Error::io(Op::Lock, &self.path, e))
     }
+}
+
+/// How many of `len` bytes of a file from `offset` on are in memory, as looks at some of them tell. What lies between two
+/// of them came and goes with them, but for what was evicted just there: whoever reads it then waits for the disk once.
+/// Does not block.
+pub fn in_memory(file: &fs::File, offset: u64, len: u64) -> u64 {
+    let is_there = |at: u64| {
+        let flags = rustix::io::ReadWriteFlags::NOWAIT;
+        rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut [0])], at, flags) == Ok(1)
+    };
+    let Some(last) = len.checked_sub(1).map(|len| offset + len) else { return 0 };
+    let (mut at, mut there) = (offset, offset);
+    while is_there(at) {
+        if at == last {
+            return len;
+        }
+        there = at;
+        at = (at + LOOK_BYTES).min(last);
+    }
+    there - offset
 }
 
 /// The next slices for one write: at most `SLICES_PER_WRITE_MAX` of them and `left` bytes.

@@ -9,6 +9,9 @@ use crate::{
 use rustix::io::Errno;
 use std::{io, ops::Range, os::fd::BorrowedFd, sync::Arc};
 
+/// What is looked for in memory at once, in bytes.
+const LOOK_AHEAD_BYTES: u64 = 256 << 10;
+
 /// What is still to come of a plan.
 pub(super) struct Pouring {
     pub(super) plan: Arc<Plan>,
@@ -22,14 +25,26 @@ pub(super) struct Pouring {
 /// What came of a try to fill the pipe further.
 enum Put {
     Bytes(usize),
+    /// There is no room, or the disk would have to be waited for.
     Full,
 }
 
 impl Pour for Pouring {
     fn pour(&mut self, pipe: BorrowedFd<'_>) -> io::Result<usize> {
+        self.fill(pipe, true)
+    }
+
+    fn pour_from_memory(&mut self, pipe: BorrowedFd<'_>) -> io::Result<usize> {
+        self.fill(pipe, false)
+    }
+}
+
+impl Pouring {
+    /// Puts pieces into the pipe for as long as there is room, and, where disks are not waited for, as they are in memory.
+    fn fill(&mut self, pipe: BorrowedFd<'_>, waits: bool) -> io::Result<usize> {
         let mut poured = 0;
         while !self.range.is_empty() {
-            match self.put(pipe)? {
+            match self.put(pipe, waits)? {
                 Put::Full => break,
                 // A file that ends before its slice does.
                 Put::Bytes(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -42,11 +57,9 @@ impl Pour for Pouring {
         self.meters.sent_bytes.inc_by(poured as u64);
         Ok(poured)
     }
-}
 
-impl Pouring {
     /// The next piece, as far as there is room.
-    fn put(&mut self, pipe: BorrowedFd<'_>) -> io::Result<Put> {
+    fn put(&mut self, pipe: BorrowedFd<'_>, waits: bool) -> io::Result<Put> {
         let head = self.plan.layout.head_in(&self.range);
         if !head.is_empty() {
             return write(pipe, &head);
@@ -60,9 +73,19 @@ impl Pouring {
         let reused = self.open.take().filter(|(source, _)| *source == slice.source);
         let (source, file) = match reused {
             Some(open) => open,
+            None if !waits => return Ok(Put::Full),
             None => (slice.source, self.files.open_read(&self.plan.paths[slice.source]).map_err(told)?),
         };
-        let put = file.splice_at(slice.offset, pipe, slice.len).map_err(told)?;
+        // No more is looked for than a pipe takes at once.
+        let len = match waits {
+            true => slice.len,
+            false => file.in_memory(slice.offset, slice.len.min(LOOK_AHEAD_BYTES)).map_err(told)?,
+        };
+        if len == 0 {
+            self.open = Some((source, file));
+            return Ok(Put::Full);
+        }
+        let put = file.splice_at(slice.offset, pipe, len).map_err(told)?;
         self.open = Some((source, file));
         Ok(put.map_or(Put::Full, Put::Bytes))
     }
@@ -122,7 +145,11 @@ mod tests {
             let (mut got, mut out) = (Vec::new(), std::fs::File::from(out));
             while got.len() < range.len() {
                 use std::os::fd::AsFd;
-                let poured = pouring.pour(into.as_fd()).unwrap();
+                // What was just written is in memory, once its file is open.
+                let poured = match pouring.pour_from_memory(into.as_fd()).unwrap() {
+                    0 => pouring.pour(into.as_fd()).unwrap(),
+                    poured => poured,
+                };
                 assert!(poured > 0);
                 let mut piece = vec![0; poured];
                 out.read_exact(&mut piece).unwrap();

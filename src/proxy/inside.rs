@@ -242,8 +242,9 @@ async fn reply<C: Transport>(connection: &Connection<C>, record: &Record, mut co
     let mut left = len;
     if let (true, Some(pour), Some(len)) = (whole, pour, len) {
         let patience = Patience { from: POUR_STALL_MAX.into(), to: (&connection.takes).into() };
-        let (disk, sent) = (&connection.worker.shared.disk, &record.sent);
-        let poured = pour::pour(&connection.io, pour, len, disk, &connection.deadline, patience, sent).await;
+        let (worker, sent) = (&connection.worker, &record.sent);
+        let by = (&worker.pipes, &worker.shared.disk);
+        let poured = pour::pour(&connection.io, pour, len, by, &connection.deadline, patience, sent).await;
         connection.worker.shared.meters.spliced_bytes.inc_by(sent.get());
         (whole, left) = (poured.is_ok(), Some(0));
     }

@@ -15,7 +15,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
     task::Poll,
 };
@@ -40,8 +40,10 @@ pub(super) struct Pipes {
 /// A leased pipe. One with bytes left in it is closed on drop, an empty one goes back.
 pub(super) struct Pipe {
     of: Rc<Pipes>,
-    /// Where bytes come out, and where they go in; none only within drop.
-    ends: Option<[OwnedFd; 2]>,
+    /// Where bytes come out; none only within drop.
+    out: Option<OwnedFd>,
+    /// Where they go in; none while it is lent, and within drop.
+    into: Option<OwnedFd>,
     held: usize,
 }
 
@@ -58,24 +60,61 @@ impl Pipes {
                 [out, into]
             }
         };
-        Some(Pipe { of: self.clone(), ends: Some(ends), held: 0 })
+        Some(self.of(ends))
+    }
+
+    /// An empty pipe for what goes no other way: where there are too many, one of the size that the host gives.
+    pub(super) fn open(self: &Rc<Self>) -> io::Result<Pipe> {
+        if let Some(pipe) = self.lease() {
+            return Ok(pipe);
+        }
+        let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        self.open.set(self.open.get() + 1);
+        Ok(self.of([out, into]))
+    }
+
+    fn of(self: &Rc<Self>, [out, into]: [OwnedFd; 2]) -> Pipe {
+        Pipe { of: self.clone(), out: Some(out), into: Some(into), held: 0 }
     }
 }
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        let Some(ends) = self.ends.take() else { return };
-        if self.held == 0 {
-            self.of.spare.borrow_mut().push(ends);
-        } else {
-            self.of.open.set(self.of.open.get().saturating_sub(1));
+        match (self.out.take(), self.into.take()) {
+            (Some(out), Some(into)) if self.held == 0 && self.of.open.get() <= PIPES_MAX => {
+                self.of.spare.borrow_mut().push([out, into]);
+            }
+            _ => self.of.open.set(self.of.open.get().saturating_sub(1)),
         }
     }
 }
 
 impl Pipe {
-    fn ends(&self) -> &[OwnedFd; 2] {
-        self.ends.as_ref().expect("they are taken on drop alone")
+    fn out_end(&self) -> &OwnedFd {
+        self.out.as_ref().expect("it is taken on drop alone")
+    }
+
+    fn in_end(&self) -> io::Result<&OwnedFd> {
+        // Another thread had it and did not bring it back.
+        self.into.as_ref().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Has somebody put bytes into it, who answers how many.
+    pub(super) fn fill(&mut self, put: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>) -> io::Result<usize> {
+        let got = put(self.in_end()?.as_fd())?;
+        self.held += got;
+        Ok(got)
+    }
+
+    /// Where bytes go in, for another thread to put some there.
+    pub(super) fn lend(&mut self) -> io::Result<OwnedFd> {
+        self.into.take().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// It is back, and so many bytes are in it.
+    pub(super) fn give_back(&mut self, into: OwnedFd, got: usize) {
+        self.into = Some(into);
+        self.held += got;
     }
 
     /// Whether there is anything in it.
@@ -92,8 +131,8 @@ impl Pipe {
     pub(super) fn take(&mut self, from: &TcpStream, most: u64) -> io::Result<usize> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        let got =
-            from.try_io(Interest::READABLE, || Ok(splice(from.as_fd(), None, &self.ends()[1], None, most, flags)?))?;
+        let into = self.in_end()?;
+        let got = from.try_io(Interest::READABLE, || Ok(splice(from.as_fd(), None, into, None, most, flags)?))?;
         self.held += got;
         Ok(got)
     }
@@ -103,7 +142,7 @@ impl Pipe {
         let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         flags.set(SpliceFlags::MORE, more);
         let given =
-            to.try_io(Interest::WRITABLE, || Ok(splice(&self.ends()[0], None, to.as_fd(), None, self.held, flags)?))?;
+            to.try_io(Interest::WRITABLE, || Ok(splice(self.out_end(), None, to.as_fd(), None, self.held, flags)?))?;
         self.held -= given;
         Ok(given)
     }
@@ -145,7 +184,6 @@ pub(super) async fn pass<F: Transport, T: Transport>(
     moved: &Cell<u64>,
 ) -> Result<(), Side> {
     let mut left = len.saturating_sub(pipe.held as u64);
-    let not_plain = || io::Error::from(io::ErrorKind::Unsupported);
     while left > 0 || pipe.held > 0 {
         if pipe.held == 0 {
             let since = patience.from.begins(deadline);
@@ -173,27 +211,44 @@ pub(super) async fn pass<F: Transport, T: Transport>(
                 Err(error) => return Err(Side::From(error)),
             }
         }
-        while pipe.held > 0 {
-            let since = patience.to.begins(deadline);
-            let given = poll_fn(|cx| {
-                loop {
-                    let given = to.with(|to| to.plain().map_or_else(|| Err(not_plain()), |to| pipe.give(to, left > 0)));
-                    match given {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        done => return Poll::Ready(done.map_err(Broken::from)),
-                    }
-                    let ready = |to: &T| to.plain().map_or(Poll::Ready(Err(not_plain())), |to| to.poll_write_ready(cx));
-                    match to.with(ready) {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                        Poll::Pending => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),
-                    }
-                }
-            });
-            let given = given.await.map_err(|_| Side::To)?;
-            patience.to.ends(deadline, since, given);
-            moved.set(moved.get() + given as u64);
-        }
+        give_all(&mut pipe, to, left > 0, deadline, patience.to, moved).await.map_err(|_| Side::To)?;
     }
     Ok(())
+}
+
+/// Gives all that a pipe holds to a plain socket. `more`: the body goes on behind it.
+pub(super) async fn give_all<T: Transport>(
+    pipe: &mut Pipe,
+    to: &Io<T>,
+    more: bool,
+    deadline: &Deadline,
+    limit: Limit<'_>,
+    moved: &Cell<u64>,
+) -> Result<(), Broken> {
+    while pipe.held > 0 {
+        let since = limit.begins(deadline);
+        let given = poll_fn(|cx| {
+            loop {
+                let given = to.with(|to| to.plain().map_or_else(|| Err(not_plain()), |to| pipe.give(to, more)));
+                match given {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done.map_err(Broken::from)),
+                }
+                let ready = |to: &T| to.plain().map_or(Poll::Ready(Err(not_plain())), |to| to.poll_write_ready(cx));
+                match to.with(ready) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),
+                }
+            }
+        });
+        let given = given.await?;
+        limit.ends(deadline, since, given);
+        moved.set(moved.get() + given as u64);
+    }
+    Ok(())
+}
+
+fn not_plain() -> io::Error {
+    io::ErrorKind::Unsupported.into()
 }

@@ -8,4 +8,10 @@ pub trait Pour: Send + 'static {
     /// Puts bytes into the pipe until it is full or all are there, without waiting for who empties it: how many. Waits
     /// for disks, so it is called where that is allowed. 0: the source has come to its end too early.
     fn pour(&mut self, pipe: BorrowedFd<'_>) -> io::Result<usize>;
+
+    /// The same with what is in memory, and without a wait: 0 where what comes next is not. For threads that must not
+    /// wait; what it does not give, [`Pour::pour`] does.
+    fn pour_from_memory(&mut self, _pipe: BorrowedFd<'_>) -> io::Result<usize> {
+        Ok(0)
+    }
 }
