@@ -11,7 +11,7 @@ use std::{
 const SLICES_PER_WRITE_MAX: usize = 1024;
 
 /// From one look at what is in memory to the next, in bytes: no more than a read ahead brings at once.
-const LOOK_BYTES: u64 = 32 << 10;
+const LOOK_BYTES: u64 = 64 << 10;
 
 /// An open file that knows its path, so that its errors can name it. Every method blocks.
 #[derive(Debug)]

@@ -302,7 +302,7 @@ fn no_more_is_said_to_be_in_memory_than_is_there() {
             let sure = super::in_memory(&file, from as u64 * PAGE, LEN - from as u64 * PAGE);
             let rest = &pages[from..];
             // A hole of less than that may lie between two looks.
-            let hole = rest.windows(8).position(|run| !run.contains(&true)).map(|at| at as u64 * PAGE);
+            let hole = rest.windows(16).position(|run| !run.contains(&true)).map(|at| at as u64 * PAGE);
             assert!(hole.is_none_or(|hole| sure <= hole), "{evicted:?}: {sure} from page {from}, but {hole:?}");
             assert!(rest.contains(&false) || sure == LEN - from as u64 * PAGE, "{evicted:?}: only {sure} from {from}");
         }

@@ -3,17 +3,14 @@
 
 use super::send::DISK_STALL_MAX;
 use crate::{
-    disk::Disk,
+    disk::{Disk, in_memory},
     proxy::{
         deadline::Deadline,
         io::{Broken, Io, Transport},
         pace::Limit,
     },
 };
-use rustix::{
-    fs::{Advice, fadvise},
-    io::ReadWriteFlags,
-};
+use rustix::fs::{Advice, fadvise};
 use std::{
     cell::Cell,
     fs::File,
@@ -29,8 +26,6 @@ use tokio::io::Interest;
 
 /// What is looked for and fetched in one go, in bytes: a disk is slow to begin and quick to go on.
 const STRETCH_BYTES: u64 = 1 << 20;
-/// How far apart the looks are, in bytes. The kernel reads ahead in larger pieces, and lets go of memory in larger ones.
-const LOOK_BYTES: u64 = 128 << 10;
 
 /// Sends the range; `sent` counts it, also where it fails. None: the client is gone, or takes nothing, or the file is shorter
 /// than it was.
@@ -46,7 +41,8 @@ pub(super) async fn send<T: Transport>(
     let mut rest = range;
     while !rest.is_empty() {
         let stretch = rest.start..rest.end.min(rest.start + STRETCH_BYTES);
-        if !in_memory(&file, &stretch) {
+        let len = stretch.end - stretch.start;
+        if in_memory(&file, stretch.start, len) < len {
             fetch(disk, &file, stretch.clone(), rest.end).await?;
         }
         let mut at = stretch.start;
@@ -85,17 +81,6 @@ pub(super) async fn send<T: Transport>(
         rest.start = stretch.end;
     }
     Some(())
-}
-
-/// Whether a stretch can be read without waiting, as far as looks at some of its bytes tell.
-fn in_memory(file: &File, stretch: &Range<u64>) -> bool {
-    let looks = (stretch.start..stretch.end).step_by(LOOK_BYTES as usize).chain([stretch.end - 1]);
-    looks.into_iter().all(|at| {
-        let mut byte = [0];
-        let room = &mut [io::IoSliceMut::new(&mut byte)];
-        // Some file systems cannot say, and then it is fetched.
-        rustix::io::preadv2(file, room, at, ReadWriteFlags::NOWAIT).is_ok_and(|n| n == 1)
-    })
 }
 
 /// Brings a stretch into memory, and tells the kernel what will be wanted next.
