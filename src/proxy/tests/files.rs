@@ -113,6 +113,36 @@ fn parts_are_the_bytes_of_the_file() {
 }
 
 #[test]
+fn a_large_file_comes_whole_from_the_disk_too_and_never_looks_whole_where_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.bin");
+    let bytes: Vec<u8> = (0..20_000_000u32).map(|n| (n / 11) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let rig = Rig::new(vec![files(dir.path(), "/", false, PathChange::None)]);
+    let forget = || {
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    };
+    forget();
+    let whole = ask(&rig, "GET", "/large.bin", &[]);
+    assert!(whole.whole && whole.body == bytes);
+    for (from, to) in [(1_048_575, 1_048_577), (1_000_000, 3_200_000), (19_000_000, 20_000_000)] {
+        forget();
+        let range = format!("bytes={from}-{}", to - 1);
+        let part = ask(&rig, "GET", "/large.bin", &[("Range", &range)]);
+        assert!(part.whole && part.body == bytes[from..to], "{range}");
+    }
+    // It is cut while a client takes it.
+    let mut client = rig.client();
+    client.send(b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.take(1000);
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(1_000_000).unwrap();
+    while client.more() {}
+    assert!(client.read.len() < bytes.len() - 1000, "nobody can send what is not there");
+}
+
+#[test]
 fn nothing_outside_and_nothing_hidden_is_shown() {
     let dir = site();
     let www = dir.path().join("www");
