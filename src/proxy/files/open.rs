@@ -6,7 +6,7 @@
 
 use super::place::Place;
 use rustix::{
-    fs::{FileType, Mode, OFlags, ResolveFlags, openat2},
+    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, openat2, statat},
     io::Errno,
 };
 use std::{fs::File, io, os::fd::BorrowedFd, os::fd::OwnedFd, path::Path};
@@ -17,8 +17,8 @@ const TRIES_MAX: u32 = 64;
 /// What came of opening a name.
 #[derive(Debug)]
 pub(super) enum Opened {
-    /// A file, its length and when it was written, in seconds of the Unix epoch.
-    File(File, u64, u64),
+    /// A file.
+    File(File, Looks),
     Directory,
     /// There is nothing that anybody may have.
     Missing,
@@ -27,6 +27,35 @@ pub(super) enum Opened {
     /// It would have to be waited for.
     NotInMemory,
     Failed(io::Error),
+}
+
+/// What is seen of a file from outside. Another file, or the same one after a change, does not look the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Looks {
+    pub(super) len: u64,
+    /// When it was written, in seconds of the Unix epoch.
+    pub(super) modified: u64,
+    file: (u64, u64),
+    written: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl Looks {
+    fn of(stat: &Stat) -> Self {
+        let whole = |n: i64| u64::try_from(n).unwrap_or_default();
+        Self {
+            len: whole(stat.st_size),
+            modified: whole(stat.st_mtime),
+            file: (stat.st_dev, stat.st_ino),
+            written: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+/// What the file of a name looks like now. Where that led out of the directory, it would not look as what was opened in it.
+pub(super) fn look_again(dir: BorrowedFd<'_>, place: &Place) -> Option<Looks> {
+    statat(dir, place.name(), AtFlags::empty()).ok().map(|stat| Looks::of(&stat))
 }
 
 /// The directory. Blocks.
@@ -68,10 +97,7 @@ pub(super) fn open(dir: BorrowedFd<'_>, place: &Place, cached: bool) -> Opened {
     };
     match rustix::fs::fstat(&fd) {
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => {
-                let whole = |n: i64| u64::try_from(n).unwrap_or_default();
-                Opened::File(File::from(fd), whole(stat.st_size), whole(stat.st_mtime))
-            }
+            FileType::RegularFile => Opened::File(File::from(fd), Looks::of(&stat)),
             FileType::Directory => Opened::Directory,
             _ => Opened::Missing,
         },

@@ -8,7 +8,7 @@ const NAME_BYTES_MAX: usize = 4000;
 const WELL_KNOWN: &[u8] = b".well-known";
 
 /// A name below a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::proxy) struct Place {
     /// Without a slash at either end; empty: the directory itself.
     name: Vec<u8>,

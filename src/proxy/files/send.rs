@@ -68,7 +68,7 @@ async fn look<C: Transport>(connection: &Connection<C>, job: &Job, place: &Place
     looked.await.unwrap_or_else(|error| Found::Failed(io::Error::other(error)))
 }
 
-async fn send<C: Transport>(connection: &Connection<C>, job: &Job, file: File, decided: Decided) -> Next {
+async fn send<C: Transport>(connection: &Connection<C>, job: &Job, file: Arc<File>, decided: Decided) -> Next {
     let record = &job.record;
     let stay = job.all_read && record.keep_alive && connection.may_stay();
     let len = decided.len();
@@ -113,11 +113,11 @@ async fn small<C: Transport>(
     connection: &Connection<C>,
     record: &Record,
     head: Head,
-    file: File,
+    file: Arc<File>,
     range: Range<u64>,
 ) -> bool {
     let len = range.end - range.start;
-    let Some((_, mut buffer)) = read(connection, Arc::new(file), range).await else { return false };
+    let Some((_, mut buffer)) = read(connection, file, range).await else { return false };
     let sent = if buffer.prepend(&head.bytes) {
         drop(head);
         write(connection, buffer.filled()).await
@@ -136,7 +136,7 @@ async fn large<C: Transport>(
     connection: &Connection<C>,
     record: &Record,
     head: Head,
-    file: File,
+    file: Arc<File>,
     range: Range<u64>,
 ) -> bool {
     // It goes out with the first of the file.
@@ -156,10 +156,9 @@ async fn pieces_of<C: Transport>(
     connection: &Connection<C>,
     record: &Record,
     head: Head,
-    file: File,
+    mut file: Arc<File>,
     pieces: &[Piece],
 ) -> bool {
-    let mut file = Arc::new(file);
     let count = |n: usize| record.sent.set(record.sent.get() + n as u64);
     if write(connection, &head.bytes).await.is_none() {
         return false;

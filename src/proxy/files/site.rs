@@ -4,6 +4,7 @@ use super::{
     answer::Facts,
     asked::Asked,
     coding::{Coding, may_be_coded},
+    known::{Entry, Known},
     open::{self, Opened},
     place::Place,
 };
@@ -40,12 +41,13 @@ pub struct Site {
 struct OpenDir {
     fd: OwnedFd,
     at_micros: u64,
+    known: Known,
 }
 
 /// What lies at a place.
 #[derive(Debug)]
 pub(super) enum Found {
-    File(File, Facts),
+    File(Arc<File>, Facts),
     /// A directory with an index: its name wants a slash.
     WantsSlash,
     Missing,
@@ -73,20 +75,33 @@ impl Site {
         }
         let open = self.open.load();
         let Some(dir) = open.as_ref() else { return Found::Missing };
-        let wanted = if place.is_dir { place.index() } else { place.clone() };
-        match open::open(dir.fd.as_fd(), &wanted, cached) {
+        let index;
+        let wanted = match place.is_dir {
+            true => {
+                index = place.index();
+                &index
+            }
+            false => place,
+        };
+        if let Some(found) = dir.known.find(dir.fd.as_fd(), wanted, asked) {
+            return found;
+        }
+        match open::open(dir.fd.as_fd(), wanted, cached) {
             Opened::Directory if !place.is_dir => match open::open(dir.fd.as_fd(), &place.index(), cached) {
                 Opened::File(..) => Found::WantsSlash,
                 Opened::Missing | Opened::Directory if self.spa => self.index(dir, asked, cached),
                 other => otherwise(other),
             },
             Opened::Missing | Opened::Directory if self.spa => self.index(dir, asked, cached),
-            opened => serve(dir, &wanted, opened, asked, cached),
+            opened => serve(dir, wanted, opened, asked, cached),
         }
     }
 
     fn index(&self, dir: &OpenDir, asked: &Asked, cached: bool) -> Found {
         let Some(place) = Place::of(b"/").map(|root| root.index()) else { return Found::Missing };
+        if let Some(found) = dir.known.find(dir.fd.as_fd(), &place, asked) {
+            return found;
+        }
         serve(dir, &place, open::open(dir.fd.as_fd(), &place, cached), asked, cached)
     }
 
@@ -100,7 +115,7 @@ impl Site {
             return Err(Found::NotInMemory);
         }
         match open::directory(&self.dir) {
-            Ok(fd) => self.open.store(Some(Arc::new(OpenDir { fd, at_micros: now_micros }))),
+            Ok(fd) => self.open.store(Some(Arc::new(OpenDir { fd, at_micros: now_micros, known: Known::default() }))),
             Err(error) => {
                 self.open.store(None);
                 tracing::warn!(dir = %self.dir.display(), %error, "the directory of a route cannot be opened");
@@ -122,32 +137,19 @@ fn otherwise(opened: Opened) -> Found {
 
 /// A file that is there, in the coding that the client likes best.
 fn serve(dir: &OpenDir, place: &Place, opened: Opened, asked: &Asked, cached: bool) -> Found {
-    let Opened::File(mut file, len, modified) = opened else { return otherwise(opened) };
-    let mut facts = Facts { len, modified, content_type: content_type(place.ending()), coding: None, varies: false };
-    if !may_be_coded(facts.content_type) {
-        return Found::File(file, facts);
-    }
-    let mut best = 0;
-    for coding in Coding::ALL {
-        let liked = coding.liked(asked.accept_encoding.as_deref());
-        if facts.varies && liked <= best {
-            continue;
-        }
-        match open::open(dir.fd.as_fd(), &place.with(coding.ending()), cached) {
+    let Opened::File(file, looks) = opened else { return otherwise(opened) };
+    let content_type = content_type(place.ending());
+    let mut entry = Entry::new(content_type, place, file, looks);
+    for coding in Coding::ALL.into_iter().filter(|_| may_be_coded(content_type)) {
+        let name = place.with(coding.ending());
+        match open::open(dir.fd.as_fd(), &name, cached) {
             Opened::NotInMemory => return Found::NotInMemory,
-            Opened::File(coded, len, modified) => {
-                facts.varies = true;
-                if liked > best {
-                    best = liked;
-                    file = coded;
-                    (facts.len, facts.modified, facts.coding) = (len, modified, Some(coding));
-                }
-            }
+            Opened::File(file, looks) => entry.beside(coding, name, file, looks),
             // A file beside that cannot be had is no reason not to send the one that can.
             _ => {}
         }
     }
-    Found::File(file, facts)
+    dir.known.keep(place, entry, asked)
 }
 
 fn content_type(ending: &str) -> &'static str {

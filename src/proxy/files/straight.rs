@@ -31,13 +31,12 @@ const STRETCH_BYTES: u64 = 1 << 20;
 /// than it was.
 pub(super) async fn send<T: Transport>(
     to: &Io<T>,
-    file: File,
+    file: Arc<File>,
     range: Range<u64>,
     (disk, deadline): (&Disk, &Deadline),
     takes: Limit<'_>,
     sent: &Cell<u64>,
 ) -> Option<()> {
-    let file = Arc::new(file);
     let mut rest = range;
     while !rest.is_empty() {
         let stretch = rest.start..rest.end.min(rest.start + STRETCH_BYTES);

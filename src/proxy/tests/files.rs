@@ -143,6 +143,49 @@ fn a_large_file_comes_whole_from_the_disk_too_and_never_looks_whole_where_it_is_
 }
 
 #[test]
+fn what_was_asked_for_a_moment_ago_is_as_new_as_what_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let www = dir.path().join("www");
+    std::fs::create_dir(&www).unwrap();
+    std::fs::write(dir.path().join("secret.txt"), "secret").unwrap();
+    let (file, coded) = (www.join("a.txt"), www.join("a.txt.gz"));
+    let rig = Rig::new(vec![files(&www, "/", false, PathChange::None)]);
+    let get = || ask(&rig, "GET", "/a.txt", &[("Accept-Encoding", "gzip")]);
+    // So often that each worker has it.
+    let is = |status: u16, text: &str| {
+        for _ in 0..8 {
+            let answer = get();
+            assert_eq!((answer.status, String::from_utf8_lossy(&answer.body).as_ref()), (status, text));
+        }
+        get().field("etag").map(str::to_owned)
+    };
+    std::fs::write(&file, "first").unwrap();
+    let first = is(200, "first");
+    std::fs::write(&file, "other").unwrap();
+    assert_ne!(is(200, "other"), None);
+    std::fs::write(www.join("new"), "renamed, and longer").unwrap();
+    std::fs::rename(www.join("new"), &file).unwrap();
+    assert_ne!(is(200, "renamed, and longer"), first);
+    std::fs::write(&coded, "coded").unwrap();
+    while get().body != b"coded" {
+        std::thread::yield_now();
+    }
+    std::fs::remove_file(&coded).unwrap();
+    is(200, "renamed, and longer");
+    std::fs::remove_file(&file).unwrap();
+    for _ in 0..8 {
+        assert_eq!(get().status, 404);
+    }
+    symlink("../secret.txt", &file).unwrap();
+    for _ in 0..8 {
+        assert_eq!(get().status, 404, "a link in its place leads nowhere");
+    }
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "back").unwrap();
+    is(200, "back");
+}
+
+#[test]
 fn nothing_outside_and_nothing_hidden_is_shown() {
     let dir = site();
     let www = dir.path().join("www");
