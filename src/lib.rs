@@ -8,6 +8,7 @@ pub mod base;
 pub mod camera;
 pub mod cli;
 pub mod config;
+pub mod consul;
 pub mod disk;
 pub mod etcd;
 pub mod events;

@@ -21,7 +21,7 @@ use skyvis::{
     events::Events,
     model::{Health, InstanceKey, service::Source},
     outbound::system_lookup,
-    registry::{self, Check, CheckKind, Deps, Keys, Registry, Spec},
+    registry::{self, Check, CheckKind, Deps, Keys, Registry, Spec, Who},
     store::{Options, Store},
 };
 use std::{
@@ -234,7 +234,7 @@ async fn many(dir: &Path, services: usize, instances: usize, changes: usize) -> 
         let key = key(i % services, i)?;
         let defined = registry.record(&key).ok_or("it was registered")?.defined;
         let health = if (n / instances + n).is_multiple_of(2) { Health::Passing } else { Health::Warning };
-        registry.report(key, defined, health, "a check".into()).await?;
+        registry.report(Who::of(key), defined, health, "a check".into()).await?;
         Ok::<_, Box<dyn Error>>(())
     };
     let what = format!("change among {instances} instances of {services} services");

@@ -33,6 +33,7 @@ pub struct Daemon {
     admin: Option<SocketAddr>,
     proxy: Vec<SocketAddr>,
     etcd: Option<SocketAddr>,
+    consul: Option<SocketAddr>,
     ended: tokio::sync::Mutex<mpsc::Receiver<&'static str>>,
 }
 
@@ -85,6 +86,7 @@ impl Daemon {
         let admin_address = admin.local_addr();
         let proxy_addresses = rooms.proxy.addresses().to_vec();
         let etcd = serve_etcd(&config, &rooms, phases, &ended_tx).await?;
+        let consul = serve_consul(&config, &rooms, phases, &ended_tx).await?;
         serve(phases, admin, admin_handler, &ended_tx);
         run_room(&phases.listeners, "proxy", &ended_tx, plane.run(phases.listeners.stop_token()));
         reloading.watch_file(&phases.listeners, clock.clone());
@@ -105,10 +107,11 @@ impl Daemon {
             admin: admin_address,
             proxy: proxy_addresses,
             etcd,
+            consul,
             ended: tokio::sync::Mutex::new(ended),
         };
         let took_ms = u64::try_from((clock.now() - began).as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(admin = %config.admin.listen, bound = ?daemon.admin, proxy = ?daemon.proxy, etcd = ?daemon.etcd, took_ms, "ready");
+        tracing::info!(admin = %config.admin.listen, bound = ?daemon.admin, proxy = ?daemon.proxy, etcd = ?daemon.etcd, consul = ?daemon.consul, took_ms, "ready");
         Ok(daemon)
     }
 
@@ -125,6 +128,11 @@ impl Daemon {
     /// The bound address for clients of etcd, where there is one.
     pub fn etcd_address(&self) -> Option<SocketAddr> {
         self.etcd
+    }
+
+    /// The bound address for clients of Consul, where there is one.
+    pub fn consul_address(&self) -> Option<SocketAddr> {
+        self.consul
     }
 
     /// The rooms' handles, for who drives the daemon from within its process.
@@ -179,7 +187,7 @@ async fn serve_etcd(
     phases: &Phases,
     ended: &mpsc::Sender<&'static str>,
 ) -> Result<Option<SocketAddr>, Error> {
-    let Some(wanted) = config.etcd_listen else { return Ok(None) };
+    let Some(wanted) = config.fronts.etcd_listen else { return Ok(None) };
     let listener = Listener::tcp(wanted, ListenerKind::Registry).await?;
     let address = listener.local_addr().unwrap_or(wanted);
     if !address.ip().is_loopback() {
@@ -189,6 +197,29 @@ async fn serve_etcd(
     let limits = Limits { connections_max: ETCD_CONNECTIONS_MAX, ..Limits::default() };
     let stop = phases.listeners.stop_token();
     run_room(&phases.listeners, "etcd listener", ended, Server::run_rpc(listener, handler, rpc, limits, stop));
+    Ok(Some(address))
+}
+
+/// Reads that wait for news hold a connection each.
+const CONSUL_CONNECTIONS_MAX: usize = 16_384;
+
+/// Serves clients of Consul, where the configuration says so. Where it did.
+async fn serve_consul(
+    config: &Config,
+    rooms: &Rooms,
+    phases: &Phases,
+    ended: &mpsc::Sender<&'static str>,
+) -> Result<Option<SocketAddr>, Error> {
+    let Some(wanted) = config.fronts.consul_listen else { return Ok(None) };
+    let listener = Listener::tcp(wanted, ListenerKind::Registry).await?;
+    let address = listener.local_addr().unwrap_or(wanted);
+    if !address.ip().is_loopback() && config.fronts.consul_token.is_none() {
+        tracing::warn!(%address, "whoever reaches the consul listener can change every service; set registry.consul_token_file");
+    }
+    let handler = wiring::consul(config, rooms, address);
+    let limits = Limits { connections_max: CONSUL_CONNECTIONS_MAX, ..Limits::default() };
+    let stop = phases.listeners.stop_token();
+    run_room(&phases.listeners, "consul listener", ended, Server::run(listener, handler, limits, stop));
     Ok(Some(address))
 }
 

@@ -15,6 +15,7 @@ use crate::{
     base::{Clock, Lanes, Metrics, metrics::Family, metrics::Gauge},
     camera,
     config::Config,
+    consul,
     disk::Disk,
     etcd,
     events::{self, Events},
@@ -292,6 +293,12 @@ pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: 
 pub(super) fn etcd(config: &Config, rooms: &Rooms, address: SocketAddr) -> (Arc<dyn Handler>, Arc<dyn Rpc>) {
     let config = etcd::Config { node: config.node.clone(), address };
     etcd::build(config, etcd::Deps { registry: rooms.registry.clone(), clock: rooms.clock.clone() })
+}
+
+/// Who answers clients of Consul at the address.
+pub(super) fn consul(config: &Config, rooms: &Rooms, address: SocketAddr) -> Arc<dyn Handler> {
+    let config = consul::Config { node: config.node.clone(), address, token: config.fronts.consul_token.clone() };
+    consul::build(config, consul::Deps { registry: rooms.registry.clone(), clock: rooms.clock.clone() })
 }
 
 /// Feeds systemd's watchdog while the runtime, the disk threads and the store all get on.

@@ -27,4 +27,4 @@ pub use env::Env;
 pub use fault::{Fault, Faults, Place};
 pub use load::{default_path, load, parse};
 pub use reload::restart_keys;
-pub use types::{Admin, AdminListen, Config, Device, Hikvision, Log, LogFormat, Playback, Proxy, Recording};
+pub use types::{Admin, AdminListen, Config, Device, Fronts, Hikvision, Log, LogFormat, Playback, Proxy, Recording};

@@ -18,7 +18,9 @@ pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
         ("proxy.tcp.listen", tcp_listen(old) != tcp_listen(new)),
         ("proxy.acme", old.proxy.acme != new.proxy.acme),
         ("proxy.workers", old.proxy.workers != new.proxy.workers),
-        ("registry.etcd_listen", old.etcd_listen != new.etcd_listen),
+        ("registry.etcd_listen", old.fronts.etcd_listen != new.fronts.etcd_listen),
+        ("registry.consul_listen", old.fronts.consul_listen != new.fronts.consul_listen),
+        ("registry.consul_token", old.fronts.consul_token != new.fronts.consul_token),
         // Below the data directory unless set, hence no key of its own to name where that one moved.
         ("recording.dir", old.recording_dir != new.recording_dir && old.data_dir == new.data_dir),
         ("playback.token", old.playback.token != new.playback.token && old.admin.token == new.admin.token),

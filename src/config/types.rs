@@ -26,8 +26,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// `[registry]`
     pub registry: registry::Config,
-    /// `registry.etcd_listen`: where clients of etcd are served.
-    pub etcd_listen: Option<SocketAddr>,
+    /// `[registry]`: where clients of other registries are served.
+    pub fronts: Fronts,
     /// `[hikvision]`
     pub hikvision: Hikvision,
     /// `[[device]]`, in the order of the file.
@@ -64,6 +64,17 @@ pub enum LogFormat {
     Json,
     /// Fields of the systemd journal.
     Journald,
+}
+
+/// Where clients of other registries are served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fronts {
+    /// `registry.etcd_listen`; None: nowhere.
+    pub etcd_listen: Option<SocketAddr>,
+    /// `registry.consul_listen`; None: nowhere.
+    pub consul_listen: Option<SocketAddr>,
+    /// `registry.consul_token`: what clients of Consul have to send; None: nothing.
+    pub consul_token: Option<Secret>,
 }
 
 /// `[admin]`

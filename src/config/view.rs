@@ -18,7 +18,7 @@ use crate::{
     transcode,
 };
 use serde_json::{Map, Value, json};
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, net::SocketAddr, path::Path};
 
 /// One section: its keys in the order of the contract.
 type Keys = Vec<(&'static str, Value)>;
@@ -101,8 +101,13 @@ impl Config {
     }
 
     fn registry_keys(&self) -> Keys {
-        let etcd = self.etcd_listen.map_or_else(String::new, |address| address.to_string());
-        vec![("etcd_listen", json!(etcd)), ("service_prefix", json!(self.registry.service_prefix))]
+        let shown = |address: Option<SocketAddr>| json!(address.map_or_else(String::new, |a| a.to_string()));
+        vec![
+            ("consul_listen", shown(self.fronts.consul_listen)),
+            ("consul_token", blank(self.fronts.consul_token.as_ref())),
+            ("etcd_listen", shown(self.fronts.etcd_listen)),
+            ("service_prefix", json!(self.registry.service_prefix)),
+        ]
     }
 
     fn sections(&self) -> [(&'static str, Keys); 9] {
@@ -228,8 +233,9 @@ fn instance_keys(one: &StaticInstance) -> Keys {
 fn check_keys(check: &Check, one: &StaticInstance) -> Keys {
     let kind = match &check.kind {
         CheckKind::Http(target) => ("http", json!(&**target)),
-        CheckKind::Tcp => ("tcp", json!(true)),
-        CheckKind::Grpc(service) => ("grpc", json!(&**service)),
+        CheckKind::HttpAsk(ask) => ("http", json!(ask.url)),
+        CheckKind::Tcp | CheckKind::TcpAt(..) => ("tcp", json!(true)),
+        CheckKind::Grpc(service) | CheckKind::GrpcAt(_, _, service) => ("grpc", json!(&**service)),
     };
     let mut keys = vec![
         kind,

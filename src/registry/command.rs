@@ -1,7 +1,7 @@
 //! What handles ask of the task.
 
 use super::{
-    Error, LeaseView, Spec, StaticInstance, Txn, TxnAnswer,
+    Checks, Error, LeaseView, Owner, Spec, StaticInstance, Txn, TxnAnswer, Who,
     draft::{Change, Draft, Resolved},
 };
 use crate::model::{Health, InstanceKey, ServiceName, service::Source};
@@ -19,6 +19,33 @@ pub(super) enum Command {
         spec: Arc<Spec>,
         resolved: Option<Resolved>,
         source: Source,
+        checks: Option<Checks>,
+        done: Done<Change>,
+    },
+    SetChecks {
+        owner: Owner,
+        checks: Checks,
+        done: Done<Change>,
+    },
+    DropCheck {
+        owner: Owner,
+        id: Arc<str>,
+        done: Done<Change>,
+    },
+    Tell {
+        owner: Owner,
+        id: Arc<str>,
+        health: Health,
+        output: String,
+        done: Done<Change>,
+    },
+    SetNode {
+        name: Arc<str>,
+        words: Arc<str>,
+        done: Done<Change>,
+    },
+    DropNode {
+        name: Arc<str>,
         done: Done<Change>,
     },
     Deregister {
@@ -41,7 +68,7 @@ pub(super) enum Command {
         done: Done<(Duration, Change)>,
     },
     Report {
-        key: InstanceKey,
+        who: Who,
         defined: u64,
         health: Health,
         output: String,
@@ -120,9 +147,14 @@ impl Command {
     /// Stages it. None where nobody waits for an answer.
     pub fn stage(self, draft: &mut Draft<'_>) -> Option<Waiting> {
         Some(match self {
-            Self::Register { key, spec, resolved, source, done } => {
-                of_change(done, draft.register(&key, &spec, resolved.as_ref(), source))
+            Self::Register { key, spec, resolved, source, checks, done } => {
+                of_change(done, draft.register(&key, &spec, resolved.as_ref(), source, checks.as_ref()))
             }
+            Self::SetChecks { owner, checks, done } => of_change(done, draft.set_checks(&owner, &checks)),
+            Self::DropCheck { owner, id, done } => of_change(done, draft.drop_check(&owner, &id)),
+            Self::Tell { owner, id, health, output, done } => of_change(done, draft.tell(&owner, &id, health, &output)),
+            Self::SetNode { name, words, done } => of_change(done, draft.set_node(&name, &words)),
+            Self::DropNode { name, done } => of_change(done, draft.drop_node(&name)),
             Self::Deregister { key, done } => of_change(done, draft.deregister(&key)),
             Self::DeregisterService { service, done } => of_change(done, draft.deregister_service(&service)),
             Self::SetStatic { wanted, resolved, prefix, done } => {
@@ -135,8 +167,13 @@ impl Command {
                 let settled = result.as_ref().is_ok_and(|(_, change)| change.settled);
                 Waiting::new(done, result, settled)
             }
-            Self::Report { key, defined, health, output, done } => {
-                of_change(done, draft.report(&key, defined, health, &output))
+            Self::Report { who: Who { owner, check }, defined, health, output, done } => {
+                let told = match (&owner, check) {
+                    (owner, Some(id)) => draft.report_named(owner, &id, defined, health, &output),
+                    (Owner::Instance(key), None) => draft.report(key, defined, health, &output),
+                    (Owner::Node(name), None) => Err(Error::NoNode(name.clone())),
+                };
+                of_change(done, told)
             }
             Self::Resolved { key, address, resolved } => {
                 draft.resolved(&key, &address, &resolved);

@@ -1,11 +1,12 @@
 //! What a turn of commands makes of the state, staged over it: the rules of the registry. Pure: no clock, no I/O.
 
+mod checks;
 mod instances;
 mod keys;
 mod places;
 
 use super::{
-    Record,
+    Owner, Record,
     notices::Notice,
     pace::Moment,
     state::{Staged, State},
@@ -62,6 +63,10 @@ pub(super) enum Due {
     Ttl(InstanceKey),
     /// An instance was critical for long enough.
     Removal(InstanceKey),
+    /// A check that has a name was not told in time.
+    Check(Owner, Arc<str>),
+    /// A check that has a name was critical for long enough for its instance to be removed.
+    Reap(InstanceKey, Arc<str>),
     /// A lease runs out.
     Lease(i64),
 }
@@ -97,6 +102,8 @@ impl<'a> Draft<'a> {
             match what {
                 Due::Ttl(key) => self.run_out(key, &mut number),
                 Due::Removal(key) => self.remove_critical(key, &mut number),
+                Due::Check(owner, id) => self.check_ran_out(owner, id, &mut number),
+                Due::Reap(key, id) => self.reap(key, id, &mut number),
                 Due::Lease(id) => self.lease_ran_out(*id),
             }
         }

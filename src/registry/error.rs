@@ -7,6 +7,7 @@ use crate::{
     store,
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// A refusal, in words that say what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -26,6 +27,15 @@ pub enum Error {
     /// There is nothing to renew.
     #[error("instance `{}` of `{}` has no ttl, so there is nothing to renew; it stays until it is deleted", .0.id, .0.service)]
     NoTtl(InstanceKey),
+    /// No such check.
+    #[error("there is no check `{0}`")]
+    NoCheck(Arc<str>),
+    /// What a check says is seen, not told.
+    #[error("check `{0}` has no ttl, so what it says is not told but seen")]
+    NotTold(Arc<str>),
+    /// No such node.
+    #[error("there is no node `{0}`")]
+    NoNode(Arc<str>),
     /// What is reported on is not what is registered now.
     #[error("instance `{}` of `{}` was registered anew meanwhile", .0.id, .0.service)]
     Outdated(InstanceKey),
@@ -78,9 +88,15 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Invalid(_) | Self::Future { .. } => Kind::Invalid,
-            Self::NoService(_) | Self::NoInstance(_) | Self::NoLease(_) | Self::NoKey(_) => Kind::NotFound,
+            Self::NoService(_)
+            | Self::NoInstance(_)
+            | Self::NoLease(_)
+            | Self::NoKey(_)
+            | Self::NoCheck(_)
+            | Self::NoNode(_) => Kind::NotFound,
             Self::ReadOnly(_)
             | Self::NoTtl(_)
+            | Self::NotTold(_)
             | Self::Outdated(_)
             | Self::LeaseExists(_)
             | Self::Compacted { .. }

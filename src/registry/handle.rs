@@ -1,9 +1,10 @@
 //! The handle: what can be asked for.
 
+mod checks;
 mod keys;
 
 use super::{
-    Config, Error, Look, Record, Renewed, Served, Spec, Written,
+    Aim, Checks, Config, Error, Look, Owner, Record, Renewed, Served, Spec, Who, Written,
     check::Looks,
     command::{Command, Done},
     draft::{Change, Resolved},
@@ -17,6 +18,7 @@ use crate::{
     model::{Catalog, Health, Instance, InstanceKey, ServiceName, service::Source},
     outbound::Lookup,
 };
+use checks::checked;
 use futures_util::{FutureExt, StreamExt, stream};
 use std::{
     collections::BTreeSet,
@@ -90,10 +92,22 @@ impl Registry {
         Some(self.0.door.shared.read().services.get(service)?.values().cloned().collect())
     }
 
-    /// All instances that have a check. [`Registry::watch_checks`] says when to ask again.
-    pub fn checked(&self) -> Vec<Arc<Record>> {
+    /// Every instance.
+    pub fn records(&self) -> Vec<Arc<Record>> {
+        self.0.door.shared.read().records().cloned().collect()
+    }
+
+    /// The instances of this name, of whatever service.
+    pub fn records_named(&self, id: &str) -> Vec<Arc<Record>> {
         let state = self.0.door.shared.read();
-        state.records().filter(|r| r.spec.check.is_some()).cloned().collect()
+        state.services.values().filter_map(|instances| instances.get(id)).cloned().collect()
+    }
+
+    /// All that is to be looked at. [`Registry::watch_checks`] says when to ask again.
+    pub fn checked(&self) -> Vec<Arc<Aim>> {
+        let state = self.0.door.shared.read();
+        let of_instances = state.records().flat_map(Aim::of_record);
+        of_instances.chain(state.nodes.values().flat_map(|node| Aim::of_node(node))).map(Arc::new).collect()
     }
 
     /// Changes whenever an instance that has a check comes, goes, moves or is to be checked differently; not with its
@@ -104,7 +118,23 @@ impl Registry {
 
     /// What the last look at an instance saw; None where there was none since the start.
     pub fn look(&self, key: &InstanceKey) -> Option<Look> {
-        self.0.looks.of(key)
+        self.0.looks.of(&Who::of(key.clone()))
+    }
+
+    /// What a check with a name saw or was told last; None where there was nothing since the start.
+    pub fn last_word(&self, owner: &Owner, check: &Arc<str>) -> Option<Look> {
+        self.0.looks.of(&Who::named(owner.clone(), check.clone()))
+    }
+
+    /// Whether what is noted of a check was told, and that check is still there.
+    pub(super) fn is_told(&self, who: &Who, look: &Look) -> bool {
+        let Some(id) = &who.check else { return false };
+        let state = self.0.door.shared.read();
+        let checks = match &who.owner {
+            Owner::Instance(key) => state.record(key).map(|record| &record.checks),
+            Owner::Node(name) => state.nodes.get(name).map(|node| &node.checks),
+        };
+        checks.into_iter().flatten().any(|named| named.asked.id == *id && named.verdict.health == look.health)
     }
 
     /// Where looks are noted.
@@ -114,10 +144,24 @@ impl Registry {
 
     /// Registers an instance, or says again that it is there, which renews its ttl and changes nothing else.
     pub async fn register(&self, key: InstanceKey, spec: Spec, source: Source) -> Result<Written, Error> {
+        self.register_checked(key, spec, source, None).await
+    }
+
+    /// The same with checks that have names; None: those that it has stay.
+    pub async fn register_checked(
+        &self,
+        key: InstanceKey,
+        spec: Spec,
+        source: Source,
+        checks: Option<Checks>,
+    ) -> Result<Written, Error> {
+        if let Some(checks) = &checks {
+            checked(checks)?;
+        }
         let spec = spec.checked().map_err(|fault| Error::Invalid(fault.to_string()))?;
         let resolved = self.lookup(&key, &spec).await;
         let spec = Arc::new(spec);
-        let change = self.ask(|done| Command::Register { key, spec, resolved, source, done }).await?;
+        let change = self.ask(|done| Command::Register { key, spec, resolved, source, checks, done }).await?;
         Ok(self.written(change).await)
     }
 
@@ -152,8 +196,8 @@ impl Registry {
 
     /// A check says how an instance is, its thresholds applied. `defined` is that of the record which was checked; a
     /// result for another one is refused ([`Error::Outdated`]). Whether that was news.
-    pub async fn report(&self, key: InstanceKey, defined: u64, health: Health, output: String) -> Result<bool, Error> {
-        let change = self.ask(|done| Command::Report { key, defined, health, output, done }).await?;
+    pub async fn report(&self, who: Who, defined: u64, health: Health, output: String) -> Result<bool, Error> {
+        let change = self.ask(|done| Command::Report { who, defined, health, output, done }).await?;
         Ok(change.changed)
     }
 
@@ -166,7 +210,7 @@ impl Registry {
 
     /// Where a host name leads, where that is not known already.
     async fn lookup(&self, key: &InstanceKey, spec: &Spec) -> Option<Resolved> {
-        if spec.ip().is_some() {
+        if !spec.has_name() {
             return None;
         }
         let is_known = self

@@ -22,6 +22,7 @@ mod error;
 mod handle;
 mod kv;
 mod metrics;
+mod named;
 mod notices;
 mod pace;
 mod pick;
@@ -36,7 +37,7 @@ mod task;
 mod tests;
 
 pub use answer::{Entries, LeaseView, Renewed, Served, TxnAnswer, Written};
-pub use check::{ChecksTask, Look};
+pub use check::{Aim, ChecksTask, Look};
 pub use config::{Config, StaticInstance};
 pub use error::Error;
 pub use handle::Registry;
@@ -44,9 +45,10 @@ pub use kv::{
     Change, Compare, Comparison, Entry, Feed, KEY_BYTES_MAX, Keys, Op, OpAnswer, Part, Query, Ranged, Revision,
     SPACE_BYTES_MAX, Target, Txn, VALUE_BYTES_MAX, Watcher, When, show,
 };
+pub use named::{Asked, Begun, Checks, How, Named, Node, Owner, Who};
 use record::OUTPUT_BYTES_MAX;
-pub use record::{GRACE, Record};
-pub use spec::{Check, CheckAsked, CheckKind, Fault, Spec};
+pub use record::{GRACE, Record, Verdict};
+pub use spec::{Check, CheckAsked, CheckKind, Fault, HttpAsk, Spec};
 pub use task::{RegistryTask, build};
 
 use crate::{

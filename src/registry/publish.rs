@@ -41,7 +41,7 @@ impl Publisher {
 
     /// Publishes what `staged` changes of it.
     pub fn publish(&mut self, staged: &Staged) {
-        if staged.records.is_empty() {
+        if staged.records.is_empty() && staged.nodes.is_empty() {
             return;
         }
         let now = self.catalog.borrow().clone();

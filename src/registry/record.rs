@@ -1,6 +1,6 @@
 //! One instance as the registry keeps it, and how it is. Pure.
 
-use super::Spec;
+use super::{Named, Spec, named::worst};
 use crate::{
     base::{Wall, units::format_duration},
     model::{Health, Instance, InstanceKey, service::Source},
@@ -26,6 +26,10 @@ pub struct Record {
     pub verdict: Option<Verdict>,
     /// Its ttl ran out.
     pub expired: bool,
+    /// Its checks that have names, by name.
+    pub checks: Vec<Named>,
+    /// What the checks of its node say, where they say anything.
+    pub held: Option<Verdict>,
     /// Where its address leads now.
     pub targets: Arc<[SocketAddr]>,
     /// Why its address leads nowhere, or why it is not known whether it still leads there.
@@ -64,6 +68,13 @@ impl Verdict {
 impl Record {
     /// How it is, all in all.
     pub fn health(&self) -> Health {
+        let named = worst(&self.checks).map_or(Health::Passing, |(health, _)| health);
+        let held = self.held.as_ref().map_or(Health::Passing, |held| held.health);
+        self.own_health().max(named).max(held)
+    }
+
+    /// What its own check and its ttl say.
+    fn own_health(&self) -> Health {
         match (&self.verdict, &self.spec.check) {
             _ if self.expired => Health::Critical,
             (_, None) => Health::Passing,
@@ -83,7 +94,13 @@ impl Record {
             (None, Some(_)) => return Some("not checked yet".into()),
             _ => {}
         }
-        self.unresolved.clone()
+        let held = self.held.as_ref().map(|held| (held.health, &held.output));
+        let ill = worst(&self.checks).into_iter().chain(held).max_by_key(|(health, _)| *health);
+        match ill {
+            Some((health, output)) if output.is_empty() => Some(health.as_str().into()),
+            Some((_, output)) => Some(output.clone()),
+            None => self.unresolved.clone(),
+        }
     }
 
     /// What others are told.

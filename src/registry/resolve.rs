@@ -100,7 +100,7 @@ impl Resolver {
     fn names(&self, all: bool) -> Names {
         let mut names = Names::new();
         let state = self.shared.read();
-        for record in state.records().filter(|r| r.spec.ip().is_none() && !r.spec.address.is_empty()) {
+        for record in state.records().filter(|r| r.spec.has_name()) {
             if all || record.targets.is_empty() || record.unresolved.is_some() {
                 let keys = names.entry((record.spec.address.clone(), record.spec.port)).or_default();
                 keys.insert(record.key.clone());

@@ -1,7 +1,7 @@
 //! What lies in the store, and how it is read back.
 
 use super::{
-    Change, Check, CheckKind, Entry, Error, Record, Revision, Spec,
+    Asked, Change, Check, CheckKind, Entry, Error, How, HttpAsk, Named, Node, Record, Revision, Spec,
     kv::{Log, Space},
     record::Verdict,
     state::{Lease, Staged, State},
@@ -20,6 +20,7 @@ const INSTANCES: Keyspace<InstanceRow> = Keyspace::new(0x51, "instances", Codec:
 const KEYS: Keyspace<EntryRow> = Keyspace::new(0x52, "keys", Codec::Postcard);
 /// By revision, then by number within it, so that no row is longer than a key and two values.
 const HISTORY: Keyspace<ChangeRow> = Keyspace::new(0x53, "history of keys", Codec::Postcard);
+const NODES: Keyspace<NodeRow> = Keyspace::new(0x55, "nodes", Codec::Json);
 const LEASES: Keyspace<LeaseRow> = Keyspace::new(0x54, "leases", Codec::Json);
 
 const NUMBERS_KEY: &[u8] = b"all";
@@ -57,6 +58,41 @@ struct InstanceRow {
     created: u64,
     modified: u64,
     defined: u64,
+    #[serde(default)]
+    node: Option<String>,
+    #[serde(default)]
+    words: Option<String>,
+    #[serde(default)]
+    checks: Vec<NamedRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NodeRow {
+    words: String,
+    checks: Vec<NamedRow>,
+    created: u64,
+    modified: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NamedRow {
+    id: String,
+    how: HowRow,
+    remove_after_ms: Option<u64>,
+    words: String,
+    health: Health,
+    output: String,
+    created: u64,
+    modified: u64,
+    defined: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum HowRow {
+    Stated,
+    Ttl(u64),
+    Look(CheckRow),
+    Maintenance,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,6 +103,11 @@ struct CheckRow {
     timeout_ms: u64,
     rise: u32,
     fall: u32,
+    #[serde(default)]
+    ask: Option<HttpAsk>,
+    /// Where it looks, where that is not the instance.
+    #[serde(default)]
+    at: Option<(String, u16)>,
 }
 
 /// A new shape is a new variant behind these: old rows stay readable.
@@ -98,6 +139,12 @@ pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Erro
             None => batch.delete(&INSTANCES, &place),
         };
     }
+    for (name, node) in &staged.nodes {
+        batch = match node {
+            Some(node) => batch.put(&NODES, name.as_bytes(), &NodeRow::of(node))?,
+            None => batch.delete(&NODES, name.as_bytes()),
+        };
+    }
     for (key, entry) in &staged.over.entries {
         batch = match entry {
             Some(entry) => batch.put(&KEYS, key, &EntryRow::of(entry))?,
@@ -127,9 +174,15 @@ pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Erro
 pub(super) fn load(store: &Store) -> Result<State, Error> {
     let mut state = State::default();
     let numbers = store.get(&NUMBERS, NUMBERS_KEY)?.unwrap_or_default();
+    for row in store.range(&NODES, ..) {
+        let (name, row) = row?;
+        let name: Arc<str> = String::from_utf8_lossy(&name).into();
+        state.nodes.insert(name.clone(), Arc::new(row.node(name)));
+    }
     for row in store.range(&INSTANCES, ..) {
-        let record = Arc::new(row?.1.record());
-        state.put(record.key.clone(), Some(record));
+        let mut record = row?.1.record();
+        record.held = record.spec.node.as_ref().and_then(|node| state.nodes.get(node)?.verdict());
+        state.put(record.key.clone(), Some(Arc::new(record)));
     }
     for row in store.range(&LEASES, ..) {
         let (key, row) = row?;
@@ -147,7 +200,8 @@ pub(super) fn load(store: &Store) -> Result<State, Error> {
     }
     let log = load_history(store, numbers.compacted)?;
     // Whatever became of the row of numbers: no revision is given twice.
-    let of_records = state.records().map(|r| r.modified).max().unwrap_or(0);
+    let of_nodes = state.nodes.values().map(|node| node.modified).max().unwrap_or(0);
+    let of_records = state.records().map(|r| r.modified).max().unwrap_or(0).max(of_nodes);
     let of_keys = entries.values().map(|e| e.modified).max().unwrap_or(0);
     state.catalog = numbers.catalog.max(of_records).max(FIRST);
     state.revision = numbers.revision.max(state.catalog).max(of_keys);
@@ -206,6 +260,9 @@ impl InstanceRow {
             created: record.created,
             modified: record.modified,
             defined: record.defined,
+            node: spec.node.as_ref().map(ToString::to_string),
+            words: spec.words.as_ref().map(ToString::to_string),
+            checks: record.checks.iter().map(NamedRow::of).collect(),
         }
     }
 
@@ -219,6 +276,8 @@ impl InstanceRow {
             ttl: self.ttl_ms.map(Duration::from_millis),
             check: self.check.map(CheckRow::check),
             deregister_after: self.deregister_after_ms.map(Duration::from_millis),
+            node: self.node.map(Arc::from),
+            words: self.words.map(Arc::from),
         };
         Record {
             key: InstanceKey { service: self.service, id: self.id },
@@ -226,6 +285,8 @@ impl InstanceRow {
             source: self.source,
             verdict: self.verdict.map(|(health, output)| Verdict { health, output: output.into() }),
             expired: self.expired,
+            checks: self.checks.into_iter().map(NamedRow::named).collect(),
+            held: None,
             targets: self.targets.into(),
             unresolved: self.unresolved.map(Into::into),
             since: Wall::from_micros(self.since_micros),
@@ -236,22 +297,81 @@ impl InstanceRow {
     }
 }
 
+impl NodeRow {
+    fn of(node: &Node) -> Self {
+        let checks = node.checks.iter().map(NamedRow::of).collect();
+        Self { words: node.words.to_string(), checks, created: node.created, modified: node.modified }
+    }
+
+    fn node(self, name: Arc<str>) -> Node {
+        let checks = self.checks.into_iter().map(NamedRow::named).collect();
+        Node { name, words: self.words.into(), checks, created: self.created, modified: self.modified }
+    }
+}
+
+impl NamedRow {
+    fn of(named: &Named) -> Self {
+        let Named { asked, verdict, created, modified, defined } = named;
+        Self {
+            id: asked.id.to_string(),
+            how: match &asked.how {
+                How::Stated => HowRow::Stated,
+                How::Ttl(ttl) => HowRow::Ttl(ms(*ttl)),
+                How::Look(check) => HowRow::Look(CheckRow::of(check)),
+                How::Maintenance => HowRow::Maintenance,
+            },
+            remove_after_ms: asked.remove_after.map(ms),
+            words: asked.words.to_string(),
+            health: verdict.health,
+            output: verdict.output.to_string(),
+            created: *created,
+            modified: *modified,
+            defined: *defined,
+        }
+    }
+
+    fn named(self) -> Named {
+        let asked = Asked {
+            id: self.id.into(),
+            how: match self.how {
+                HowRow::Stated => How::Stated,
+                HowRow::Ttl(ttl) => How::Ttl(Duration::from_millis(ttl)),
+                HowRow::Look(check) => How::Look(check.check()),
+                HowRow::Maintenance => How::Maintenance,
+            },
+            remove_after: self.remove_after_ms.map(Duration::from_millis),
+            words: self.words.into(),
+        };
+        let Self { health, output, created, modified, defined, .. } = self;
+        Named { asked: Arc::new(asked), verdict: Verdict { health, output: output.into() }, created, modified, defined }
+    }
+}
+
 impl CheckRow {
     fn of(check: &Check) -> Self {
-        let (http, grpc) = match &check.kind {
-            CheckKind::Http(target) => (Some(target.to_string()), None),
-            CheckKind::Grpc(service) => (None, Some(service.to_string())),
-            CheckKind::Tcp => (None, None),
-        };
         let (interval_ms, timeout_ms) = (ms(check.interval), ms(check.timeout));
-        Self { http, grpc, interval_ms, timeout_ms, rise: check.rise, fall: check.fall }
+        let (rise, fall) = (check.rise, check.fall);
+        let row = Self { http: None, grpc: None, interval_ms, timeout_ms, rise, fall, ask: None, at: None };
+        match &check.kind {
+            CheckKind::Http(target) => Self { http: Some(target.to_string()), ..row },
+            CheckKind::Grpc(service) => Self { grpc: Some(service.to_string()), ..row },
+            CheckKind::Tcp => row,
+            CheckKind::HttpAsk(ask) => Self { ask: Some((**ask).clone()), ..row },
+            CheckKind::TcpAt(host, port) => Self { at: Some((host.to_string(), *port)), ..row },
+            CheckKind::GrpcAt(host, port, service) => {
+                Self { at: Some((host.to_string(), *port)), grpc: Some(service.to_string()), ..row }
+            }
+        }
     }
 
     fn check(self) -> Check {
-        let kind = match (self.http, self.grpc) {
-            (Some(target), _) => CheckKind::Http(target.into()),
-            (None, Some(service)) => CheckKind::Grpc(service.into()),
-            (None, None) => CheckKind::Tcp,
+        let kind = match (self.ask, self.at, self.http, self.grpc) {
+            (Some(ask), ..) => CheckKind::HttpAsk(Arc::new(ask)),
+            (None, Some((host, port)), _, Some(service)) => CheckKind::GrpcAt(host.into(), port, service.into()),
+            (None, Some((host, port)), _, None) => CheckKind::TcpAt(host.into(), port),
+            (None, None, Some(target), _) => CheckKind::Http(target.into()),
+            (None, None, None, Some(service)) => CheckKind::Grpc(service.into()),
+            (None, None, None, None) => CheckKind::Tcp,
         };
         Check {
             kind,

@@ -22,6 +22,7 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::
 const DEREGISTER_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 const THRESHOLD: RangeInclusive<u32> = 1..=100;
 const TARGET_BYTES_MAX: usize = 2_048;
+const ASK_BODY_BYTES_MAX: usize = 4_096;
 /// An instance that lets its ttl run out is gone after as long again, and after this at the latest.
 const TTL_DEREGISTER_AFTER_MAX: Duration = Duration::from_secs(30);
 
@@ -53,6 +54,10 @@ pub struct Spec {
     pub check: Option<Check>,
     /// Critical for so long, it is removed.
     pub deregister_after: Option<Duration>,
+    /// The node that it is on, where whoever registered it knows of nodes: what a node's checks say holds for it, too.
+    pub node: Option<Arc<str>>,
+    /// What the front that registered it keeps of it. Nobody else reads it.
+    pub words: Option<Arc<str>>,
 }
 
 /// How an instance is looked at from outside.
@@ -79,6 +84,25 @@ pub enum CheckKind {
     Tcp,
     /// `grpc.health.v1.Health/Check` for a service; empty: the server as a whole.
     Grpc(Arc<str>),
+    /// A request to a URL that is more than a `GET`.
+    HttpAsk(Arc<HttpAsk>),
+    /// A TCP connection to another place than the instance's: a host and a port.
+    TcpAt(Arc<str>, u16),
+    /// The health of gRPC at another place than the instance's: a host, a port, a service.
+    GrpcAt(Arc<str>, u16, Arc<str>),
+}
+
+/// A request that is more than a `GET`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct HttpAsk {
+    /// Where.
+    pub url: String,
+    /// Its method.
+    pub method: String,
+    /// Fields of its head.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: String,
 }
 
 /// What is wrong with a registration.
@@ -140,7 +164,7 @@ impl Check {
         Self { kind, interval, timeout, rise: RISE_DEFAULT, fall: FALL_DEFAULT }
     }
 
-    fn checked(&self) -> Result<(), Fault> {
+    pub(super) fn checked(&self) -> Result<(), Fault> {
         within("interval", self.interval, &INTERVAL)?;
         within("timeout", self.timeout, &TIMEOUT)?;
         for (key, n) in [("rise", self.rise), ("fall", self.fall)] {
@@ -158,9 +182,36 @@ impl Check {
             CheckKind::Grpc(service) if !clean(service) => {
                 return fault("grpc", "is not the name of a service; leave it empty to ask for the whole server");
             }
+            CheckKind::HttpAsk(ask) => ask.checked(clean(&ask.url))?,
+            CheckKind::TcpAt(host, port) | CheckKind::GrpcAt(host, port, _) => {
+                address(host)?;
+                if *port == 0 {
+                    return fault("port", "must lie between 1 and 65535");
+                }
+            }
             CheckKind::Grpc(_) | CheckKind::Tcp => {}
         }
         Ok(())
+    }
+}
+
+impl HttpAsk {
+    fn checked(&self, is_clean: bool) -> Result<(), Fault> {
+        if !is_clean || !is_url(&self.url)? {
+            return fault("http", "is not a URL; write for example \"http://10.0.0.5:9000/health\"");
+        }
+        if self.method.parse::<http::Method>().is_err() {
+            return fault("method", format!("`{}` is not one; write for example \"GET\"", clip(&self.method)));
+        }
+        for (name, value) in &self.headers {
+            if name.parse::<http::HeaderName>().is_err() || value.parse::<http::HeaderValue>().is_err() {
+                return fault("header", format!("`{}` is not a field of a head", clip(name)));
+            }
+        }
+        match self.body.len() <= ASK_BODY_BYTES_MAX {
+            true => Ok(()),
+            false => fault("body", format!("has more than {ASK_BODY_BYTES_MAX} bytes")),
+        }
     }
 }
 
@@ -176,13 +227,16 @@ impl Spec {
             ttl: None,
             check: None,
             deregister_after: None,
+            node: None,
+            words: None,
         }
     }
 
     /// The same, if it can be registered; an address is brought into its plain form.
     pub fn checked(mut self) -> Result<Self, Fault> {
         self.address = address(&self.address)?;
-        if self.port == 0 {
+        // Catalogs with nodes also list what has no port. It is known, and not routed.
+        if self.port == 0 && self.node.is_none() {
             return fault("port", "must lie between 1 and 65535");
         }
         if self.weight > crate::model::service::WEIGHT_MAX {
@@ -245,6 +299,11 @@ impl Spec {
     /// Critical for so long, it is removed; None: never.
     pub fn removed_after(&self) -> Option<Duration> {
         self.deregister_after.or(self.ttl.map(|ttl| ttl.min(TTL_DEREGISTER_AFTER_MAX)))
+    }
+
+    /// Whether its address is a name that has to be looked up.
+    pub fn has_name(&self) -> bool {
+        self.ip().is_none() && !self.address.is_empty() && self.port != 0
     }
 
     /// Its address, where that is no name that has to be looked up.

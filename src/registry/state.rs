@@ -1,7 +1,7 @@
 //! All that the registry knows, as it is durable, and what is staged over it.
 
 use super::{
-    Record,
+    Node, Record,
     kv::{Cursors, Overlay, Space},
 };
 use crate::model::{InstanceId, InstanceKey, ServiceName};
@@ -26,6 +26,8 @@ pub(in crate::registry) struct State {
     pub instances: usize,
     /// Of them, those that are down.
     pub down: BTreeMap<ServiceName, BTreeSet<InstanceId>>,
+    /// Nodes that somebody named.
+    pub nodes: BTreeMap<Arc<str>, Arc<Node>>,
     /// The keys.
     pub space: Space,
     /// Leases by id.
@@ -48,6 +50,7 @@ pub(in crate::registry) struct Staged {
     pub catalog: u64,
     /// None: it is gone.
     pub records: BTreeMap<InstanceKey, Option<Arc<Record>>>,
+    pub nodes: BTreeMap<Arc<str>, Option<Arc<Node>>>,
     pub over: Overlay,
     /// Leases that are granted, and those that are gone.
     pub leases: BTreeMap<i64, Option<Duration>>,
@@ -61,6 +64,7 @@ impl Staged {
     /// Whether there is anything to write.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
+            && self.nodes.is_empty()
             && self.over.entries.is_empty()
             && self.over.revisions.is_empty()
             && self.leases.is_empty()
@@ -85,6 +89,12 @@ impl State {
         (self.revision, self.catalog) = (staged.revision, staged.catalog);
         for (key, record) in staged.records {
             self.put(key, record);
+        }
+        for (name, node) in staged.nodes {
+            match node {
+                Some(node) => drop(self.nodes.insert(name, node)),
+                None => drop(self.nodes.remove(&name)),
+            }
         }
         for (id, ttl) in staged.leases {
             match ttl {

@@ -1,7 +1,7 @@
 //! The task: takes commands, stages, commits once, publishes, answers; and what runs out, runs out here.
 
 use super::{
-    Deps, Error, GRACE, LeaseView, Registry,
+    Deps, Error, GRACE, LeaseView, Owner, Record, Registry,
     command::{Command, Waiting},
     deadlines::Deadlines,
     draft::{Draft, Due, Effect, Finished},
@@ -105,10 +105,28 @@ fn after_start(state: &State) -> Deadlines<Due> {
             deadlines.set(Due::Removal(record.key.clone()), micros(after.max(GRACE)));
         }
     }
+    let of_instances = state.records().map(|r| (Owner::Instance(r.key.clone()), &r.checks));
+    let of_nodes = state.nodes.values().map(|node| (Owner::Node(node.name.clone()), &node.checks));
+    for (owner, checks) in of_instances.chain(of_nodes) {
+        for named in checks {
+            if let Some(ttl) = named.ttl().filter(|_| named.verdict.health.is_live()) {
+                deadlines.set(Due::Check(owner.clone(), named.asked.id.clone()), micros(ttl.max(GRACE)));
+            }
+            if let (Owner::Instance(key), Some(after)) = (&owner, named.removes_after()) {
+                deadlines.set(Due::Reap(key.clone(), named.asked.id.clone()), micros(after.max(GRACE)));
+            }
+        }
+    }
     for (id, lease) in &state.leases {
         deadlines.set(Due::Lease(*id), micros(lease.ttl.max(GRACE)));
     }
     deadlines
+}
+
+/// What is looked at of an instance, beside its own check.
+fn looked(record: &Record) -> Vec<(&Arc<str>, u64)> {
+    let looked = record.checks.iter().filter(|named| named.check().is_some());
+    looked.map(|named| (&named.asked.id, named.defined)).collect()
 }
 
 impl RegistryTask {
@@ -247,22 +265,25 @@ impl RegistryTask {
     fn publish(&mut self, staged: Staged) {
         let revision = staged.revision;
         let (mut checks, mut unresolved) = (false, false);
-        self.publisher.publish(&staged);
         let watchers = self.shared.cursors.slowest().1;
         {
             let mut state = self.shared.write();
+            // Whoever learns of it by the catalog reads the state that it is of.
+            self.publisher.publish(&staged);
             for (key, record) in &staged.records {
                 let before = state.record(key);
                 self.meters.moved(before.map(|r| r.health()), record.as_ref().map(|r| r.health()));
-                let is_checked = |r: &Arc<super::Record>| r.spec.check.is_some();
+                let is_checked =
+                    |r: &Arc<Record>| r.spec.check.is_some() || r.checks.iter().any(|named| named.check().is_some());
                 let same = match (before, record) {
-                    (Some(b), Some(r)) => (b.defined, &b.targets) == (r.defined, &r.targets),
+                    (Some(b), Some(r)) => (b.defined, &b.targets) == (r.defined, &r.targets) && looked(b) == looked(r),
                     _ => false,
                 };
                 let is_new = record.as_ref().is_some_and(|r| r.targets.is_empty() && !r.spec.address.is_empty());
                 unresolved |= is_new && before.is_none_or(|b| Some(&b.spec) != record.as_ref().map(|r| &r.spec));
                 checks |= !same && (before.is_some_and(is_checked) || record.as_ref().is_some_and(is_checked));
             }
+            checks |= !staged.nodes.is_empty();
             state.take(staged);
             state.space.log.mark(self.pace.now(), revision);
             self.meters.show(&state, watchers);

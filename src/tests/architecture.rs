@@ -30,6 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("playback", &["base", "model", "media", "disk", "store", "events", "serve", "live", "archive"]),
     ("proxy", &["base", "model", "disk", "serve", "outbound", "balance"]),
     ("etcd", &["base", "model", "serve", "registry"]),
+    ("consul", &["base", "model", "serve", "registry"]),
     (
         "admin",
         &[
@@ -93,6 +94,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "playback",
             "proxy",
             "etcd",
+            "consul",
             "admin",
             "sim",
             "config",

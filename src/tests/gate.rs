@@ -49,6 +49,11 @@ impl Gate {
         self.dir
     }
 
+    /// Where clients of Consul are served, which its configuration has to say.
+    pub(super) fn consul(&self) -> SocketAddr {
+        self.daemon.consul_address().expect("[registry] consul_listen is set")
+    }
+
     /// A connection to the proxy that stays.
     pub(super) async fn connection(&self) -> Connection {
         let address = Address::Tcp { host: self.proxy.ip().to_string(), port: self.proxy.port() };

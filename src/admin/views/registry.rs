@@ -153,8 +153,9 @@ impl CheckView {
     fn of(check: &Check, last: Option<&Look>) -> Self {
         let (http, tcp, grpc) = match &check.kind {
             CheckKind::Http(target) => (Some(target.to_string()), false, None),
-            CheckKind::Tcp => (None, true, None),
-            CheckKind::Grpc(service) => (None, false, Some(service.to_string())),
+            CheckKind::HttpAsk(ask) => (Some(ask.url.clone()), false, None),
+            CheckKind::Tcp | CheckKind::TcpAt(..) => (None, true, None),
+            CheckKind::Grpc(service) | CheckKind::GrpcAt(_, _, service) => (None, false, Some(service.to_string())),
         };
         let (interval, timeout) = (format_duration(check.interval), format_duration(check.timeout));
         let last = last.map(LookView::of);

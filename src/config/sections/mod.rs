@@ -53,7 +53,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
     let log = scope.section("log", small::log);
     let admin = scope.section("admin", |s| network::admin(s, origin));
     let proxy = scope.section("proxy", |s| network::proxy(s, origin, &data_dir, &admin.listen, log.format));
-    let (registry, etcd_listen) = scope.section("registry", registry::read);
+    let (registry, fronts) = scope.section("registry", |s| registry::read(s, origin));
     let hikvision = scope.section("hikvision", small::hikvision);
     let (recording, recording_dir) = scope.section("recording", |s| recording::global(s, origin));
     let devices = device::all(scope, origin, &recording);
@@ -69,7 +69,7 @@ pub(super) fn root(scope: &Scope<'_>, origin: &Origin<'_>) -> Option<Config> {
         admin,
         proxy: proxy?,
         registry,
-        etcd_listen,
+        fronts,
         hikvision,
         devices: devices?,
         recording,

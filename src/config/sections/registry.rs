@@ -1,8 +1,9 @@
 //! `[registry]`: services that are always there, and where other registries' clients find them.
 
-use super::unbuilt;
+use super::{Origin, secret, unbuilt};
 use crate::{
     config::{
+        Fronts,
         reader::{Scope, as_duration, as_flag, as_integer, as_text, within},
         tree::{Node, Value},
     },
@@ -17,7 +18,7 @@ const SERVICE_PREFIX_DEFAULT: &str = "/bmi/skyvis/services/web/";
 const SERVICE_PREFIX_BYTES_MAX: usize = 200;
 
 /// `[registry]`
-pub(super) fn read(scope: &Scope<'_>) -> (Config, Option<SocketAddr>) {
+pub(super) fn read(scope: &Scope<'_>, origin: &Origin<'_>) -> (Config, Fronts) {
     unbuilt::registry(scope);
     let mut instances: Vec<StaticInstance> = scope.sections("service", service).into_iter().flatten().collect();
     instances.sort_by(|a, b| a.key.cmp(&b.key));
@@ -26,13 +27,22 @@ pub(super) fn read(scope: &Scope<'_>) -> (Config, Option<SocketAddr>) {
         scope.fault("service", format!("`{service}` has two instances `{id}`; give one of them another id"));
     }
     let service_prefix = scope.value("service_prefix", SERVICE_PREFIX_DEFAULT.to_owned(), service_prefix);
-    let etcd_listen = scope.value("etcd_listen", None, |n| match as_text(n)?.as_str() {
+    let fronts = Fronts {
+        etcd_listen: scope.value("etcd_listen", None, |n| listen(n, "127.0.0.1:2379")),
+        consul_listen: scope.value("consul_listen", None, |n| listen(n, "127.0.0.1:8500")),
+        consul_token: secret::read(scope, "consul_token", "consul_token_file", origin),
+    };
+    (Config { instances, service_prefix }, fronts)
+}
+
+/// An address with a port, or none.
+fn listen(node: &Node, usual: &str) -> Result<Option<SocketAddr>, String> {
+    match as_text(node)?.as_str() {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| {
-            format!("`{text}` is not an address with a port; write for example \"127.0.0.1:2379\", or \"\" for none")
+            format!("`{text}` is not an address with a port; write for example \"{usual}\", or \"\" for none")
         }),
-    });
-    (Config { instances, service_prefix }, etcd_listen)
+    }
 }
 
 /// Where keys are services; empty: nowhere.

@@ -25,7 +25,6 @@ pub(super) fn sections(scope: &Scope<'_>) {
 /// `[registry]`
 pub(super) fn registry(scope: &Scope<'_>) {
     scope.not_built("backend", Text("embedded"));
-    scope.not_built("consul_listen", Text(""));
     scope.not_built("etcd_endpoints", Empty);
 }
 

@@ -114,7 +114,7 @@ async fn whoever_registers_otherwise_is_a_key_while_it_is_live() {
     room.registry.register(key("a"), checked, Source::Api).await.unwrap();
     assert_eq!(watch.events(1).await[0].kind, 1, "not looked at yet");
     let defined = room.registry.record(&key("a")).unwrap().defined;
-    room.registry.report(key("a"), defined, Health::Passing, String::new()).await.unwrap();
+    room.registry.report(crate::registry::Who::of(key("a")), defined, Health::Passing, String::new()).await.unwrap();
     assert_eq!(watch.events(1).await[0].kv.as_ref().unwrap().version, 1);
     // Somebody deletes the key: so goes the instance.
     let gone = DeleteRangeRequest { key: "/s/web/a".into(), ..DeleteRangeRequest::default() };

@@ -4,7 +4,7 @@ use crate::{
     base::{Clock, units::format_duration},
     model::{Health, Trust},
     outbound::{Address, Client, Connection, Limits, Lookup, resolve},
-    registry::{Check, CheckKind, OUTPUT_BYTES_MAX, Record},
+    registry::{Aim, CheckKind, OUTPUT_BYTES_MAX, Record},
 };
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -38,63 +38,84 @@ pub(super) struct Prober {
 
 impl Prober {
     /// Looks. Takes no longer than the check's timeout.
-    pub async fn look(&self, record: &Record) -> Seen {
-        let seen = match &record.spec.check {
-            Some(check) => self.ask(record, check).await,
-            None => Err("it has no check".to_owned()),
-        };
+    pub async fn look(&self, aim: &Aim) -> Seen {
+        let seen = self.ask(aim).await;
         seen.unwrap_or_else(|output| Seen { health: Health::Critical, output })
     }
 
-    async fn ask(&self, record: &Record, check: &Check) -> Result<Seen, String> {
+    async fn ask(&self, aim: &Aim) -> Result<Seen, String> {
+        let check = &aim.check;
         let limit = Limit { until: self.clock.now() + check.timeout, length: check.timeout };
+        let own = || aim.record.as_deref().ok_or_else(|| "its instance is not known".to_owned());
         match &check.kind {
             CheckKind::Http(target) => {
-                let page = self.page(record, target, &limit).await?;
-                http(&page, &limit).await.map_err(|why| format!("GET {}: {why}", page.shown))
+                let page = match target.starts_with('/') {
+                    true => page_of(own()?, target, &limit)?,
+                    false => self.page(target, &limit).await?,
+                };
+                let shown = page.shown.clone();
+                http(page, "GET", &[], "", &limit).await.map_err(|why| format!("GET {shown}: {why}"))
             }
-            CheckKind::Tcp => {
-                let client = instance(record, &limit)?;
-                limit.on("connection", client.reach()).await?;
-                Ok(passing(format!("{} takes connections", client.address())))
+            CheckKind::HttpAsk(ask) => {
+                let page = self.page(&ask.url, &limit).await?;
+                let looked = http(page, &ask.method, &ask.headers, &ask.body, &limit).await;
+                looked.map_err(|why| format!("{} {}: {why}", ask.method, ask.url))
             }
-            CheckKind::Grpc(service) => {
-                let client = instance(record, &limit)?;
-                let asked = limit.on("answer", client.call(GRPC_CHECK, &request(service))).await;
-                let judged = asked.and_then(|reply| match reply.code {
-                    0 => serving(&reply.message),
-                    NOT_FOUND => Err(format!("the server does not know the service `{service}`")),
-                    UNIMPLEMENTED => Err("the server has no service grpc.health.v1.Health".to_owned()),
-                    code => Err(format!("code {code}, {}", plain(reply.text.as_bytes()))),
-                });
-                match judged {
-                    Ok(()) => Ok(passing(format!("gRPC {}: SERVING", client.address()))),
-                    Err(why) => Err(format!("gRPC {}: {why}", client.address())),
-                }
+            CheckKind::Tcp => connects(&instance(own()?, &limit)?, &limit).await,
+            CheckKind::TcpAt(host, port) => connects(&self.place(host, *port, &limit).await?, &limit).await,
+            CheckKind::Grpc(service) => serves(&instance(own()?, &limit)?, service, &limit).await,
+            CheckKind::GrpcAt(host, port, service) => {
+                serves(&self.place(host, *port, &limit).await?, service, &limit).await
             }
         }
     }
 
-    /// What is fetched of whom: a path of the instance, or a URL.
-    async fn page(&self, record: &Record, target: &str, limit: &Limit) -> Result<Page, String> {
-        if target.starts_with('/') {
-            let client = instance(record, limit)?;
-            let authority = client.address().to_string();
-            return Ok(Page { client, shown: format!("http://{authority}{target}"), path: target.into(), authority });
-        }
+    /// A host that is not the instance's own.
+    async fn place(&self, host: &Arc<str>, port: u16, limit: &Limit) -> Result<Client, String> {
+        let left = limit.until.saturating_duration_since(self.clock.now());
+        let found = resolve(&self.lookup, host, port, left).await;
+        let targets = found.map_err(|why| format!("`{host}` does not resolve: {why}"))?;
+        Ok(client(host, port, targets.into(), limit))
+    }
+
+    /// What is fetched of a URL.
+    async fn page(&self, target: &str, limit: &Limit) -> Result<Page, String> {
         let url = Url::parse(target).map_err(|e| format!("`{target}` is no URL: {e}"))?;
         let is_tls = url.scheme() == "https";
         let host = url.host_str().unwrap_or_default();
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let host: Arc<str> = host.trim_matches(['[', ']']).into();
         let port = url.port_or_known_default().unwrap_or_default();
-        let left = limit.until.saturating_duration_since(self.clock.now());
-        let found = resolve(&self.lookup, &host, port, left).await;
-        let targets = found.map_err(|why| format!("GET {target}: `{host}` does not resolve: {why}"))?;
-        let client = client(&host, port, targets.into(), limit);
+        let client = self.place(&host, port, limit).await.map_err(|why| format!("GET {target}: {why}"))?;
         let client = if is_tls { client.over_tls(Trust::SystemRoots) } else { client };
         let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
         Ok(Page { client, shown: target.to_owned(), path, authority })
+    }
+}
+
+/// A page of the instance itself.
+fn page_of(record: &Record, target: &str, limit: &Limit) -> Result<Page, String> {
+    let client = instance(record, limit)?;
+    let authority = client.address().to_string();
+    Ok(Page { client, shown: format!("http://{authority}{target}"), path: target.into(), authority })
+}
+
+async fn connects(client: &Client, limit: &Limit) -> Result<Seen, String> {
+    limit.on("connection", client.reach()).await?;
+    Ok(passing(format!("{} takes connections", client.address())))
+}
+
+async fn serves(client: &Client, service: &str, limit: &Limit) -> Result<Seen, String> {
+    let asked = limit.on("answer", client.call(GRPC_CHECK, &request(service))).await;
+    let judged = asked.and_then(|reply| match reply.code {
+        0 => serving(&reply.message),
+        NOT_FOUND => Err(format!("the server does not know the service `{service}`")),
+        UNIMPLEMENTED => Err("the server has no service grpc.health.v1.Health".to_owned()),
+        code => Err(format!("code {code}, {}", plain(reply.text.as_bytes()))),
+    });
+    match judged {
+        Ok(()) => Ok(passing(format!("gRPC {}: SERVING", client.address()))),
+        Err(why) => Err(format!("gRPC {}: {why}", client.address())),
     }
 }
 
@@ -142,13 +163,23 @@ fn passing(output: String) -> Seen {
     Seen { health: Health::Passing, output }
 }
 
-async fn http(page: &Page, limit: &Limit) -> Result<Seen, String> {
-    let request = http::Request::get(&page.path)
-        .header(header::HOST, &page.authority)
-        .header(header::USER_AGENT, AGENT)
-        .header(header::ACCEPT, "text/plain, text/*, */*")
-        .header(header::CONNECTION, "close")
-        .body(Bytes::new());
+async fn http(
+    page: Page,
+    method: &str,
+    headers: &[(String, String)],
+    body: &str,
+    limit: &Limit,
+) -> Result<Seen, String> {
+    let mut request = http::Request::builder().method(method).uri(&page.path);
+    let is_own = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+    let usual = [("host", page.authority.as_str()), ("user-agent", AGENT), ("accept", "text/plain, text/*, */*")];
+    for (name, value) in usual.into_iter().filter(|(name, _)| !is_own(name)) {
+        request = request.header(name, value);
+    }
+    for (name, value) in headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("connection")) {
+        request = request.header(name, value);
+    }
+    let request = request.header(header::CONNECTION, "close").body(Bytes::copy_from_slice(body.as_bytes()));
     let request = request.map_err(|e| e.to_string())?;
     let connection: Connection = limit.on("connection", page.client.connect()).await?;
     let answer = limit.on("answer", connection.download(request)).await?;
@@ -164,7 +195,7 @@ async fn http(page: &Page, limit: &Limit) -> Result<Seen, String> {
     }
     let text = plain(&text);
     let told = if text.is_empty() { String::new() } else { format!(", {text}") };
-    let output = format!("GET {}: {status}{told}", page.shown);
+    let output = format!("{method} {}: {status}{told}", page.shown);
     let health = match status {
         _ if status.is_success() => Health::Passing,
         StatusCode::TOO_MANY_REQUESTS => Health::Warning,

@@ -6,9 +6,9 @@
 
 use super::streak::Streak;
 use crate::{
-    model::{Health, InstanceKey},
+    model::Health,
     registry::{
-        GRACE, Record,
+        Aim, GRACE, Who,
         deadlines::Deadlines,
         pace::{Moment, plus},
     },
@@ -31,10 +31,10 @@ const EARLY_MAX: f64 = 0.1;
 /// Who is looked at.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    watched: HashMap<InstanceKey, Watched>,
-    due: Deadlines<InstanceKey>,
+    watched: HashMap<Who, Watched>,
+    due: Deadlines<Who>,
     /// Those that a look is under way to, also where it is not to be looked at any more.
-    in_flight: HashSet<InstanceKey>,
+    in_flight: HashSet<Who>,
     /// No new instance is looked at for the first time before this.
     first_free: Moment,
     /// It has been told whom to look at at all.
@@ -43,7 +43,7 @@ pub(super) struct Schedule {
 
 #[derive(Debug)]
 struct Watched {
-    record: Arc<Record>,
+    aim: Arc<Aim>,
     streak: Streak,
     /// What the registry keeps of it.
     told: Option<Health>,
@@ -54,20 +54,20 @@ struct Watched {
 
 impl Schedule {
     /// These are to be looked at, and no others.
-    pub fn follow(&mut self, now: Moment, records: Vec<Arc<Record>>, mut random: impl FnMut() -> f64) {
-        let names: BTreeSet<&InstanceKey> = records.iter().map(|r| &r.key).collect();
+    pub fn follow(&mut self, now: Moment, aims: Vec<Arc<Aim>>, mut random: impl FnMut() -> f64) {
+        let names: BTreeSet<&Who> = aims.iter().map(|r| &r.who).collect();
         let gone: Vec<_> = self.watched.keys().filter(|key| !names.contains(key)).cloned().collect();
         for key in gone {
             self.watched.remove(&key);
             self.due.clear(&key);
         }
-        for record in records {
-            match self.watched.get_mut(&record.key) {
-                Some(known) if known.record.defined == record.defined => known.record = record,
-                Some(_) => self.begin(now, record, None, &mut random),
+        for aim in aims {
+            match self.watched.get_mut(&aim.who) {
+                Some(known) if known.aim.defined == aim.defined => known.aim = aim,
+                Some(_) => self.begin(now, aim, None, &mut random),
                 None => {
                     let kept_until = (!self.has_begun).then(|| plus(now, GRACE));
-                    self.begin(now, record, kept_until, &mut random);
+                    self.begin(now, aim, kept_until, &mut random);
                 }
             }
         }
@@ -75,10 +75,9 @@ impl Schedule {
     }
 
     /// Somebody is new here, or is to be looked at in another way.
-    fn begin(&mut self, now: Moment, record: Arc<Record>, kept: Option<Moment>, random: &mut impl FnMut() -> f64) {
-        let Some(check) = &record.spec.check else { return };
-        let told = record.verdict.as_ref().map(|v| v.health);
-        let key = record.key.clone();
+    fn begin(&mut self, now: Moment, aim: Arc<Aim>, kept: Option<Moment>, random: &mut impl FnMut() -> f64) {
+        let (check, told) = (&aim.check, aim.known);
+        let key = aim.who.clone();
         let at = match told {
             // Nothing speaks against what is known; it is looked at again in its own time, and not ever later where
             // somebody keeps changing how.
@@ -89,7 +88,7 @@ impl Schedule {
             None => self.first_place(now),
         };
         let streak = Streak::new(check, told);
-        self.watched.insert(key.clone(), Watched { record, streak, told, kept_until: kept.unwrap_or(0), began: now });
+        self.watched.insert(key.clone(), Watched { aim, streak, told, kept_until: kept.unwrap_or(0), began: now });
         if !self.in_flight.contains(&key) {
             self.due.set(key, at);
         }
@@ -108,7 +107,7 @@ impl Schedule {
     }
 
     /// Whether it is to be looked at.
-    pub fn is_watched(&self, key: &InstanceKey) -> bool {
+    pub fn is_watched(&self, key: &Who) -> bool {
         self.watched.contains_key(key)
     }
 
@@ -123,13 +122,13 @@ impl Schedule {
     }
 
     /// Those to look at now, who waited longest first. Each comes back by [`Schedule::found`].
-    pub fn take(&mut self, now: Moment) -> Vec<Arc<Record>> {
+    pub fn take(&mut self, now: Moment) -> Vec<Arc<Aim>> {
         let mut taken = Vec::new();
         for key in self.due.due(now, IN_FLIGHT_MAX.saturating_sub(self.in_flight.len())) {
             self.due.clear(&key);
             if let Some(watched) = self.watched.get_mut(&key) {
                 watched.began = now;
-                taken.push(watched.record.clone());
+                taken.push(watched.aim.clone());
                 self.in_flight.insert(key);
             }
         }
@@ -138,8 +137,8 @@ impl Schedule {
 
     /// A look at what was defined so is over. What the registry is to be told, if anything; then it is on its way until
     /// [`Schedule::told`].
-    pub fn found(&mut self, now: Moment, key: &InstanceKey, defined: u64, health: Health, random: f64) -> Found {
-        let Some(watched) = self.watched.get_mut(key).filter(|w| w.record.defined == defined) else {
+    pub fn found(&mut self, now: Moment, key: &Who, defined: u64, health: Health, random: f64) -> Found {
+        let Some(watched) = self.watched.get_mut(key).filter(|w| w.aim.defined == defined) else {
             self.outdated(now, key);
             return Found::Outdated;
         };
@@ -158,8 +157,8 @@ impl Schedule {
     }
 
     /// The registry was told, or was not to be had: then the next look tells it again.
-    pub fn told(&mut self, now: Moment, key: &InstanceKey, defined: u64, health: Option<Health>, random: f64) {
-        let Some(watched) = self.watched.get_mut(key).filter(|w| w.record.defined == defined) else {
+    pub fn told(&mut self, now: Moment, key: &Who, defined: u64, health: Option<Health>, random: f64) {
+        let Some(watched) = self.watched.get_mut(key).filter(|w| w.aim.defined == defined) else {
             return self.outdated(now, key);
         };
         watched.told = health.or(watched.told);
@@ -167,7 +166,7 @@ impl Schedule {
     }
 
     /// What was looked at is not what is to be looked at now: that has waited for its turn.
-    fn outdated(&mut self, now: Moment, key: &InstanceKey) {
+    fn outdated(&mut self, now: Moment, key: &Who) {
         self.in_flight.remove(key);
         if self.watched.contains_key(key) {
             let at = self.first_place(now);
@@ -176,10 +175,10 @@ impl Schedule {
     }
 
     /// Nothing is under way any more: until the next time.
-    fn rest(&mut self, now: Moment, key: &InstanceKey, random: f64) {
+    fn rest(&mut self, now: Moment, key: &Who, random: f64) {
         self.in_flight.remove(key);
         let Some(watched) = self.watched.get(key) else { return };
-        let Some(check) = &watched.record.spec.check else { return };
+        let check = &watched.aim.check;
         // Not from when it was due: who was late is not hurried after.
         let pause = check.interval.mul_f64(1.0 - EARLY_MAX * random.clamp(0.0, 1.0));
         self.due.set(key.clone(), plus(watched.began, pause).max(now));

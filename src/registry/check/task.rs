@@ -10,10 +10,10 @@ use crate::{
         Clock, Metrics,
         metrics::{Counter, Family, Gauge, GaugeF64},
     },
-    model::{Health, InstanceKey},
+    model::Health,
     outbound::Lookup,
     registry::{
-        Error, Record, Registry,
+        Aim, Error, Registry, Who,
         pace::{Moment, micros, plus},
         record::Verdict,
     },
@@ -44,8 +44,8 @@ pub struct ChecksTask {
 
 /// Something that was under way.
 enum Landed {
-    Looked(Arc<Record>, Seen),
-    Told(InstanceKey, u64, Health, Result<bool, Error>),
+    Looked(Arc<Aim>, Seen),
+    Told(Who, u64, Health, Result<bool, Error>),
 }
 
 impl ChecksTask {
@@ -106,15 +106,16 @@ impl ChecksTask {
         self.follow_at = None;
         self.changes.mark_unchanged();
         self.schedule.follow(self.followed, self.registry.checked(), rand::random);
-        self.registry.looks().keep(|key| self.schedule.is_watched(key));
+        // What was told instead of seen has no look to come.
+        self.registry.looks().keep(|who, look| self.schedule.is_watched(who) || self.registry.is_told(who, look));
     }
 
     fn start(&mut self, now: Moment) {
-        for record in self.schedule.take(now) {
+        for aim in self.schedule.take(now) {
             let prober = self.prober.clone();
             let look = async move {
-                let seen = prober.look(&record).await;
-                Landed::Looked(record, seen)
+                let seen = prober.look(&aim).await;
+                Landed::Looked(aim, seen)
             };
             self.flights.push(look.boxed());
         }
@@ -125,13 +126,13 @@ impl ChecksTask {
     fn landed(&mut self, landed: Landed) {
         let now = self.now();
         match landed {
-            Landed::Looked(record, seen) => self.looked(now, &record, seen),
+            Landed::Looked(aim, seen) => self.looked(now, &aim, seen),
             Landed::Told(key, defined, health, told) => {
                 let kept = match told {
                     Ok(_) => Some(health),
                     Err(error) => {
                         // A store that fails says so itself, and what is outdated is taken in with its change.
-                        tracing::debug!(instance = %key.id, service = %key.service, %error, "a verdict was not taken");
+                        tracing::debug!(?key, %error, "a verdict was not taken");
                         None
                     }
                 };
@@ -140,9 +141,9 @@ impl ChecksTask {
         }
     }
 
-    fn looked(&mut self, now: Moment, record: &Record, seen: Seen) {
+    fn looked(&mut self, now: Moment, aim: &Aim, seen: Seen) {
         self.meters.looks.get_or_create(&HealthLabel { health: seen.health.as_str() }).inc();
-        let (key, defined) = (&record.key, record.defined);
+        let (key, defined) = (&aim.who, aim.defined);
         let found = self.schedule.found(now, key, defined, seen.health, rand::random());
         let in_a_row = match found {
             Found::Outdated => return,

@@ -111,7 +111,15 @@ fn http(path: &str) -> CheckKind {
     CheckKind::Http(path.into())
 }
 
-fn record(port: u16, kind: CheckKind) -> Record {
+fn record(port: u16, kind: CheckKind) -> Aim {
+    aim(instance(port, kind))
+}
+
+fn aim(record: Record) -> Aim {
+    Aim::of_record(&Arc::new(record)).remove(0)
+}
+
+fn instance(port: u16, kind: CheckKind) -> Record {
     let check = Check { timeout: TIMEOUT, ..Check::new(kind) };
     Record {
         key: key("a"),
@@ -119,6 +127,8 @@ fn record(port: u16, kind: CheckKind) -> Record {
         source: Source::Api,
         verdict: None,
         expired: false,
+        checks: Vec::new(),
+        held: None,
         targets: [SocketAddr::from(([127, 0, 0, 1], port))].into(),
         unresolved: None,
         since: Wall::default(),
@@ -128,7 +138,7 @@ fn record(port: u16, kind: CheckKind) -> Record {
     }
 }
 
-async fn look(record: &Record) -> Seen {
+async fn look(record: &Aim) -> Seen {
     let prober = Prober { clock: Clock::real(), lookup: system_lookup() };
     tokio::time::timeout(PATIENCE, prober.look(record)).await.expect("a look ends by itself")
 }
@@ -211,11 +221,13 @@ async fn a_connection_alone_is_enough_for_tcp() {
     assert_eq!((seen.health, seen.output.as_str()), (Health::Critical, "no connection within 400ms"));
     // Of several addresses, the first that takes it.
     let peer = Peer::new(SILENT, Then::Hangs).await;
-    let mut two = record(refused, CheckKind::Tcp);
-    two.targets = [SocketAddr::from(([127, 0, 0, 1], refused)), peer.address].into();
-    assert_eq!(look(&two).await.health, Health::Passing);
+    let two = Record {
+        targets: [SocketAddr::from(([127, 0, 0, 1], refused)), peer.address].into(),
+        ..instance(refused, CheckKind::Tcp)
+    };
+    assert_eq!(look(&aim(two.clone())).await.health, Health::Passing);
     let lost = Record { targets: [].into(), unresolved: Some("`web` does not resolve: SERVFAIL".into()), ..two };
-    assert_eq!(look(&lost).await.output, "`web` does not resolve: SERVFAIL");
+    assert_eq!(look(&aim(lost)).await.output, "`web` does not resolve: SERVFAIL");
     peer.end().await;
 }
 

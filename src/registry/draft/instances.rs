@@ -1,9 +1,11 @@
 //! The rules for instances.
 
-use super::{Draft, Due, Effect, Resolved};
+use super::{Draft, Due, Effect, Resolved, checks::few};
 use crate::{
     model::{Health, InstanceKey, ServiceName, service::Source},
-    registry::{Error, Record, Spec, StaticInstance, notices::Notice, pace::plus, record::Verdict},
+    registry::{
+        Checks, Error, Owner, Record, Spec, StaticInstance, named::merged, notices::Notice, pace::plus, record::Verdict,
+    },
 };
 use serde_json::json;
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
@@ -30,9 +32,10 @@ impl Draft<'_> {
         spec: &Arc<Spec>,
         resolved: Option<&Resolved>,
         source: Source,
+        checks: Option<&Checks>,
     ) -> Result<Change, Error> {
         let mut number = None;
-        self.register_as(key, spec, resolved, source, &mut number)
+        self.register_as(key, spec, resolved, (source, checks), &mut number)
     }
 
     /// The same, as part of a revision that other changes may share.
@@ -41,7 +44,7 @@ impl Draft<'_> {
         key: &InstanceKey,
         spec: &Arc<Spec>,
         resolved: Option<&Resolved>,
-        source: Source,
+        (source, checks): (Source, Option<&Checks>),
         number: &mut Option<u64>,
     ) -> Result<Change, Error> {
         let before = self.record(key).cloned();
@@ -52,8 +55,14 @@ impl Draft<'_> {
             return Err(Error::Full { what: "instances", max: INSTANCES_MAX });
         }
         let (targets, unresolved) = leads_to(spec, before.as_deref(), resolved);
+        let known = before.as_ref().filter(|b| b.source == source).map_or(&[][..], |b| &b.checks);
+        let checks = match checks {
+            Some(checks) => merged(known, checks, number.unwrap_or(self.staged.revision + 1)),
+            None => known.to_vec(),
+        };
+        few(&checks)?;
         if let Some(before) = &before {
-            let same = before.spec == *spec && before.source == source && !before.expired;
+            let same = before.spec == *spec && before.checks == checks && before.source == source && !before.expired;
             // What cannot be read leads nowhere for one reason or for another.
             let same_fault = !spec.address.is_empty() || before.unresolved == unresolved;
             if same && same_fault && before.targets == targets {
@@ -61,7 +70,7 @@ impl Draft<'_> {
             }
         }
         let revision = *number.get_or_insert_with(|| self.revise());
-        if before.is_none() && source != Source::Config {
+        if before.is_none() && !matches!(source, Source::Config | Source::Consul) {
             self.replace_dead_twin(key, spec, revision);
         }
         let same_place = before.as_ref().filter(|b| b.spec.asks_like(spec));
@@ -73,6 +82,8 @@ impl Draft<'_> {
             // Whoever changes how often it is looked at does not take it out.
             verdict: same_place.and_then(|b| b.verdict.clone()),
             expired: false,
+            checks,
+            held: self.held(spec),
             targets,
             unresolved,
             since: self.wall,
@@ -87,6 +98,7 @@ impl Draft<'_> {
             self.notices.push(Notice::of(kind, key, data));
         }
         let created = before.is_none();
+        self.arm_checks(&Owner::Instance(key.clone()), &record.checks, false);
         self.stage(before.as_deref(), record);
         self.arm_ttl(key, spec.ttl, false);
         Ok(Change { revision, changed: true, created, settled: false })
@@ -135,7 +147,7 @@ impl Draft<'_> {
         }
         for (i, one) in wanted.iter().enumerate() {
             let known = resolved.get(i).and_then(Option::as_ref);
-            self.register_as(&one.key, &one.spec, known, Source::Config, &mut number)?;
+            self.register_as(&one.key, &one.spec, known, (Source::Config, None), &mut number)?;
         }
         let changed = number.is_some();
         Ok(Change { revision: number.unwrap_or(self.staged.catalog), changed, created: false, settled: !changed })
@@ -212,6 +224,7 @@ impl Draft<'_> {
     fn renewed(&mut self, record: &Record, revision: u64) -> Change {
         let settled = self.is_settled(&record.key);
         self.arm_ttl(&record.key, record.spec.ttl, settled);
+        self.arm_checks(&Owner::Instance(record.key.clone()), &record.checks, settled);
         Change { revision, changed: false, created: false, settled }
     }
 
@@ -230,7 +243,8 @@ impl Draft<'_> {
             down.map(|id| InstanceKey { service: key.service.clone(), id: id.clone() }).collect();
         let is_twin = |r: &&Arc<Record>| {
             let is_there = (&r.spec.address, r.spec.port) == (&spec.address, spec.port);
-            is_there && r.key != *key && r.source != Source::Config && r.is_down()
+            let is_ours = matches!(r.source, Source::Config | Source::Consul);
+            is_there && r.key != *key && !is_ours && r.is_down()
         };
         let twins: Vec<_> = down.iter().filter_map(|key| self.record(key)).filter(is_twin).cloned().collect();
         for twin in twins {
@@ -239,7 +253,8 @@ impl Draft<'_> {
     }
 
     /// Puts a record in place of `before`, with what follows of it.
-    fn stage(&mut self, before: Option<&Record>, mut record: Record) {
+    pub(super) fn stage(&mut self, before: Option<&Record>, mut record: Record) {
+        self.arm_reaping(&record.key, before.map_or(&[], |b| &b.checks), &record.checks);
         let (was, is) = (before.map(Record::health), record.health());
         if let Some(before) = before.filter(|_| was == Some(is)) {
             record.since = before.since;
@@ -278,6 +293,7 @@ impl Draft<'_> {
         for what in [Due::Ttl(key.clone()), Due::Removal(key.clone())] {
             self.effects.push(Effect { what, at: None });
         }
+        self.disarm(&Owner::Instance(key.clone()), &before.checks);
         self.staged.catalog = self.staged.catalog.max(revision);
         self.instances -= 1;
         self.show(key, None, revision);
@@ -296,6 +312,9 @@ fn leads_to(
     before: Option<&Record>,
     resolved: Option<&Resolved>,
 ) -> (Arc<[SocketAddr]>, Option<Arc<str>>) {
+    if spec.port == 0 && !spec.address.is_empty() {
+        return ([].into(), Some("it is registered without a port".into()));
+    }
     if spec.address.is_empty() {
         return ([].into(), resolved.and_then(|r| r.problem.clone()));
     }

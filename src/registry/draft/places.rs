@@ -106,7 +106,7 @@ impl Draft<'_> {
             }
         };
         if let Err(error) =
-            self.register_as(&instance, &Arc::new(spec), problem.as_ref(), Source::Etcd, &mut Some(number))
+            self.register_as(&instance, &Arc::new(spec), problem.as_ref(), (Source::Etcd, None), &mut Some(number))
         {
             tracing::warn!(key = show(key), %error, "a key of a service is kept, and not registered");
         }
@@ -118,7 +118,7 @@ impl Draft<'_> {
         let wanted = match is {
             // The key is where it comes from.
             Some(record) if record.source == Source::Etcd => return,
-            Some(record) if record.health().is_live() => Some(bytes(&record.spec)),
+            Some(record) if record.health().is_live() && record.spec.port != 0 => Some(bytes(&record.spec)),
             _ => None,
         };
         let is_so = |e: &Arc<Entry>| wanted.as_ref().is_some_and(|w| *w == e.value) && e.lease == 0;

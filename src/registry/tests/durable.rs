@@ -21,7 +21,7 @@ async fn everything_is_there_again_after_a_restart() {
     };
     room.register("web", "full", full).await;
     let defined = room.registry.record(&key("web", "full")).unwrap().defined;
-    assert!(room.registry.report(key("web", "full"), defined, Health::Warning, "slow".into()).await.unwrap());
+    assert!(room.registry.report(Who::of(key("web", "full")), defined, Health::Warning, "slow".into()).await.unwrap());
     room.register("web", "ttl", Spec { ttl: Some(seconds(5)), ..spec(2) }).await;
     room.register("other", "a b/c".replace('/', ":").as_str(), spec(3)).await;
     room.registry.deregister(key("other", "a b:c")).await.unwrap();

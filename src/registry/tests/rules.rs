@@ -45,7 +45,7 @@ fn removal(id: &str) -> Due {
 
 fn put(state: &mut State, now: Moment, id: &str, spec: Spec) -> (Result<(u64, bool), Error>, Turn) {
     let spec = Arc::new(spec);
-    let (answer, turn) = turn(state, now, |d| d.register(&key("web", id), &spec, None, Source::Api));
+    let (answer, turn) = turn(state, now, |d| d.register(&key("web", id), &spec, None, Source::Api, None));
     (answer.map(|c| (c.revision, c.changed)), turn)
 }
 
@@ -199,7 +199,7 @@ fn names_keep_where_they_led_until_they_lead_elsewhere() {
         problem: problem.map(Into::into),
     };
     let lost = leads(&[], Some("gone"));
-    turn(&mut state, 0, |d| d.register(&key("web", "a"), &named, Some(&lost), Source::Api).unwrap());
+    turn(&mut state, 0, |d| d.register(&key("web", "a"), &named, Some(&lost), Source::Api, None).unwrap());
     let record = |state: &State| state.record(&key("web", "a")).unwrap().clone();
     assert!(!record(&state).instance().is_routable() && record(&state).reason().as_deref() == Some("gone"));
     let resolved = |state: &mut State, r: &Resolved| {

@@ -30,7 +30,7 @@ async fn flap(room: &Room, services: usize, i: usize, up: bool) {
     let key = of(i * 7 % INSTANCES, services);
     let defined = room.registry.record(&key).unwrap().defined;
     let health = if up { Health::Passing } else { Health::Critical };
-    room.registry.report(key, defined, health, "a check".into()).await.unwrap();
+    room.registry.report(Who::of(key), defined, health, "a check".into()).await.unwrap();
 }
 
 async fn changes_over(services: usize) {

@@ -180,13 +180,13 @@ async fn checks_are_told_what_to_look_at_and_only_when_that_changes() {
     assert!(changes.has_changed().unwrap());
     changes.borrow_and_update();
     let record = room.registry.checked().pop().unwrap();
-    room.registry.report(record.key.clone(), record.defined, Health::Passing, String::new()).await.unwrap();
+    room.registry.report(record.who.clone(), record.defined, Health::Passing, String::new()).await.unwrap();
     room.register("web", "b", spec(2)).await;
     assert!(!changes.has_changed().unwrap(), "neither a verdict nor an instance without a check is news for checks");
     assert_eq!(room.health("web", "a"), Some(Health::Passing));
     room.register("web", "a", checked(3)).await;
     assert!(changes.has_changed().unwrap());
-    let late = room.registry.report(record.key.clone(), record.defined, Health::Critical, String::new()).await;
+    let late = room.registry.report(record.who.clone(), record.defined, Health::Critical, String::new()).await;
     assert!(matches!(late, Err(Error::Outdated(_))));
     room.end().await;
 }

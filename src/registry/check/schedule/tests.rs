@@ -2,33 +2,25 @@
 
 use super::*;
 use crate::{
-    base::Wall,
-    model::service::Source,
-    registry::{Check, CheckKind, Spec, pace::micros, record::Verdict},
+    model::InstanceKey,
+    registry::{Check, CheckKind, pace::micros},
 };
 use proptest::prelude::*;
 
 const S: Moment = 1_000_000;
 
-fn key(n: usize) -> InstanceKey {
-    InstanceKey { service: "web".parse().unwrap(), id: n.to_string().parse().unwrap() }
+fn key(n: usize) -> Who {
+    Who::of(InstanceKey { service: "web".parse().unwrap(), id: n.to_string().parse().unwrap() })
 }
 
-fn checked(n: usize, defined: u64, interval: Duration, verdict: Option<Health>) -> Arc<Record> {
+fn number(who: &Who) -> usize {
+    let crate::registry::Owner::Instance(key) = &who.owner else { panic!("{who:?}") };
+    key.id.as_str().parse().unwrap()
+}
+
+fn checked(n: usize, defined: u64, interval: Duration, known: Option<Health>) -> Arc<Aim> {
     let check = Check { interval, ..Check::new(CheckKind::Tcp) };
-    Arc::new(Record {
-        key: key(n),
-        spec: Arc::new(Spec { check: Some(check), ..Spec::new("10.0.0.1", 80) }),
-        source: Source::Api,
-        verdict: verdict.map(|health| Verdict::new(health, "")),
-        expired: false,
-        targets: [].into(),
-        unresolved: None,
-        since: Wall::default(),
-        created: 1,
-        modified: defined,
-        defined,
-    })
+    Arc::new(Aim { who: key(n), check, defined, known, record: None })
 }
 
 /// A stream of chances that is the same each time.
@@ -117,11 +109,11 @@ fn after_a_start_nobody_is_taken_out_for_the_grace_and_all_are_spread_over_the_i
         looks[(now / (S / 10)) as usize] += taken.len();
         for record in taken {
             // Everybody is away, as after a power cut.
-            let found = schedule.found(now, &record.key, 7, Health::Critical, random());
+            let found = schedule.found(now, &record.who, 7, Health::Critical, random());
             if let Found::News { health, .. } = found {
-                assert!(now >= micros(GRACE), "{} fell after {now} µs", record.key.id);
+                assert!(now >= micros(GRACE), "{} fell after {now} µs", number(&record.who));
                 assert_eq!(health, Health::Critical);
-                schedule.told(now, &record.key, 7, Some(health), random());
+                schedule.told(now, &record.who, 7, Some(health), random());
                 fell += 1;
             }
         }
@@ -168,15 +160,15 @@ fn a_whole_site_that_is_registered_at_once_is_looked_at_by_a_thousand_a_second()
     for tick in 0..5_000 {
         for record in schedule.take(tick * 1_000) {
             looks[(tick / 1_000) as usize] += 1;
-            schedule.found(tick * 1_000, &record.key, 7, Health::Critical, 0.0);
-            schedule.told(tick * 1_000, &record.key, 7, Some(Health::Critical), 0.0);
+            schedule.found(tick * 1_000, &record.who, 7, Health::Critical, 0.0);
+            schedule.told(tick * 1_000, &record.who, 7, Some(Health::Critical), 0.0);
         }
     }
     assert_eq!(looks, [1_000; 5]);
     // One that comes then does not wait for the intervals of the others.
     let all = (0..5_001).map(|n| checked(n, 7, seconds(10), None)).collect();
     schedule.follow(5 * S, all, || 0.0);
-    assert_eq!(schedule.take(5 * S).last().unwrap().key, key(5_000));
+    assert_eq!(schedule.take(5 * S).last().unwrap().who, key(5_000));
 }
 
 #[test]
@@ -188,13 +180,13 @@ fn no_more_are_asked_at_once_than_there_may_be_and_who_waited_longest_is_next() 
     assert_eq!(schedule.late(60 * S), seconds(60) - Duration::from_millis(IN_FLIGHT_MAX as u64));
     assert!(schedule.take(61 * S).is_empty());
     // A verdict on its way has a place as well: a store that hangs ends the looking, not the memory.
-    assert!(matches!(schedule.found(61 * S, &first[0].key, 7, Health::Passing, 0.0), Found::News { .. }));
+    assert!(matches!(schedule.found(61 * S, &first[0].who, 7, Health::Passing, 0.0), Found::News { .. }));
     assert!(schedule.take(61 * S).is_empty());
-    schedule.told(61 * S, &first[0].key, 7, Some(Health::Passing), 0.0);
+    schedule.told(61 * S, &first[0].who, 7, Some(Health::Passing), 0.0);
     assert_eq!(schedule.next(), Some(IN_FLIGHT_MAX as u64 * 1_000));
     let next = schedule.take(62 * S);
     assert_eq!(next.len(), 1);
-    assert!(first.iter().all(|r| r.key != next[0].key), "nobody is asked twice before everybody was asked once");
+    assert!(first.iter().all(|r| r.who != next[0].who), "nobody is asked twice before everybody was asked once");
 }
 
 /// What becomes of an instance in the game below.
@@ -217,10 +209,10 @@ fn fates() -> impl Strategy<Value = Vec<(u64, usize, Fate)>> {
 
 struct Game {
     schedule: Schedule,
-    wanted: HashMap<usize, Arc<Record>>,
+    wanted: HashMap<usize, Arc<Aim>>,
     /// When what is under way is over, whose it is, and what it tells if it is a report.
-    flights: Vec<(Moment, Arc<Record>, Option<Health>)>,
-    began: HashMap<(InstanceKey, u64), (Moment, Moment)>,
+    flights: Vec<(Moment, Arc<Aim>, Option<Health>)>,
+    began: HashMap<(Who, u64), (Moment, Moment)>,
     random: Box<dyn FnMut() -> f64>,
     /// No look had to wait for a place.
     has_room: bool,
@@ -229,11 +221,11 @@ struct Game {
 impl Game {
     fn start(&mut self, now: Moment) -> Result<(), TestCaseError> {
         for record in self.schedule.take(now) {
-            prop_assert!(self.flights.iter().all(|(_, other, _)| other.key != record.key), "two looks at one");
-            let n: usize = record.key.id.as_str().parse().unwrap();
+            prop_assert!(self.flights.iter().all(|(_, other, _)| other.who != record.who), "two looks at one");
+            let n: usize = number(&record.who);
             prop_assert!(self.wanted.get(&n).is_some_and(|w| w.defined == record.defined), "nobody wanted this");
-            let interval = micros(record.spec.check.as_ref().unwrap().interval);
-            let name = (record.key.clone(), record.defined);
+            let interval = micros(record.check.interval);
+            let name = (record.who.clone(), record.defined);
             if let Some((began, ended)) = self.began.get(&name) {
                 prop_assert!(now >= began + interval * 9 / 10 - 1, "too early");
                 let latest = (began + interval).max(*ended);
@@ -255,9 +247,9 @@ impl Game {
     fn end(&mut self, now: Moment) {
         let (over, under_way) = std::mem::take(&mut self.flights).into_iter().partition(|(at, ..)| *at <= now);
         self.flights = under_way;
-        let over: Vec<(Moment, Arc<Record>, Option<Health>)> = over;
+        let over: Vec<(Moment, Arc<Aim>, Option<Health>)> = over;
         for (_, record, report) in over {
-            let (key, defined, random) = (&record.key, record.defined, (self.random)());
+            let (key, defined, random) = (&record.who, record.defined, (self.random)());
             if let Some(ended) = self.began.get_mut(&(key.clone(), defined)) {
                 ended.1 = now;
             }
@@ -312,8 +304,8 @@ proptest! {
         }
         // Nobody was forgotten: each is under way, or has its time.
         for record in game.wanted.values() {
-            let is_under_way = game.schedule.in_flight.contains(&record.key);
-            prop_assert!(is_under_way != game.schedule.due.of(&record.key).is_some(), "{} is lost", record.key.id);
+            let is_under_way = game.schedule.in_flight.contains(&record.who);
+            prop_assert!(is_under_way != game.schedule.due.of(&record.who).is_some(), "{} is lost", number(&record.who));
         }
         prop_assert_eq!(game.schedule.watched.len(), game.wanted.len());
     }

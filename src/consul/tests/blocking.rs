@@ -1,0 +1,106 @@
+//! Reads that wait for news: what wakes them, and what does not.
+
+use super::*;
+
+#[tokio::test]
+async fn a_read_waits_for_news_of_its_own_service() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    room.register(json!({ "Name": "web", "ID": "a", "Port": 80, "Check": { "TTL": "60s", "Status": "passing" } }))
+        .await;
+    let first = room.get("/v1/health/service/web?passing").await;
+    let path = format!("/v1/health/service/web?passing&index={}&wait=30s", first.index());
+    let mut waiting = room.wait(&path);
+    // Another service, a heartbeat, the same registration: none of it is news.
+    room.register(json!({ "Name": "other", "Port": 81 })).await;
+    room.done("/v1/agent/check/pass/service:a?note=again", "").await;
+    room.register(json!({ "Name": "web", "ID": "a", "Port": 80, "Check": { "TTL": "60s", "Status": "passing" } }))
+        .await;
+    assert!(waiting.try_recv().is_err(), "nothing of it is news");
+    let revision = room.registry.revision();
+    room.done("/v1/agent/check/fail/service:a", "").await;
+    let news = waiting.await.unwrap();
+    assert_eq!((news.json(), news.index()), (json!([]), revision + 1));
+    room.end().await;
+}
+
+#[tokio::test]
+async fn a_read_that_waited_in_vain_answers_what_there_is_under_the_same_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    room.register(json!({ "Name": "web", "Port": 80 })).await;
+    let first = room.get("/v1/catalog/service/web").await;
+    let again = room.get(&format!("/v1/catalog/service/web?index={}&wait=1ms", first.index())).await;
+    assert_eq!((again.index(), again.json()), (first.index(), first.json()));
+    // One that has seen more than there is, as after a restore, waits too, and then learns where we are.
+    let lost = room.get("/v1/catalog/service/web?index=1000000&wait=1ms").await;
+    assert_eq!(lost.index(), first.index());
+    for (query, text) in [("wait=abc", "Invalid wait time"), ("index=-1", "Invalid index")] {
+        let refused = room.get(&format!("/v1/catalog/services?{query}")).await;
+        assert_eq!((refused.status, refused.text().as_str()), (400, text));
+    }
+    room.end().await;
+}
+
+#[tokio::test]
+async fn what_is_gone_and_what_is_to_come_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    let none = room.get("/v1/catalog/service/web").await;
+    let path = format!("/v1/catalog/service/web?index={}&wait=30s", none.index());
+    let coming = room.wait(&path);
+    room.register(json!({ "Name": "web", "Port": 80 })).await;
+    let there = coming.await.unwrap();
+    assert_eq!(there.json().as_array().unwrap().len(), 1);
+    let path = format!("/v1/catalog/service/web?index={}&wait=30s", there.index());
+    let going = room.wait(&path);
+    room.done("/v1/agent/service/deregister/web", "").await;
+    let gone = going.await.unwrap();
+    assert!(gone.index() > there.index(), "{} after {}", gone.index(), there.index());
+    assert_eq!(gone.json(), json!([]));
+    room.end().await;
+}
+
+#[tokio::test]
+async fn an_agents_service_is_waited_for_by_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    room.register(json!({ "Name": "web", "Port": 80 })).await;
+    let first = room.get("/v1/agent/service/web").await;
+    let hash = first.field("x-consul-contenthash").to_owned();
+    assert_eq!(first.json()["ContentHash"], json!(hash));
+    let path = format!("/v1/agent/service/web?hash={hash}&wait=30s");
+    let waiting = room.wait(&path);
+    room.register(json!({ "Name": "web", "Port": 81 })).await;
+    let news = waiting.await.unwrap();
+    assert_eq!(news.json()["Port"], 81);
+    assert_ne!(news.field("x-consul-contenthash"), hash);
+    room.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_those_who_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    let index = room.get("/v1/catalog/nodes").await.index();
+    let waiting = room.wait(&format!("/v1/catalog/nodes?index={index}&wait=10m"));
+    // It is on its way before the stop: a later request is answered.
+    room.get("/v1/catalog/nodes").await;
+    room.end().await;
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn nobody_who_waits_misses_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    const ROUNDS: u64 = 200;
+    let writing = async {
+        for port in 1..=ROUNDS {
+            room.register(json!({ "Name": "web", "Port": port })).await;
+        }
+    };
+    let reading = room.until("/v1/health/service/web", |all| all[0]["Service"]["Port"] == json!(ROUNDS));
+    tokio::join!(writing, reading);
+    room.end().await;
+}

@@ -1,0 +1,117 @@
+//! Unmodified clients of Consul on a running daemon, whose proxy routes by what they register.
+
+use super::{
+    gate::{ALL_TO_WEB, Gate, get},
+    harness::until,
+    real_peers::{peer, python},
+};
+use crate::{
+    base::TaskGroup,
+    serve::{HandlerFn, Limits, Listener, ListenerKind, Request, Response, Server},
+};
+use serde_json::{Value, json};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::process::Command;
+
+async fn open() -> Gate {
+    Gate::open(&format!("[registry]\nconsul_listen = '127.0.0.1:0'\n{ALL_TO_WEB}")).await
+}
+
+/// The folder of what `./test` installs.
+fn peers() -> PathBuf {
+    python().parent().unwrap().parent().unwrap().to_path_buf()
+}
+
+async fn run(mut command: Command) {
+    command.kill_on_drop(true);
+    let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await.expect("it ends").unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.trim_end().ends_with("all is well"), "{out}\n{err}");
+}
+
+async fn run_python(package: &str) {
+    let packages = peers().join(package);
+    assert!(packages.exists(), "{} is missing: run ./test once, it installs what the tests need", packages.display());
+    let gate = open().await;
+    let looked_at = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = gate.consul();
+    let mut command = Command::new(python());
+    command.arg(peer("consul_client.py")).args([address.ip().to_string(), address.port().to_string()]);
+    command.arg(looked_at.local_addr().unwrap().to_string()).env("PYTHONPATH", packages);
+    run(command).await;
+    gate.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_consul_works() {
+    run_python("python-consul").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_consul2_works() {
+    run_python("python-consul2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn py_consul_works() {
+    run_python("py-consul").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn npm_consul_works() {
+    let modules = peers().join("npm/node_modules");
+    assert!(modules.exists(), "{} is missing: run ./test once, it installs what the tests need", modules.display());
+    let gate = open().await;
+    let address = gate.consul();
+    let mut command = Command::new("node");
+    command.arg(peer("consul_client.js")).args([address.ip().to_string(), address.port().to_string()]);
+    command.env("NODE_PATH", modules);
+    run(command).await;
+    gate.close().await;
+}
+
+/// One request of a client: its status and its body.
+async fn ask(address: SocketAddr, method: &str, path: &str, body: Value) -> (u16, Value) {
+    let to = crate::outbound::Address::Tcp { host: address.ip().to_string(), port: address.port() };
+    let client = crate::outbound::Client::new(to, crate::outbound::Limits::default());
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let request = http::Request::builder().method(method).uri(path).body(bytes::Bytes::from(body)).unwrap();
+    let answer = client.request(request).await.unwrap();
+    (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or(Value::Null))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_registers_as_with_consul_is_routed_while_it_is_well() {
+    let gate = open().await;
+    let group = TaskGroup::new();
+    let origin = Listener::tcp("127.0.0.1:0".parse().unwrap(), ListenerKind::Admin).await.unwrap();
+    let port = origin.local_addr().unwrap().port();
+    let answers = Arc::new(HandlerFn(|_: Request| async { Response::new("a".into()) }));
+    group.spawn("origin", Server::run(origin, answers, Limits::default(), group.stop_token()));
+    let consul = gate.consul();
+    let check = json!({ "TTL": "60s", "Status": "passing" });
+    let body = json!({ "Name": "web", "ID": "a", "Address": "127.0.0.1", "Port": port, "Check": check });
+    assert_eq!(ask(consul, "PUT", "/v1/agent/service/register", body).await.0, 200);
+    // The answer came once the proxy served it.
+    let mut connection = gate.connection().await;
+    assert_eq!(get(&mut connection, "/").await, (200, "a".to_owned()));
+    for (say, status) in [("fail", 503), ("pass", 200), ("warn", 200)] {
+        assert_eq!(ask(consul, "PUT", &format!("/v1/agent/check/{say}/service:a"), Value::Null).await.0, 200);
+        assert_eq!(get(&mut connection, "/").await.0, status, "{say}");
+    }
+    for (enable, status) in [(true, 503), (false, 200)] {
+        let path = format!("/v1/agent/service/maintenance/a?enable={enable}");
+        assert_eq!(ask(consul, "PUT", &path, Value::Null).await.0, 200);
+        assert_eq!(get(&mut connection, "/").await.0, status, "maintenance {enable}");
+    }
+    let view = gate.until("a", "warning").await;
+    assert_eq!(view["source"], "consul");
+    assert_eq!(ask(consul, "PUT", "/v1/agent/service/deregister/a", Value::Null).await.0, 200);
+    assert_eq!(get(&mut connection, "/").await.0, 503);
+    until("the service is gone", || async {
+        gate.api.try_get("/api/v1/services/web").await.filter(|(s, _)| *s == 404)
+    })
+    .await;
+    gate.close().await;
+    group.stop(Duration::from_secs(10)).await;
+}
