@@ -3,11 +3,13 @@
 use super::{
     Config, Deps, agent,
     ask::Ask,
-    catalog, health,
+    catalog, event, health, kv,
     node::Host,
     refusal::Refusal,
     seat::{SELF, Seat},
+    session,
     table::{self, Call},
+    txn,
 };
 use crate::{
     base::{Clock, Secret},
@@ -28,9 +30,9 @@ use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, net::UdpSocket, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
-/// The longest body of a registration.
+/// The longest body, and so the longest value of a key; as the API has it.
 const BODY_BYTES_MAX: usize = 512 << 10;
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers.
@@ -41,6 +43,7 @@ pub(super) struct Front {
     pub node: Arc<str>,
     /// Where others reach it.
     pub address: String,
+    pub events: event::Events,
     token: Option<Secret>,
 }
 
@@ -49,6 +52,7 @@ pub(super) struct Asked {
     /// What it is about: the end of the path.
     pub rest: String,
     pub ask: Ask,
+    pub method: Method,
     /// The client wants a word instead of JSON.
     pub as_text: bool,
     pub stopping: CancellationToken,
@@ -102,7 +106,8 @@ impl Front {
         let ip = config.address.ip();
         let address = if ip.is_unspecified() { own_address() } else { ip.to_string() };
         let token = config.token.filter(|token| !token.is_empty());
-        Self { registry: deps.registry, clock: deps.clock, node: config.node.into(), address, token }
+        let Deps { registry, clock } = deps;
+        Self { registry, clock, node: config.node.into(), address, events: event::Events::default(), token }
     }
 
     async fn answer(&self, request: Request) -> Result<Reply, Refusal> {
@@ -131,14 +136,15 @@ impl Front {
         let accepts = request.header("accept").unwrap_or("");
         let as_text = ask.text("format") == Some("text") || accepts.starts_with("text/plain");
         let (call, rest, stopping) = (found.call, found.rest.to_owned(), request.stopping.clone());
+        let said = request.header("content-length").map_or_else(|| "?".to_owned(), ToOwned::to_owned);
         let body = request.body(BODY_BYTES_MAX).await.map_err(|error| match error {
             Error::BodyTooLong { limit_bytes } => {
-                let text = format!("Request body too large, max size: {limit_bytes} bytes");
+                let text = format!("Request body({said} bytes) too large, max size: {limit_bytes} bytes.");
                 Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
             }
             error => Refusal::bad(error.to_string()),
         })?;
-        self.call(call, Asked { rest, ask, as_text, stopping, body }).await
+        self.call(call, Asked { rest, ask, method, as_text, stopping, body }).await
     }
 
     async fn call(&self, call: Call, asked: Asked) -> Result<Reply, Refusal> {
@@ -146,6 +152,10 @@ impl Front {
             Call::Agent(call) => agent::call(self, call, asked).await,
             Call::Catalog(call) => catalog::call(self, call, asked).await,
             Call::Health(call) => health::call(self, call, asked).await,
+            Call::Keys => kv::call(self, asked).await,
+            Call::Session(call) => session::call(self, call, asked).await,
+            Call::Txn => txn::call(self, asked).await,
+            Call::Event(call) => event::call(self, call, asked).await,
             Call::Leader => Ok(Reply::json(&json!(self.leader()))),
             Call::Peers => Ok(Reply::json(&json!([self.leader()]))),
             Call::Lists => Err(Refusal::new(StatusCode::UNAUTHORIZED, "ACL support disabled")),

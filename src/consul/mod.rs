@@ -11,19 +11,23 @@ mod agent;
 mod ask;
 mod catalog;
 mod check;
+mod event;
 mod fields;
 mod filter;
 mod front;
 mod health;
+mod kv;
 mod node;
 mod refusal;
 mod seat;
 mod service;
+mod session;
 mod shapes;
 mod table;
 #[cfg(test)]
 mod tests;
 mod time;
+mod txn;
 
 use crate::{
     base::{Clock, Secret},

@@ -109,6 +109,11 @@ pub(super) fn uuid_of(name: &str) -> String {
     uuid(&hex)
 }
 
+/// An id that nothing else has.
+pub(super) fn new_uuid() -> String {
+    uuid(&format!("{:032x}", rand::random::<u128>()))
+}
+
 fn uuid(hex: &str) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32])
 }

@@ -1,6 +1,6 @@
 //! Which call a path is, and by which methods.
 
-use super::{agent, catalog, health};
+use super::{agent, catalog, event, health, session};
 use http::Method;
 
 /// A call.
@@ -9,6 +9,10 @@ pub(super) enum Call {
     Agent(agent::Call),
     Catalog(catalog::Call),
     Health(health::Call),
+    Keys,
+    Session(session::Call),
+    Txn,
+    Event(event::Call),
     Leader,
     Peers,
     /// Access lists, which a real one refuses like this where they are off.
@@ -30,6 +34,7 @@ const READ: &[Method] = &[Method::GET];
 const WRITE: &[Method] = &[Method::PUT];
 /// Older clients say these by other methods.
 const SAY: &[Method] = &[Method::PUT, Method::GET, Method::POST];
+const KEYS: &[Method] = &[Method::GET, Method::PUT, Method::DELETE];
 const ANY: &[Method] = &[Method::GET, Method::PUT, Method::POST, Method::DELETE];
 
 /// A path that ends with a slash goes on with what the call is about. The first that fits counts.
@@ -65,6 +70,16 @@ const TABLE: &[(&str, Call, &[Method])] = &[
     ("health/checks/", Call::Health(health::Call::Checks), READ),
     ("health/service/", Call::Health(health::Call::Service), READ),
     ("health/state/", Call::Health(health::Call::State), READ),
+    ("kv/", Call::Keys, KEYS),
+    ("session/create", Call::Session(session::Call::Create), WRITE),
+    ("session/renew/", Call::Session(session::Call::Renew), WRITE),
+    ("session/destroy/", Call::Session(session::Call::Destroy), WRITE),
+    ("session/info/", Call::Session(session::Call::Info), READ),
+    ("session/node/", Call::Session(session::Call::Node), READ),
+    ("session/list", Call::Session(session::Call::List), READ),
+    ("txn", Call::Txn, WRITE),
+    ("event/fire/", Call::Event(event::Call::Fire), WRITE),
+    ("event/list", Call::Event(event::Call::List), READ),
     ("status/leader", Call::Leader, READ),
     ("status/peers", Call::Peers, READ),
     ("acl/", Call::Lists, ANY),
@@ -78,20 +93,16 @@ const LEFT_OUT: &[&str] = &[
     "connect/",
     "coordinate/",
     "discovery-chain/",
-    "event/",
     "exported-services",
     "health/",
     "imported-services",
     "internal/",
-    "kv/",
     "namespace",
     "operator/",
     "partition",
     "peering",
     "query",
-    "session/",
     "snapshot",
-    "txn",
 ];
 
 /// What a path behind `/v1/` leads to.

@@ -53,6 +53,17 @@ pub struct TxnAnswer {
     pub instances: Option<u64>,
 }
 
+/// What steps came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stepped {
+    /// One for each step; else which of them could not be done, and then none was.
+    pub done: Result<Vec<OpAnswer>, Vec<usize>>,
+    /// The revision after it.
+    pub revision: u64,
+    /// The revision of the catalog that it made, where keys that it wrote are instances.
+    pub instances: Option<u64>,
+}
+
 /// Keys by lease.
 pub type Entries = Vec<bytes::Bytes>;
 

@@ -1,7 +1,7 @@
 //! What handles ask of the task.
 
 use super::{
-    Checks, Error, LeaseView, Owner, Spec, StaticInstance, Txn, TxnAnswer, Who,
+    Checks, Error, LeaseView, Owner, Session, Spec, StaticInstance, Step, Stepped, Txn, TxnAnswer, Who,
     draft::{Change, Draft, Resolved},
 };
 use crate::model::{Health, InstanceKey, ServiceName, service::Source};
@@ -84,6 +84,22 @@ pub(super) enum Command {
         done: Done<TxnAnswer>,
         room: Option<OwnedSemaphorePermit>,
     },
+    Steps {
+        steps: Vec<Step>,
+        done: Done<Stepped>,
+    },
+    CreateSession {
+        session: Session,
+        done: Done<u64>,
+    },
+    RenewSession {
+        id: Arc<str>,
+        done: Done<Arc<Session>>,
+    },
+    EndSession {
+        id: Arc<str>,
+        done: Done<bool>,
+    },
     Compact {
         revision: u64,
         done: Done<()>,
@@ -143,6 +159,14 @@ fn of_change(done: Done<Change>, result: Result<Change, Error>) -> Waiting {
     Waiting::new(done, result, settled)
 }
 
+/// A result, and whether it holds whatever becomes of its turn.
+fn apart<T>(result: Result<(T, bool), Error>) -> (Result<T, Error>, bool) {
+    match result {
+        Ok((answer, settled)) => (Ok(answer), settled),
+        Err(error) => (Err(error), false),
+    }
+}
+
 impl Command {
     /// Stages it. None where nobody waits for an answer.
     pub fn stage(self, draft: &mut Draft<'_>) -> Option<Waiting> {
@@ -180,19 +204,23 @@ impl Command {
                 return None;
             }
             Self::Txn { txn, done, room } => {
-                let (result, settled) = match draft.txn(&txn) {
-                    Ok((answer, settled)) => (Ok(answer), settled),
-                    Err(error) => (Err(error), false),
-                };
+                let (result, settled) = apart(draft.txn(&txn));
                 Waiting { _room: room, ..Waiting::new(done, result, settled) }
             }
+            Self::Steps { steps, done } => {
+                let (result, settled) = apart(draft.steps(&steps));
+                Waiting::new(done, result, settled)
+            }
+            Self::CreateSession { session, done } => Waiting::new(done, draft.create_session(session), false),
+            Self::RenewSession { id, done } => {
+                let (result, settled) = apart(draft.renew_session(&id));
+                Waiting::new(done, result, settled)
+            }
+            Self::EndSession { id, done } => Waiting::new(done, Ok(draft.end_session(&id)), false),
             Self::Compact { revision, done } => Waiting::new(done, draft.compact(revision), false),
             Self::Grant { id, ttl, done } => Waiting::new(done, draft.grant(id, ttl, rand::random), false),
             Self::KeepAlive { id, done } => {
-                let (result, settled) = match draft.keep_alive(id) {
-                    Ok((ttl, settled)) => (Ok(ttl), settled),
-                    Err(error) => (Err(error), false),
-                };
+                let (result, settled) = apart(draft.keep_alive(id));
                 Waiting::new(done, result, settled)
             }
             Self::Revoke { id, done } => Waiting::new(done, draft.revoke(id), false),

@@ -4,6 +4,7 @@ mod checks;
 mod instances;
 mod keys;
 mod places;
+mod sessions;
 
 use super::{
     Owner, Record,
@@ -69,6 +70,8 @@ pub(super) enum Due {
     Reap(InstanceKey, Arc<str>),
     /// A lease runs out.
     Lease(i64),
+    /// A session runs out.
+    Session(Arc<str>),
 }
 
 /// Where a host name leads.
@@ -81,7 +84,8 @@ pub(super) struct Resolved {
 
 impl<'a> Draft<'a> {
     pub fn new(state: &'a State, now: Moment, wall: Wall) -> Self {
-        let staged = Staged { revision: state.revision, catalog: state.catalog, ..Staged::default() };
+        let (revision, catalog, last_session) = (state.revision, state.catalog, state.last_session);
+        let staged = Staged { revision, catalog, last_session, ..Staged::default() };
         Self {
             state,
             staged,
@@ -105,11 +109,13 @@ impl<'a> Draft<'a> {
                 Due::Check(owner, id) => self.check_ran_out(owner, id, &mut number),
                 Due::Reap(key, id) => self.reap(key, id, &mut number),
                 Due::Lease(id) => self.lease_ran_out(*id),
+                Due::Session(id) => self.session_ran_out(id),
             }
         }
     }
 
-    pub fn finish(self) -> Finished {
+    pub fn finish(mut self) -> Finished {
+        self.end_ill();
         let Self { staged, effects, at_once, notices, .. } = self;
         Finished { staged, effects, at_once, notices }
     }

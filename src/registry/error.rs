@@ -33,6 +33,9 @@ pub enum Error {
     /// What a check says is seen, not told.
     #[error("check `{0}` has no ttl, so what it says is not told but seen")]
     NotTold(Arc<str>),
+    /// No such session.
+    #[error("there is no session `{0}`; it ended, or was never made")]
+    NoSession(Arc<str>),
     /// No such node.
     #[error("there is no node `{0}`")]
     NoNode(Arc<str>),
@@ -93,6 +96,7 @@ impl Error {
             | Self::NoLease(_)
             | Self::NoKey(_)
             | Self::NoCheck(_)
+            | Self::NoSession(_)
             | Self::NoNode(_) => Kind::NotFound,
             Self::ReadOnly(_)
             | Self::NoTtl(_)

@@ -2,6 +2,7 @@
 
 mod checks;
 mod keys;
+mod sessions;
 
 use super::{
     Aim, Checks, Config, Error, Look, Owner, Record, Renewed, Served, Spec, Who, Written,

@@ -30,24 +30,26 @@ mod publish;
 mod record;
 mod resolve;
 mod rows;
+mod session;
 mod spec;
 mod state;
 mod task;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Entries, LeaseView, Renewed, Served, TxnAnswer, Written};
+pub use answer::{Entries, LeaseView, Renewed, Served, Stepped, TxnAnswer, Written};
 pub use check::{Aim, ChecksTask, Look};
 pub use config::{Config, StaticInstance};
 pub use error::Error;
 pub use handle::Registry;
 pub use kv::{
-    Change, Compare, Comparison, Entry, Feed, KEY_BYTES_MAX, Keys, Op, OpAnswer, Part, Query, Ranged, Revision,
-    SPACE_BYTES_MAX, Target, Txn, VALUE_BYTES_MAX, Watcher, When, show,
+    Act, Change, Compare, Comparison, Entry, Feed, Guard, KEY_BYTES_MAX, Keys, Op, OpAnswer, Part, Query, Ranged,
+    Revision, SPACE_BYTES_MAX, Side, Step, Target, Txn, VALUE_BYTES_MAX, Watcher, When, show,
 };
 pub use named::{Asked, Begun, Checks, How, Named, Node, Owner, Who};
 use record::OUTPUT_BYTES_MAX;
 pub use record::{GRACE, Record, Verdict};
+pub use session::Session;
 pub use spec::{Check, CheckAsked, CheckKind, Fault, HttpAsk, Spec};
 pub use task::{RegistryTask, build};
 

@@ -1,10 +1,11 @@
 //! What lies in the store, and how it is read back.
 
 use super::{
-    Asked, Change, Check, CheckKind, Entry, Error, How, HttpAsk, Named, Node, Record, Revision, Spec,
+    Asked, Change, Check, CheckKind, Entry, Error, How, HttpAsk, Named, Node, Owner, Record, Revision, Session, Side,
+    Spec,
     kv::{Log, Space},
     record::Verdict,
-    state::{Lease, Staged, State},
+    state::{Held, Lease, Staged, State},
 };
 use crate::{
     base::Wall,
@@ -13,7 +14,12 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 const NUMBERS: Keyspace<Numbers> = Keyspace::new(0x50, "registry numbers", Codec::Json);
 const INSTANCES: Keyspace<InstanceRow> = Keyspace::new(0x51, "instances", Codec::Json);
@@ -21,6 +27,7 @@ const KEYS: Keyspace<EntryRow> = Keyspace::new(0x52, "keys", Codec::Postcard);
 /// By revision, then by number within it, so that no row is longer than a key and two values.
 const HISTORY: Keyspace<ChangeRow> = Keyspace::new(0x53, "history of keys", Codec::Postcard);
 const NODES: Keyspace<NodeRow> = Keyspace::new(0x55, "nodes", Codec::Json);
+const SESSIONS: Keyspace<SessionRow> = Keyspace::new(0x56, "sessions", Codec::Json);
 const LEASES: Keyspace<LeaseRow> = Keyspace::new(0x54, "leases", Codec::Json);
 
 const NUMBERS_KEY: &[u8] = b"all";
@@ -34,6 +41,9 @@ struct Numbers {
     /// Where instances are keys; none in a store from before they were.
     #[serde(default)]
     prefix: String,
+    /// The last one that changed a session.
+    #[serde(default)]
+    sessions: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,7 +123,41 @@ struct CheckRow {
 /// A new shape is a new variant behind these: old rows stay readable.
 #[derive(Serialize, Deserialize)]
 enum EntryRow {
-    First { value: Vec<u8>, created: u64, modified: u64, version: u64, lease: i64 },
+    First {
+        value: Vec<u8>,
+        created: u64,
+        modified: u64,
+        version: u64,
+        lease: i64,
+    },
+    /// With what is kept beside it.
+    Second {
+        value: Vec<u8>,
+        created: u64,
+        modified: u64,
+        version: u64,
+        lease: i64,
+        side: SideRow,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct SideRow {
+    flags: u64,
+    locks: u64,
+    session: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SessionRow {
+    words: String,
+    ttl_ms: Option<u64>,
+    deletes: bool,
+    delay_ms: u64,
+    /// Instances' checks, then nodes'.
+    of_instances: Vec<(InstanceKey, String)>,
+    of_nodes: Vec<(String, String)>,
+    created: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -130,7 +174,8 @@ struct LeaseRow {
 pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Error> {
     let compacted = staged.compacted.unwrap_or(state.space.log.compacted());
     let prefix = String::from_utf8_lossy(staged.prefix.as_ref().unwrap_or(&state.prefix)).into_owned();
-    let numbers = Numbers { revision: staged.revision, catalog: staged.catalog, compacted, prefix };
+    let (revision, catalog, sessions) = (staged.revision, staged.catalog, staged.last_session);
+    let numbers = Numbers { revision, catalog, compacted, prefix, sessions };
     let mut batch = Batch::new().put(&NUMBERS, NUMBERS_KEY, &numbers)?;
     for (key, record) in &staged.records {
         let place = format!("{}/{}", key.service, key.id).into_bytes();
@@ -162,6 +207,12 @@ pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Erro
             None => batch.delete(&LEASES, &id.to_be_bytes()),
         };
     }
+    for (id, session) in &staged.sessions {
+        batch = match session {
+            Some(session) => batch.put(&SESSIONS, id.as_bytes(), &SessionRow::of(session))?,
+            None => batch.delete(&SESSIONS, id.as_bytes()),
+        };
+    }
     for revision in staged.compacted.iter().flat_map(|number| state.space.log.before(*number)) {
         for i in 0..revision.changes.len() {
             batch = batch.delete(&HISTORY, &place(revision.number, i));
@@ -189,12 +240,21 @@ pub(super) fn load(store: &Store) -> Result<State, Error> {
         let id = key.try_into().map_or(0, i64::from_be_bytes);
         state.leases.insert(id, Lease { ttl: Duration::from_millis(row.ttl_ms), ..Lease::default() });
     }
+    for row in store.range(&SESSIONS, ..) {
+        let (id, row) = row?;
+        let session = row.session(String::from_utf8_lossy(&id).into());
+        state.sessions.insert(session.id.clone(), Held { session: Arc::new(session), keys: BTreeSet::new() });
+    }
+    state.last_session = numbers.sessions;
     let mut entries = BTreeMap::new();
     for row in store.range(&KEYS, ..) {
         let (key, row) = row?;
         let (key, entry) = (Bytes::from(key), Arc::new(row.entry()));
         if let Some(lease) = state.leases.get_mut(&entry.lease) {
             lease.keys.insert(key.clone());
+        }
+        if let Some(held) = entry.holder().and_then(|session| state.sessions.get_mut(session)) {
+            held.keys.insert(key.clone());
         }
         entries.insert(key, entry);
     }
@@ -297,6 +357,41 @@ impl InstanceRow {
     }
 }
 
+impl SessionRow {
+    fn of(session: &Session) -> Self {
+        let mut row = Self {
+            words: session.words.to_string(),
+            ttl_ms: session.ttl.map(ms),
+            deletes: session.deletes,
+            delay_ms: ms(session.delay),
+            of_instances: Vec::new(),
+            of_nodes: Vec::new(),
+            created: session.created,
+        };
+        for (owner, id) in &session.checks {
+            match owner {
+                Owner::Instance(key) => row.of_instances.push((key.clone(), id.to_string())),
+                Owner::Node(name) => row.of_nodes.push((name.to_string(), id.to_string())),
+            }
+        }
+        row
+    }
+
+    fn session(self, id: Arc<str>) -> Session {
+        let of_instances = self.of_instances.into_iter().map(|(key, id)| (Owner::Instance(key), id.into()));
+        let of_nodes = self.of_nodes.into_iter().map(|(name, id)| (Owner::Node(name.into()), id.into()));
+        Session {
+            id,
+            words: self.words.into(),
+            ttl: self.ttl_ms.map(Duration::from_millis),
+            deletes: self.deletes,
+            delay: Duration::from_millis(self.delay_ms),
+            checks: of_instances.chain(of_nodes).collect(),
+            created: self.created,
+        }
+    }
+}
+
 impl NodeRow {
     fn of(node: &Node) -> Self {
         let checks = node.checks.iter().map(NamedRow::of).collect();
@@ -385,13 +480,29 @@ impl CheckRow {
 
 impl EntryRow {
     fn of(entry: &Entry) -> Self {
-        let Entry { value, created, modified, version, lease } = entry;
-        Self::First { value: value.to_vec(), created: *created, modified: *modified, version: *version, lease: *lease }
+        let Entry { value, created, modified, version, lease, side } = entry;
+        let (value, created, modified, version, lease) = (value.to_vec(), *created, *modified, *version, *lease);
+        match side {
+            None => Self::First { value, created, modified, version, lease },
+            Some(side) => {
+                let session = side.session.as_ref().map(ToString::to_string);
+                let side = SideRow { flags: side.flags, locks: side.locks, session };
+                Self::Second { value, created, modified, version, lease, side }
+            }
+        }
     }
 
     fn entry(self) -> Entry {
-        let Self::First { value, created, modified, version, lease } = self;
-        Entry { value: value.into(), created, modified, version, lease }
+        match self {
+            Self::First { value, created, modified, version, lease } => {
+                Entry { value: value.into(), created, modified, version, lease, side: None }
+            }
+            Self::Second { value, created, modified, version, lease, side } => {
+                let SideRow { flags, locks, session } = side;
+                let side = Some(Arc::new(Side { flags, locks, session: session.map(Arc::from) }));
+                Entry { value: value.into(), created, modified, version, lease, side }
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! All that the registry knows, as it is durable, and what is staged over it.
 
 use super::{
-    Node, Record,
+    Node, Record, Session,
     kv::{Cursors, Overlay, Space},
+    pace::Moment,
 };
 use crate::model::{InstanceId, InstanceKey, ServiceName};
 use bytes::Bytes;
@@ -32,6 +33,12 @@ pub(in crate::registry) struct State {
     pub space: Space,
     /// Leases by id.
     pub leases: BTreeMap<i64, Lease>,
+    /// Sessions by id.
+    pub sessions: BTreeMap<Arc<str>, Held>,
+    /// The last revision that changed one of them.
+    pub last_session: u64,
+    /// Keys that nobody may hold before then. Not kept over a restart, as in Consul.
+    pub delays: BTreeMap<Bytes, Moment>,
     /// Keys that begin like this are instances, `<prefix><service>/<id>`; empty: none are.
     pub prefix: Bytes,
 }
@@ -40,6 +47,13 @@ pub(in crate::registry) struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::registry) struct Lease {
     pub ttl: Duration,
+    pub keys: BTreeSet<Bytes>,
+}
+
+/// A session, and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::registry) struct Held {
+    pub session: Arc<Session>,
     pub keys: BTreeSet<Bytes>,
 }
 
@@ -54,6 +68,10 @@ pub(in crate::registry) struct Staged {
     pub over: Overlay,
     /// Leases that are granted, and those that are gone.
     pub leases: BTreeMap<i64, Option<Duration>>,
+    pub sessions: BTreeMap<Arc<str>, Option<Arc<Session>>>,
+    pub last_session: u64,
+    /// Keys that nobody may hold from now until then.
+    pub delays: Vec<(Bytes, Moment, Moment)>,
     /// The history before it is forgotten.
     pub compacted: Option<u64>,
     /// Where instances are keys from now on.
@@ -68,6 +86,7 @@ impl Staged {
             && self.over.entries.is_empty()
             && self.over.revisions.is_empty()
             && self.leases.is_empty()
+            && self.sessions.is_empty()
             && self.compacted.is_none()
             && self.prefix.is_none()
     }
@@ -86,7 +105,7 @@ impl State {
 
     /// What was staged is durable now.
     pub fn take(&mut self, staged: Staged) {
-        (self.revision, self.catalog) = (staged.revision, staged.catalog);
+        (self.revision, self.catalog, self.last_session) = (staged.revision, staged.catalog, staged.last_session);
         for (key, record) in staged.records {
             self.put(key, record);
         }
@@ -102,6 +121,16 @@ impl State {
                 None => drop(self.leases.remove(&id)),
             }
         }
+        for (id, session) in staged.sessions {
+            match session {
+                Some(session) => drop(self.sessions.insert(id, Held { session, keys: BTreeSet::new() })),
+                None => drop(self.sessions.remove(&id)),
+            }
+        }
+        for (key, now, until) in staged.delays {
+            self.delays.retain(|_, until| *until > now);
+            self.delays.insert(key, until);
+        }
         for change in staged.over.revisions.iter().flat_map(|r| &r.changes) {
             let lease = |entry: &Option<Arc<super::Entry>>| entry.as_ref().map_or(0, |e| e.lease);
             if let Some(lease) = self.leases.get_mut(&lease(&change.before)) {
@@ -109,6 +138,13 @@ impl State {
             }
             if let Some(lease) = self.leases.get_mut(&lease(&change.now)) {
                 lease.keys.insert(change.key.clone());
+            }
+            let holder = |entry: &Option<Arc<super::Entry>>| entry.as_ref().and_then(|e| e.holder().cloned());
+            if let Some(held) = holder(&change.before).and_then(|id| self.sessions.get_mut(&id)) {
+                held.keys.remove(&change.key);
+            }
+            if let Some(held) = holder(&change.now).and_then(|id| self.sessions.get_mut(&id)) {
+                held.keys.insert(change.key.clone());
             }
         }
         self.space.take(staged.over);

@@ -12,6 +12,7 @@ use super::{
     publish::{Publisher, whole},
     resolve::Resolver,
     rows,
+    session::PATIENCE,
     state::{Shared, Staged, State},
 };
 use crate::{
@@ -115,6 +116,11 @@ fn after_start(state: &State) -> Deadlines<Due> {
             if let (Owner::Instance(key), Some(after)) = (&owner, named.removes_after()) {
                 deadlines.set(Due::Reap(key.clone(), named.asked.id.clone()), micros(after.max(GRACE)));
             }
+        }
+    }
+    for held in state.sessions.values() {
+        if let Some(ttl) = held.session.ttl {
+            deadlines.set(Due::Session(held.session.id.clone()), micros((ttl * PATIENCE).max(GRACE)));
         }
     }
     for (id, lease) in &state.leases {

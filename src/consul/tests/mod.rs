@@ -2,6 +2,7 @@
 
 mod agent;
 mod blocking;
+mod keys;
 mod reading;
 
 use super::*;

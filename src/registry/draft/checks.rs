@@ -213,7 +213,7 @@ impl Draft<'_> {
         }
     }
 
-    fn check_of(&self, owner: &Owner, id: &str) -> Option<Named> {
+    pub(super) fn check_of(&self, owner: &Owner, id: &str) -> Option<Named> {
         let checks = match owner {
             Owner::Instance(key) => &self.record(key)?.checks,
             Owner::Node(name) => &self.node(name)?.checks,

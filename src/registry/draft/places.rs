@@ -135,7 +135,8 @@ impl Draft<'_> {
         }
         let now = value.map(|value| {
             let (created, version) = before.as_ref().map_or((number, 1), |b| (b.created, b.version + 1));
-            Arc::new(Entry { value, created, modified: number, version, lease: 0 })
+            let side = before.as_ref().and_then(|b| b.side.clone());
+            Arc::new(Entry { value, created, modified: number, version, lease: 0, side })
         });
         self.staged.over.entries.insert(key.clone(), now.clone());
         let change = Change { key, now, before };

@@ -64,7 +64,7 @@ impl Registry {
     }
 
     /// Where keys that were written are instances, the proxy is waited for as by whoever registers.
-    async fn served_if(&self, instances: Option<u64>) {
+    pub(super) async fn served_if(&self, instances: Option<u64>) {
         if let Some(revision) = instances {
             self.served(revision).await;
         }

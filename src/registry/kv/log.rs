@@ -155,7 +155,8 @@ mod tests {
     use super::*;
 
     fn revision(number: u64, bytes: usize) -> Arc<Revision> {
-        let entry = Entry { value: vec![0; bytes].into(), created: 1, modified: number, version: 1, lease: 0 };
+        let entry =
+            Entry { value: vec![0; bytes].into(), created: 1, modified: number, version: 1, lease: 0, side: None };
         let change = Change { key: "k".into(), now: Some(Arc::new(entry)), before: None };
         Arc::new(Revision { number, changes: vec![change] })
     }

@@ -4,17 +4,20 @@
 mod keys;
 mod log;
 mod space;
+mod steps;
 mod txn;
 mod watch;
 
 pub use keys::{Keys, show};
 pub use log::{Change, Revision};
-pub use space::{Entry, Query, Ranged};
+pub use space::{Entry, Query, Ranged, Side};
+pub use steps::{Act, Guard, Step};
 pub use txn::{Compare, Comparison, Op, OpAnswer, Target, Txn, When};
 pub use watch::{Feed, Part, Watcher};
 
 pub(super) use log::Log;
 pub(super) use space::{Overlay, Space, View, overhead};
+pub(super) use steps::{Law, freed, run_steps};
 pub(super) use txn::{delete, run};
 pub(super) use watch::Cursors;
 

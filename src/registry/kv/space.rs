@@ -23,6 +23,19 @@ pub struct Entry {
     pub version: u64,
     /// The lease that it goes with; 0: none.
     pub lease: i64,
+    /// What is kept beside it for those who lock keys; whoever else writes it leaves that alone.
+    pub side: Option<Arc<Side>>,
+}
+
+/// What is kept beside a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Side {
+    /// A number of the client's own.
+    pub flags: u64,
+    /// How often it was locked by somebody new.
+    pub locks: u64,
+    /// The session that holds it.
+    pub session: Option<Arc<str>>,
 }
 
 /// What is asked for.

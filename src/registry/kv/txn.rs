@@ -114,6 +114,7 @@ pub enum OpAnswer {
 }
 
 /// What a transaction came to.
+#[derive(Debug)]
 pub(in crate::registry) struct Ran {
     pub succeeded: bool,
     pub answers: Vec<OpAnswer>,
@@ -269,6 +270,7 @@ fn written(before: Option<&Arc<Entry>>, value: Option<&Bytes>, lease: Option<i64
         modified: number,
         version: before.map_or(1, |b| b.version + 1),
         lease: lease.or(before.map(|b| b.lease)).unwrap_or(0),
+        side: before.and_then(|b| b.side.clone()),
     }
 }
 

@@ -65,6 +65,7 @@ impl Model {
                 modified: number,
                 version: before.as_ref().map_or(1, |b| b.version + 1),
                 lease: 0,
+                side: None,
             };
             self.keys.insert(key.to_owned(), entry);
         }

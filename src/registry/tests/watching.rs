@@ -128,7 +128,7 @@ async fn followers_that_come_while_others_write_miss_nothing() {
 async fn the_history_is_bounded_and_waits_for_those_who_follow() {
     // By the rule; to write ten thousand revisions through a disk proves no more.
     let revision = |number| {
-        let entry = Entry { value: "v".into(), created: 1, modified: number, version: 1, lease: 0 };
+        let entry = Entry { value: "v".into(), created: 1, modified: number, version: 1, lease: 0, side: None };
         Arc::new(Revision {
             number,
             changes: vec![Change { key: "k".into(), now: Some(Arc::new(entry)), before: None }],

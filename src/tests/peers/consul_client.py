@@ -85,6 +85,63 @@ assert catalog.deregister("far")
 assert catalog.service("db")[1] == []
 assert {c["CheckID"] for c in health.node(node)[1]} >= {"serfHealth", "service:web-1"}
 
+# Keys: by one, by many, raw numbers, compare and set.
+kv = client.kv
+assert kv.put("app/mode", "on", flags=2**53 + 1) is True
+index, found = kv.get("app/mode")
+assert (found["Value"], found["Flags"], found["LockIndex"]) == (b"on", 2**53 + 1, 0), found
+assert kv.put("app/mode", "off", cas=0) is False
+assert kv.put("app/mode", "off", cas=found["ModifyIndex"]) is True
+assert kv.put("app/ü b", b"\x00\xff") is True
+assert kv.get("app/ü b")[1]["Value"] == b"\x00\xff"
+assert [f["Key"] for f in kv.get("app/", recurse=True)[1]] == ["app/mode", "app/ü b"]
+assert kv.get("app/", keys=True)[1] == ["app/mode", "app/ü b"]
+assert kv.get("", keys=True, separator="/")[1] == ["app/"]
+index, none = kv.get("none")
+assert none is None
+heard.clear()
+
+
+def wait_for_key():
+    other = consul.Consul(host=sys.argv[1], port=int(sys.argv[2]))
+    heard.append(other.kv.get("none", index=index, wait="30s"))
+
+
+waiting = threading.Thread(target=wait_for_key)
+waiting.start()
+assert kv.put("none", "now") is True
+waiting.join(60)
+assert heard[0][1]["Value"] == b"now", heard
+assert kv.delete("app/", recurse=True) is True
+assert kv.get("app/", recurse=True)[1] is None
+
+# Sessions hold keys, one at a time.
+session = client.session
+one, two = session.create("one", ttl=60, lock_delay=0), session.create(behavior="delete", lock_delay=0)
+assert kv.put("lock", "1", acquire=one) is True
+assert kv.put("lock", "2", acquire=two) is False
+assert kv.get("lock")[1]["Session"] == one
+assert session.renew(one)["ID"] == one
+assert session.info(one)[1]["Name"] == "one"
+assert {s["ID"] for s in session.list()[1]} == {one, two} == {s["ID"] for s in session.node(node)[1]}
+assert kv.put("lock", "3", release=one) is True
+assert kv.put("lock", "4", acquire=two) is True
+assert session.destroy(two) is True
+assert kv.get("lock")[1] is None
+assert session.destroy(one) is True
+try:
+    session.renew(one)
+    raise SystemExit("it went through")
+except consul.NotFound:
+    pass
+
+# All or nothing.
+done = client.txn.put([{"KV": {"Verb": "set", "Key": "t", "Value": "eA=="}}, {"KV": {"Verb": "get", "Key": "t"}}])
+assert done["Results"][1]["KV"]["Value"] == "eA==", done
+assert kv.delete("t") and kv.delete("none")
+event = client.event.fire("deploy", "body")
+assert [e["ID"] for e in client.event.list("deploy")[1]][-1] == (event if isinstance(event, str) else event["ID"])
+
 # What is refused is refused.
 for bad in (lambda: agent.check.ttl_pass("none"), lambda: agent.service.maintenance("none", "true")):
     try:
