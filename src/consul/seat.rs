@@ -92,12 +92,28 @@ impl Seat {
     pub fn checks(&self, front: &Front) -> Vec<Shown> {
         let owner = Owner::Instance(self.record.key.clone());
         let named = self.record.checks.iter().map(|named| self.named(front, &owner, named));
-        self.unnamed().into_iter().chain(named).collect()
+        self.unnamed().into_iter().chain(self.leased(front)).chain(named).collect()
     }
 
     fn named(&self, front: &Front, owner: &Owner, named: &Named) -> Shown {
         let service = (self.words.id.as_str(), self.name(), &self.words.tags[..]);
         shown(&self.node, service, named, &front.registry.words_of(owner, named))
+    }
+
+    /// The lease that a key goes with is a check that passes for as long as there is a key.
+    fn leased(&self, front: &Front) -> Option<Shown> {
+        let key = &self.record.key;
+        let place =
+            [&front.registry.service_prefix()[..], key.service.as_str().as_bytes(), b"/", key.id.as_str().as_bytes()];
+        let is_key = self.record.source == Source::Etcd;
+        let lease = is_key.then(|| front.registry.get(&place.concat()))??.lease;
+        let id = (lease != 0).then(|| format!("lease:{lease:x}"))?;
+        let words =
+            check::Words { name: "Lease of its key".to_owned(), kind: "ttl".to_owned(), ..check::Words::default() };
+        let service = (self.words.id.as_str(), self.name(), &self.words.tags[..]);
+        let numbers = (self.record.created, self.record.modified);
+        let shape = shape(&self.node, service, &id, &words, ("passing", ""), numbers);
+        Some(Shown { id, health: Health::Passing, shape })
     }
 
     /// Its check and its ttl, where it came by another way than this API.

@@ -287,6 +287,8 @@ impl RegistryTask {
                 };
                 let is_new = record.as_ref().is_some_and(|r| r.targets.is_empty() && !r.spec.address.is_empty());
                 unresolved |= is_new && before.is_none_or(|b| Some(&b.spec) != record.as_ref().map(|r| &r.spec));
+                // What it said last is forgotten then.
+                checks |= record.is_none() && before.is_some_and(|b| !b.checks.is_empty());
                 checks |= !same && (before.is_some_and(is_checked) || record.as_ref().is_some_and(is_checked));
             }
             checks |= !staged.nodes.is_empty();

@@ -115,3 +115,37 @@ async fn what_registers_as_with_consul_is_routed_while_it_is_well() {
     gate.close().await;
     group.stop(Duration::from_secs(10)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_client_writes_another_ones_reads_under_the_same_revision() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let fronts = "[registry]\nconsul_listen = '127.0.0.1:0'\netcd_listen = '127.0.0.1:0'\nservice_prefix = '/s/'\n";
+    let gate = Gate::open(&format!("{fronts}{ALL_TO_WEB}")).await;
+    let (consul, etcd) = (gate.consul(), gate.etcd());
+    let range = async |key: &str| {
+        let (status, found) = ask(etcd, "POST", "/v3/kv/range", json!({ "key": STANDARD.encode(key) })).await;
+        assert_eq!(status, 200, "{found}");
+        found["kvs"][0]["mod_revision"].as_str().map(|n| n.parse::<u64>().unwrap())
+    };
+    let mut last = 0;
+    for round in 1..=20_u64 {
+        // A service by the one, a key of a service by the other, a plain key by each.
+        let body = json!({ "Name": "web", "ID": "a", "Address": "127.0.0.1", "Port": round });
+        assert_eq!(ask(consul, "PUT", "/v1/agent/service/register", body).await.0, 200);
+        let shown = ask(consul, "GET", "/v1/health/service/web", Value::Null).await.1;
+        let of_service = shown[0]["Service"]["ModifyIndex"].as_u64().unwrap();
+        assert_eq!(range("/s/web/a").await, Some(of_service));
+        let value = STANDARD.encode(format!(r#"{{"ip":"127.0.0.1","port":{round}}}"#));
+        let put = json!({ "key": STANDARD.encode("/s/db/b"), "value": value });
+        let written = ask(etcd, "POST", "/v3/kv/put", put).await.1;
+        let of_key: u64 = written["header"]["revision"].as_str().unwrap().parse().unwrap();
+        let shown = ask(consul, "GET", "/v1/catalog/service/db", Value::Null).await.1;
+        assert_eq!((&shown[0]["ModifyIndex"], &shown[0]["ServicePort"]), (&json!(of_key), &json!(round)));
+        assert_eq!(ask(consul, "PUT", "/v1/kv/plain", json!(round)).await.1, json!(true));
+        let of_plain = ask(consul, "GET", "/v1/kv/plain", Value::Null).await.1[0]["ModifyIndex"].as_u64().unwrap();
+        assert_eq!(range("plain").await, Some(of_plain));
+        assert!(last < of_service && of_service < of_key && of_key < of_plain, "one order of all");
+        last = of_plain;
+    }
+    gate.close().await;
+}

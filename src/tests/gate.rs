@@ -54,6 +54,11 @@ impl Gate {
         self.daemon.consul_address().expect("[registry] consul_listen is set")
     }
 
+    /// Where clients of etcd are served, which its configuration has to say.
+    pub(super) fn etcd(&self) -> SocketAddr {
+        self.daemon.etcd_address().expect("[registry] etcd_listen is set")
+    }
+
     /// A connection to the proxy that stays.
     pub(super) async fn connection(&self) -> Connection {
         let address = Address::Tcp { host: self.proxy.ip().to_string(), port: self.proxy.port() };

@@ -213,22 +213,26 @@ async fn locks_and_flags_are_there_after_a_restart() {
     room.end().await;
 }
 
+fn op(verb: &str, key: &str, more: Value) -> Value {
+    let mut kv = json!({ "Verb": verb, "Key": key });
+    more.as_object().unwrap().iter().for_each(|(name, value)| kv[name] = value.clone());
+    json!({ "KV": kv })
+}
+
+impl Room {
+    /// A transaction: its status, and its answer or the text of its refusal.
+    async fn txn(&self, ops: &[Value]) -> (u16, Value) {
+        let answer = self.put("/v1/txn", Value::from(ops)).await;
+        (answer.status, serde_json::from_slice(&answer.body).unwrap_or_else(|_| json!(answer.text())))
+    }
+}
+
 #[tokio::test]
-async fn transactions_are_done_as_a_whole_or_not_at_all() {
+async fn transactions_are_done_in_order_and_in_one_revision() {
     let dir = tempfile::tempdir().unwrap();
     let room = begin(dir.path()).await;
-    let one = session(&room, json!({})).await;
-    let op = |verb: &str, key: &str, more: Value| {
-        let mut kv = json!({ "Verb": verb, "Key": key });
-        more.as_object().unwrap().iter().for_each(|(name, value)| kv[name] = value.clone());
-        json!({ "KV": kv })
-    };
-    let txn = async |ops: &[Value]| {
-        let answer = room.put("/v1/txn", Value::from(ops)).await;
-        (answer.status, serde_json::from_slice::<Value>(&answer.body).unwrap_or_else(|_| json!(answer.text())))
-    };
-    let none = json!({});
-    let (status, done) = txn(&[
+    let (one, none) = (session(&room, json!({})).await, json!({}));
+    let ops = [
         op("check-not-exists", "a", none.clone()),
         op("set", "a", json!({ "Value": "djE=", "Flags": 3 })),
         op("set", "t/b", json!({ "Value": "djI=" })),
@@ -236,67 +240,54 @@ async fn transactions_are_done_as_a_whole_or_not_at_all() {
         op("lock", "l", json!({ "Value": "", "Session": one })),
         op("get-tree", "t/", none.clone()),
         op("get-or-empty", "none", none.clone()),
-    ])
-    .await;
+    ];
+    let (status, done) = room.txn(&ops).await;
     assert_eq!((status, &done["Errors"]), (200, &Value::Null), "{done}");
-    let results: Vec<(&str, &Value)> = done["Results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| (r["KV"]["Key"].as_str().unwrap(), &r["KV"]["Value"]))
-        .collect();
-    let (v1, v2) = (json!("djE="), json!("djI="));
-    assert_eq!(
-        results,
-        [
-            ("a", &Value::Null),
-            ("t/b", &Value::Null),
-            ("a", &v1),
-            ("l", &Value::Null),
-            ("t/b", &v2),
-            ("none", &Value::Null)
-        ]
-    );
-    let index = done["Results"][0]["KV"]["ModifyIndex"].as_u64().unwrap();
-    assert!(
-        done["Results"].as_array().unwrap().iter().take(5).all(|r| r["KV"]["ModifyIndex"] == json!(index)),
-        "one revision"
-    );
-    let (status, failed) = txn(&[
-        op("set", "a", json!({ "Value": "bm8=" })),
-        op("cas", "a", json!({ "Value": "bm8=", "Index": 1 })),
-        op("lock", "l", json!({ "Session": session(&room, json!({})).await })),
-        op("get", "none", none.clone()),
-        op("delete-cas", "a", json!({ "Index": 1 })),
-        op("check-session", "l", json!({ "Session": one })),
-    ])
-    .await;
-    assert_eq!(
-        (status, failed),
-        (
-            409,
-            json!({ "Results": null, "Errors": [
-                { "OpIndex": 1, "What": "failed to set key \"a\", index is stale" },
-                { "OpIndex": 2, "What": "failed to lock key \"l\", lock is already held" },
-                { "OpIndex": 3, "What": "key \"none\" doesn't exist" },
-                { "OpIndex": 4, "What": "failed to delete key \"a\", index is stale" },
-            ] })
-        )
-    );
-    assert_eq!(room.get("/v1/kv/a?raw").await.text(), "v1", "nothing of it was done");
-    let (status, done) = txn(&[
+    let shown = |result: &Value| format!("{}={}", result["KV"]["Key"], result["KV"]["Value"]).replace('"', "");
+    let results: Vec<String> = done["Results"].as_array().unwrap().iter().map(shown).collect();
+    assert_eq!(results, ["a=null", "t/b=null", "a=djE=", "l=null", "t/b=djI=", "none=null"]);
+    let index = done["Results"][0]["KV"]["ModifyIndex"].clone();
+    let is_of_it = |result: &Value| result["KV"]["ModifyIndex"] == index;
+    assert!(done["Results"].as_array().unwrap().iter().take(5).all(is_of_it), "{done}");
+    let ops = [
         op("unlock", "l", json!({ "Value": "", "Session": one })),
         op("check-index", "a", json!({ "Index": index })),
         op("delete-tree", "t/", none.clone()),
         op("delete", "a", none.clone()),
-    ])
-    .await;
-    assert_eq!((status, done["Results"].as_array().unwrap().len()), (200, 2), "{done}");
+    ];
+    let (status, done) = room.txn(&ops).await;
+    assert_eq!((status, done["Results"].as_array().map(Vec::len)), (200, Some(2)), "{done}");
     assert_eq!(room.get("/v1/kv/?keys").await.json(), json!(["l"]));
-    let (status, text) = txn(&vec![op("get-or-empty", "a", none.clone()); 129]).await;
+    room.end().await;
+}
+
+#[tokio::test]
+async fn a_transaction_of_which_a_part_cannot_be_done_does_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    let (one, two, none) = (session(&room, json!({})).await, session(&room, json!({})).await, json!({}));
+    room.says("/v1/kv/a", "v1", true).await;
+    room.says(&format!("/v1/kv/l?acquire={one}"), "", true).await;
+    let ops = [
+        op("set", "a", json!({ "Value": "bm8=" })),
+        op("cas", "a", json!({ "Value": "bm8=", "Index": 1 })),
+        op("lock", "l", json!({ "Session": two })),
+        op("get", "none", none.clone()),
+        op("delete-cas", "a", json!({ "Index": 1 })),
+        op("check-session", "l", json!({ "Session": one })),
+    ];
+    let errors = json!([
+        { "OpIndex": 1, "What": "failed to set key \"a\", index is stale" },
+        { "OpIndex": 2, "What": "failed to lock key \"l\", lock is already held" },
+        { "OpIndex": 3, "What": "key \"none\" doesn't exist" },
+        { "OpIndex": 4, "What": "failed to delete key \"a\", index is stale" },
+    ]);
+    assert_eq!(room.txn(&ops).await, (409, json!({ "Results": null, "Errors": errors })));
+    assert_eq!(room.get("/v1/kv/a?raw").await.text(), "v1", "nothing of it was done");
+    let (status, text) = room.txn(&vec![op("get-or-empty", "a", none); 129]).await;
     assert_eq!((status, text), (413, json!("Transaction contains too many operations (129 > 128)")));
-    assert_eq!(txn(&[json!({ "Service": {} })]).await.0, 501);
-    assert_eq!(txn(&[op("lock", "l", json!({ "Session": "none" }))]).await.0, 409);
+    assert_eq!(room.txn(&[json!({ "Service": {} })]).await.0, 501);
+    assert_eq!(room.txn(&[op("lock", "l", json!({ "Session": "none" }))]).await.0, 409);
     room.end().await;
 }
 

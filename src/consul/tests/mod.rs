@@ -4,6 +4,7 @@ mod agent;
 mod blocking;
 mod keys;
 mod reading;
+mod replay;
 
 use super::*;
 use crate::{

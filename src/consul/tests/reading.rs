@@ -161,6 +161,10 @@ async fn what_came_by_other_doors_is_seen_here() {
     let key = InstanceKey { service: "web".parse().unwrap(), id: "api".parse().unwrap() };
     let spec = Spec { ttl: Some(Duration::from_secs(60)), ..Spec::new("10.0.0.8", 8) };
     room.registry.register(key, spec, Source::Api).await.unwrap();
+    let (lease, _) = room.registry.grant(0x2a, Duration::from_secs(60)).await.unwrap();
+    room.registry.put(format!("{PREFIX}db/host8").into(), value.into(), lease, None).await.unwrap();
+    let leased = room.get("/v1/health/checks/db").await.json();
+    assert_eq!((&leased[0]["CheckID"], &leased[0]["Node"]), (&json!("lease:2a"), &json!("host8")));
     let all = room.get("/v1/health/service/web?passing").await.json();
     let seen: Vec<[&Value; 4]> = all
         .as_array()

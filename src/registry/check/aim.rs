@@ -43,8 +43,10 @@ impl Aim {
 
     fn of_named(owner: Owner, named: &Named) -> Option<Self> {
         let check = named.check()?.clone();
-        // What was never looked at is critical by default, and one look is enough to know better.
-        let known = (named.modified != named.defined).then_some(named.verdict.health);
+        // What was never looked at is critical by default, and one look is enough to know better. What is in is not taken
+        // out so quickly, whoever said that it is well.
+        let is_known = named.verdict.health.is_live() || named.modified != named.defined;
+        let known = is_known.then_some(named.verdict.health);
         let who = Who::named(owner, named.asked.id.clone());
         Some(Self { who, check, defined: named.defined, known, record: None })
     }

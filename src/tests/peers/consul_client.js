@@ -55,7 +55,7 @@ async function main() {
   assert.strictEqual((await kv.get("n/a")).Session, undefined);
   await kv.del({ key: "n/", recurse: true });
   assert.strictEqual(await kv.get("n/a"), undefined);
-  await assert.rejects(agent.check.pass("none"), /Unknown check ID/);
+  await assert.rejects(agent.check.pass("none"), /not found/);
   await agent.service.deregister("api:1:x");
   assert.deepStrictEqual(await agent.service.list(), {});
   assert.ok((await consul.status.leader()).endsWith(":8300"));

@@ -96,7 +96,8 @@ assert kv.put("app/ü b", b"\x00\xff") is True
 assert kv.get("app/ü b")[1]["Value"] == b"\x00\xff"
 assert [f["Key"] for f in kv.get("app/", recurse=True)[1]] == ["app/mode", "app/ü b"]
 assert kv.get("app/", keys=True)[1] == ["app/mode", "app/ü b"]
-assert kv.get("", keys=True, separator="/")[1] == ["app/"]
+# The services above are keys as well.
+assert kv.get("", keys=True, separator="/")[1] == ["app/", "bmi/"]
 index, none = kv.get("none")
 assert none is None
 heard.clear()
@@ -142,13 +143,14 @@ assert kv.delete("t") and kv.delete("none")
 event = client.event.fire("deploy", "body")
 assert [e["ID"] for e in client.event.list("deploy")[1]][-1] == (event if isinstance(event, str) else event["ID"])
 
-# What is refused is refused.
-for bad in (lambda: agent.check.ttl_pass("none"), lambda: agent.service.maintenance("none", "true")):
-    try:
-        bad()
-        raise SystemExit("it went through")
-    except consul.ConsulException:
-        pass
+# What is not there is told as that, which is how clients learn to register again.
+assert not agent.check.ttl_pass("none")
+assert not agent.service.maintenance("none", "true")
+try:
+    session.create(ttl=5)
+    raise SystemExit("it went through")
+except (ValueError, AssertionError, consul.ConsulException):
+    pass
 
 for service_id in ("web-1", "web-2", "seen"):
     assert agent.service.deregister(service_id)
