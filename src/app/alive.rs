@@ -59,17 +59,19 @@ impl Alive {
             Err(_) if self.is_told_as_hung() => Ok(()),
             Err(_) => Err(format!("{name}: no thread is free, and the disk answers")),
         };
-        let (lanes, proxy, reading, writing, store) = tokio::join!(
+        let (lanes, proxy, reading, writing, syncing, store) = tokio::join!(
             tokio::time::timeout(limit, self.lanes.answer()),
             tokio::time::timeout(limit, self.proxy.answer()),
             threads("disk threads", &self.disk),
             threads("footage threads", &self.writing),
+            threads("footage syncs", self.writing.syncs()),
             tokio::time::timeout(limit, self.store.commit(store::Batch::new())),
         );
         lanes.map_err(|_| "media threads: no answer".to_owned())?;
         proxy.map_err(|_| "proxy threads: no answer".to_owned())?;
         reading?;
         writing?;
+        syncing?;
         let answer = store.ok();
         if answer.as_ref().is_some_and(lives) {
             return Ok(());

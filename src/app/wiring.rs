@@ -55,8 +55,9 @@ pub(super) async fn build(
     process::count(&metrics, phases.groups());
     make_data_dir(&config.data_dir)?;
     let disk = Disk::real(DISK_THREADS);
-    // Footage is written on threads of its own: long reads do not hold it up, and where it hangs, the rest runs on.
-    let writing = disk.beside(DISK_THREADS);
+    // Footage is written on threads of its own: long reads do not hold it up, and where it hangs, the rest runs on. It is
+    // synced on others again: what comes from the cameras reaches the system's memory however long a sync takes.
+    let writing = disk.beside(DISK_THREADS).with_syncs(DISK_THREADS);
     let store = open_store(config.store_dir(), &disk, &metrics).await?;
     let (events, task) = events::build(store.clone(), clock.clone(), &metrics)?;
     run_room(&phases.keeping, "events", &ended, task.run(phases.keeping.stop_token()));

@@ -50,7 +50,7 @@ impl Bench {
     ) -> Result<Self, store::Error> {
         let metrics = Metrics::default();
         let store = Store::open(&dir.join("store"), Options::default(), &of_store.files(), &metrics)?;
-        let disk = Disk::faulty(4, faults);
+        let disk = Disk::faulty(4, faults).with_syncs(2);
         let (events, events_task) = events::build(store.clone(), clock.clone(), &metrics).unwrap();
         let deps = Deps {
             store: store.clone(),

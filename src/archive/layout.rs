@@ -7,13 +7,13 @@ use crate::{
     base::Wall,
     model::{StreamKey, segment::PICTURE},
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The end of a segment's name.
 pub const EXTENSION: &str = ".mp4";
 /// The end of a picture's name.
 pub const PICTURE_EXTENSION: &str = ".jpg";
-/// What is added to a segment's name while it has no whole fragment.
+/// What is added to a segment's name until its first fragment is durable.
 pub const UNFINISHED: &str = ".tmp";
 /// The highest `-n` that is believed.
 pub const SUFFIX_MAX: u32 = 9_999;
@@ -35,8 +35,8 @@ pub struct Name {
 pub enum Entry {
     /// A segment with at least one whole fragment.
     Segment(Name),
-    /// A segment that has none yet, or never got one.
-    Unfinished,
+    /// A segment whose first fragment was not durable yet when it was written last.
+    Unfinished(Name),
     /// Not ours.
     Foreign,
 }
@@ -68,6 +68,13 @@ pub fn path(stream: &StreamKey, start: Wall, suffix: u32) -> PathBuf {
     path
 }
 
+/// What the file of this path is called until its first fragment is durable.
+pub fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    name.into()
+}
+
 /// `20261121T083000.000Z-1.mp4`.
 pub fn file_name(name: Name) -> String {
     let t = nameable(Wall::from_millis(name.start_ms)).to_timestamp().to_zoned(jiff::tz::TimeZone::UTC);
@@ -92,7 +99,7 @@ pub fn file_name(name: Name) -> String {
 /// is foreign.
 pub fn classify(hour: Hour, text: &str) -> Entry {
     if let Some(rest) = text.strip_suffix(UNFINISHED) {
-        return if parse_name(hour, rest).is_some() { Entry::Unfinished } else { Entry::Foreign };
+        return parse_name(hour, rest).map_or(Entry::Foreign, Entry::Unfinished);
     }
     parse_name(hour, text).map_or(Entry::Foreign, Entry::Segment)
 }
@@ -171,10 +178,11 @@ mod tests {
         let good = Name { start_ms: 1_795_249_800_500, suffix: 0 };
         assert_eq!(classify(hour, "20261121T083000.500Z.mp4"), Entry::Segment(good));
         assert_eq!(classify(hour, "20261121T083000.500Z-7.mp4"), Entry::Segment(Name { suffix: 7, ..good }));
-        assert_eq!(classify(hour, "20261121T083000.500Z.mp4.tmp"), Entry::Unfinished);
+        assert_eq!(classify(hour, "20261121T083000.500Z.mp4.tmp"), Entry::Unfinished(good));
         assert_eq!(classify(hour, "20261121T083000.500Z.jpg"), Entry::Segment(Name { suffix: PICTURE, ..good }));
         assert_eq!(classify(hour, "20261121T083000.500Z-7.jpg"), Entry::Segment(Name { suffix: PICTURE | 7, ..good }));
-        assert_eq!(classify(hour, "20261121T083000.500Z.jpg.tmp"), Entry::Unfinished);
+        let picture = Name { suffix: PICTURE, ..good };
+        assert_eq!(classify(hour, "20261121T083000.500Z.jpg.tmp"), Entry::Unfinished(picture));
         for name in [
             "",
             ".mp4",

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! recorder ── opened / extended / closed ──► growing (memory) + rows (store) ◄── segments / table ── playback, admin
-//! start ── recover: cut torn tails, index what a crash left        retention ── oldest files, then their rows, go
+//! start ── recover: cut torn tails, name and index what a crash left        retention ── oldest files, then their rows, go
 //! recorder ── what is expected, and why nothing comes ──► ledger ── gaps and their causes ──► admin
 //! ```
 
@@ -33,6 +33,7 @@ mod scan;
 mod sweep;
 mod tables;
 mod task;
+mod unfinished;
 mod verify;
 mod walk;
 

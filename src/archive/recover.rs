@@ -1,16 +1,17 @@
 //! At start: what a crash left is put in order. Files that were growing are scanned, their torn tails cut, their rows
-//! completed; files that no row speaks of yet get one; files that never got a whole fragment go.
+//! completed; files that no row speaks of yet get one; files that have no name yet get theirs where they hold a whole
+//! fragment, and else go.
 //!
 //! The work is bounded by what can have happened since the last rows were written: for each stream, only directories
 //! from its last row's hour on, and that of the last hour, are looked at. An index without any row is rebuilt in the
-//! background instead.
+//! background instead, once the files of the last hour have their names.
 
 use super::{
     Error,
     index::{Change, Index, Mark},
     layout::{Hour, Name},
     scan::{self, Read, Torn},
-    walk,
+    unfinished, walk,
 };
 use crate::{
     base::Wall,
@@ -18,11 +19,7 @@ use crate::{
     model::{Segment, StreamKey},
 };
 use futures_util::{StreamExt, stream};
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 /// Files that are scanned at the same time.
 pub(super) const SCANS_MAX: usize = 8;
@@ -60,20 +57,19 @@ pub struct Recovered {
 struct Task {
     stream: StreamKey,
     name: Name,
+    /// It has no name yet: this is the one that it is to get.
+    unfinished: bool,
 }
 
 /// Finds what to put in order and does it on the disk; answers the changes that the index is to take.
 pub async fn recover(dir: &Path, index: &Index, disk: &Disk, now: Wall) -> Result<(Recovered, Vec<Change>), Error> {
     let (dir_too, index_too) = (dir.to_owned(), index.clone());
-    let (tasks, unfinished, mut recovered) = disk.run(move |files| survey(files, &dir_too, &index_too, now)).await??;
+    let (tasks, mut recovered) = disk.run(move |files| survey(files, &dir_too, &index_too, now)).await??;
     let mut changes = Vec::new();
-    let removals = unfinished.len() as u64;
-    disk.run(move |files| unfinished.iter().try_for_each(|path| files.remove_file(path))).await??;
-    recovered.removed += removals;
     let mut scans = stream::iter(tasks)
         .map(|task| {
             let (dir, index) = (dir.to_owned(), index.clone());
-            disk.run(move |files| mend(files, &dir, &index, &task))
+            disk.run(move |files| settle(files, &dir, &index, task))
         })
         .buffer_unordered(SCANS_MAX);
     while let Some(mended) = scans.next().await {
@@ -85,34 +81,36 @@ pub async fn recover(dir: &Path, index: &Index, disk: &Disk, now: Wall) -> Resul
         recovered.missing += part.missing;
         recovered.damaged += part.damaged;
     }
+    if index.count() == 0 {
+        // The rebuild lists them: an index with a few rows would pass for a whole one if it were ended before that.
+        changes.clear();
+    }
     Ok((recovered, changes))
 }
 
 /// Which files to look at. Blocks.
-fn survey(
-    files: &Files,
-    dir: &Path,
-    index: &Index,
-    now: Wall,
-) -> Result<(BTreeSet<Task>, Vec<PathBuf>, Recovered), Error> {
+fn survey(files: &Files, dir: &Path, index: &Index, now: Wall) -> Result<(BTreeSet<Task>, Recovered), Error> {
     let mut recovered = Recovered::default();
     let (streams, foreign) = walk::streams(files, dir)?;
     recovered.foreign = foreign;
     let mut tasks: BTreeSet<Task> = index.marked(Mark::Growing, GROWING_ROWS_MAX)?.iter().map(task_of).collect();
-    let mut unfinished = Vec::new();
-    if index.count() == 0 {
-        recovered.wants_reindex = !streams.is_empty();
-        return Ok((tasks, unfinished, recovered));
-    }
+    let lately = Hour::of(now.minus(LOOK_BACK));
+    let rebuilds = index.count() == 0;
+    recovered.wants_reindex = rebuilds && !streams.is_empty();
     for stream in streams {
-        let from = index.newest(&stream)?.map(|row| Hour::of(row.start).min(Hour::of(now.minus(LOOK_BACK))));
+        let newest = index.newest(&stream)?.map(|row| Hour::of(row.start).min(lately));
+        let from = if rebuilds { Some(lately) } else { newest };
         let found = walk::segments(files, dir, &stream, from)?;
         recovered.foreign += found.foreign;
-        unfinished.extend(found.unfinished);
+        let task = |name, unfinished| Task { stream: stream.clone(), name, unfinished };
+        tasks.extend(found.unfinished.into_iter().map(|name| task(name, true)));
+        if rebuilds {
+            continue;
+        }
         let mut new = Vec::new();
         for name in found.segments {
             if index.named(&stream, name)?.is_none() {
-                new.push(Task { stream: stream.clone(), name });
+                new.push(task(name, false));
             }
         }
         if new.len() > NEW_FILES_MAX {
@@ -121,11 +119,28 @@ fn survey(
         }
         tasks.extend(new);
     }
-    Ok((tasks, unfinished, recovered))
+    Ok((tasks, recovered))
 }
 
 fn task_of(row: &Segment) -> Task {
-    Task { stream: row.stream.clone(), name: Name { start_ms: row.start.millis(), suffix: row.name_suffix } }
+    let name = Name { start_ms: row.start.millis(), suffix: row.name_suffix };
+    Task { stream: row.stream.clone(), name, unfinished: false }
+}
+
+/// Puts one file in order that may have no name yet. Blocks.
+fn settle(files: &Files, dir: &Path, index: &Index, mut task: Task) -> Result<(Option<Change>, Recovered), Error> {
+    if task.unfinished {
+        match unfinished::name(files, dir, &task.stream, task.name) {
+            Ok(Some(name)) => task = Task { name, unfinished: false, ..task },
+            Ok(None) => return Ok((None, Recovered { removed: 1, ..Recovered::default() })),
+            Err(error) => {
+                // It is there for the next start, and no reason not to begin with this one.
+                tracing::warn!(stream = %task.stream, %error, "a file that a crash left without its name stays so");
+                return Ok((None, Recovered { damaged: 1, ..Recovered::default() }));
+            }
+        }
+    }
+    mend(files, dir, index, &task)
 }
 
 /// Puts one file in order. Blocks.

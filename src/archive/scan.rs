@@ -53,14 +53,18 @@ pub fn path_of(dir: &Path, stream: &StreamKey, name: Name) -> PathBuf {
 
 /// Reads a file by its headers. Failures of the disk are errors; what is wrong with the file is an answer.
 pub fn read(files: &Files, dir: &Path, stream: &StreamKey, name: Name, torn: Torn) -> Result<Read, Error> {
-    let path = path_of(dir, stream, name);
+    read_at(files, &path_of(dir, stream, name), stream, name, torn)
+}
+
+/// The same of a file that is not called by its name yet.
+pub fn read_at(files: &Files, path: &Path, stream: &StreamKey, name: Name, torn: Torn) -> Result<Read, Error> {
     if name.suffix & PICTURE != 0 {
-        return read_picture(files, &path, stream, name);
+        return read_picture(files, path, stream, name);
     }
-    let scanned = match scan_file(files, &path) {
+    let scanned = match scan_file(files, path) {
         Ok(scanned) => scanned,
         Err(ScanError::Read(e)) => return Err(e.into()),
-        Err(ScanError::Format(_)) if files.len_of(&path)? == Some(0) => return Ok(Read::Empty),
+        Err(ScanError::Format(_)) if files.len_of(path)? == Some(0) => return Ok(Read::Empty),
         Err(ScanError::Format(e)) => return Ok(Read::Damaged(e.to_string())),
     };
     let origin = &scanned.origin;
@@ -72,7 +76,7 @@ pub fn read(files: &Files, dir: &Path, stream: &StreamKey, name: Name, torn: Tor
         return Ok(if worthless { Read::Empty } else { Read::Damaged("no fragment of it can be read".into()) });
     }
     if scanned.tail == Tail::Torn && torn == Torn::Cut {
-        let mut file = files.open_append(&path)?;
+        let mut file = files.open_append(path)?;
         file.truncate(scanned.whole_bytes)?;
         file.sync_data()?;
     }

@@ -69,7 +69,8 @@ pub struct Report {
     pub bytes_read: u64,
     /// Rows that have no checksum yet, or whose file could not be read for one.
     pub without_checksum: u64,
-    /// Files that never got a whole fragment; the next start removes them.
+    /// Files whose first fragment was not durable yet when they were written last: the next start lists those that hold
+    /// one.
     pub unfinished: u64,
     /// Entries that are not of skyvis.
     pub foreign: u64,

@@ -7,15 +7,15 @@ use crate::{
     disk::{self, Files},
     model::{DeviceId, StreamKey},
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What was found, and how many entries were not ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Files with a segment's name, in order of time.
     pub segments: Vec<Name>,
-    /// Files that never got a whole fragment.
-    pub unfinished: Vec<PathBuf>,
+    /// Files whose first fragment was not durable yet.
+    pub unfinished: Vec<Name>,
     /// Entries that are not ours.
     pub foreign: u64,
 }
@@ -71,7 +71,7 @@ fn descend(
         if let Some(hour) = hour_of(parts) {
             match layout::classify(hour, &entry.name) {
                 Entry::Segment(name) if !entry.is_dir => found.segments.push(name),
-                Entry::Unfinished if !entry.is_dir => found.unfinished.push(at.join(&entry.name)),
+                Entry::Unfinished(name) if !entry.is_dir => found.unfinished.push(name),
                 _ => found.foreign += 1,
             }
             continue;

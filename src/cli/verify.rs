@@ -90,7 +90,7 @@ fn show(report: &Value, out: &mut Out) {
     for (key, what) in [
         ("growing", "files are being written and were left alone"),
         ("without_checksum", "rows have no checksum yet"),
-        ("unfinished", "files never got a whole fragment; the next start removes them"),
+        ("unfinished", "files have no name yet; the next start lists what plays of them"),
         ("foreign", "entries are not footage and were left alone"),
     ] {
         if count(key) > 0 {

@@ -55,13 +55,14 @@ impl Anchor {
         Ok(Some(bytes))
     }
 
-    /// Makes a directory and its missing parents, and makes every new entry durable in its parent.
-    pub fn create_dir_all_durable(&self, name: &Path, mode: u32) -> Result<(), Error> {
+    /// Makes a directory and its missing parents. Answers the directories that got a new entry, which is not durable until
+    /// they are synced.
+    pub fn create_dir_all(&self, name: &Path, mode: u32) -> Result<Vec<PathBuf>, Error> {
         if name.as_os_str().is_empty() || self.is_dir(name) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let parent = name.parent().unwrap_or(Path::new(""));
-        self.create_dir_all_durable(parent, mode)?;
+        let mut entered = self.create_dir_all(parent, mode)?;
         self.faults.pass(Op::CreateDir, &self.path.join(name))?;
         match rustix::fs::mkdirat(&self.dir, name, Mode::from_raw_mode(mode)) {
             Ok(()) => {}
@@ -69,7 +70,8 @@ impl Anchor {
             Err(Errno::EXIST) if self.is_dir(name) => {}
             Err(e) => return Err(self.refused(Op::CreateDir, name, e)),
         }
-        self.sync_dir(parent)
+        entered.push(parent.to_owned());
+        Ok(entered)
     }
 
     /// Makes a new file to append to; one that exists is an error (`Kind::Conflict`). The entry is not durable until

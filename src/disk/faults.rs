@@ -12,6 +12,9 @@ use std::{
     time::Duration,
 };
 
+#[cfg(test)]
+static OF_THE_PROCESS: std::sync::OnceLock<Faults> = std::sync::OnceLock::new();
+
 /// Operations that the history keeps.
 const HISTORY_MAX: usize = 10_000;
 
@@ -95,10 +98,10 @@ struct State {
     history: Vec<(Op, PathBuf)>,
     hits: u64,
     space: Option<Space>,
-    /// Operations on paths that contain this wait until it is gone.
-    hangs: Option<String>,
-    /// How long operations of a kind take.
-    slow: Option<(Op, Duration)>,
+    /// Operations, of one kind or of any, on paths that contain this wait until it is gone.
+    hangs: Option<(Option<Op>, String)>,
+    /// How long operations of some kinds take.
+    slow: BTreeMap<Op, Duration>,
 }
 
 impl Faults {
@@ -109,9 +112,19 @@ impl Faults {
         faults
     }
 
-    /// The gate of a real disk: never fails, never counts.
+    /// The gate of a real disk: never fails, never counts, but for [`Faults::of_the_process`].
     pub(super) fn none() -> Self {
+        #[cfg(test)]
+        if let Some(faults) = OF_THE_PROCESS.get() {
+            return faults.clone();
+        }
         Self::default()
+    }
+
+    /// Real disks of this process fail as these say, from now on: for a test program that is a daemon.
+    #[cfg(test)]
+    pub(crate) fn of_the_process(self) {
+        OF_THE_PROCESS.set(self).expect("they are told once");
     }
 
     /// Adds a rule.
@@ -121,19 +134,31 @@ impl Faults {
 
     /// Operations on paths that contain `part` do not come back until [`Faults::heal`].
     pub fn hang(&self, part: impl Into<String>) {
-        self.lock().hangs = Some(part.into());
+        self.lock().hangs = Some((None, part.into()));
+    }
+
+    /// The same of operations of kind `op` alone.
+    pub fn hang_in(&self, op: Op, part: impl Into<String>) {
+        self.lock().hangs = Some((Some(op), part.into()));
     }
 
     /// Each operation of kind `op` takes so long.
     pub fn slow(&self, op: Op, each: Duration) {
-        self.lock().slow = Some((op, each));
+        self.lock().slow.insert(op, each);
+    }
+
+    /// What hangs goes on, and may fail by rule.
+    pub fn go_on(&self) {
+        self.lock().hangs = None;
+        self.0.healed.notify_all();
     }
 
     /// Removes all rules: the disk is well again.
     pub fn heal(&self) {
         let mut state = self.lock();
         state.rules.clear();
-        (state.hangs, state.slow) = (None, None);
+        state.hangs = None;
+        state.slow.clear();
         self.0.healed.notify_all();
     }
 
@@ -172,9 +197,14 @@ impl Faults {
         if state.history.len() < HISTORY_MAX {
             state.history.push((op, path.to_owned()));
         }
-        let is_stuck = |state: &mut State| state.hangs.as_ref().is_some_and(|h| path.to_string_lossy().contains(h));
+        let is_stuck = |state: &mut State| {
+            let hangs = |(kind, part): &(Option<Op>, String)| {
+                kind.is_none_or(|kind| kind == op) && path.to_string_lossy().contains(part)
+            };
+            state.hangs.as_ref().is_some_and(hangs)
+        };
         state = self.0.healed.wait_while(state, is_stuck).unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, each)) = state.slow.filter(|(slow, _)| *slow == op) {
+        if let Some(each) = state.slow.get(&op).copied() {
             drop(state);
             std::thread::sleep(each);
             state = self.lock();

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     os::{fd::BorrowedFd, unix::fs::FileExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Slices that one `pwritev` takes (`IOV_MAX` on Linux).
@@ -16,7 +17,7 @@ const LOOK_BYTES: u64 = 64 << 10;
 /// An open file that knows its path, so that its errors can name it. Every method blocks.
 #[derive(Debug)]
 pub struct File {
-    inner: fs::File,
+    inner: Arc<fs::File>,
     path: PathBuf,
     faults: Faults,
     /// Where the next append goes: the end after the last whole append.
@@ -25,7 +26,12 @@ pub struct File {
 
 impl File {
     pub(super) fn new(inner: fs::File, path: PathBuf, faults: Faults, end: u64) -> Self {
-        Self { inner, path, faults, end }
+        Self { inner: Arc::new(inner), path, faults, end }
+    }
+
+    /// The same open file, to be made durable by another thread while this one appends.
+    pub fn syncer(&self) -> Syncer {
+        Syncer { inner: self.inner.clone(), path: self.path.clone(), faults: self.faults.clone() }
     }
 
     /// Where it is, or was when it was opened.
@@ -77,18 +83,9 @@ impl File {
         Ok(())
     }
 
-    /// Makes data and length durable (fdatasync). Never retry it on this file: after a failure the kernel has
-    /// forgotten what was not written, and a second call would succeed over the loss. Blocks.
+    /// As [`Syncer::sync_data`]. Blocks.
     pub fn sync_data(&self) -> Result<(), Error> {
-        self.faults.pass(Op::SyncData, &self.path)?;
-        rustix::fs::fdatasync(&self.inner).map_err(|e| Error::io(Op::SyncData, &self.path, e))
-    }
-
-    /// Fails where the file has lost its name: what is written to it goes nowhere. Blocks.
-    pub fn check_named(&self) -> Result<(), Error> {
-        self.faults.pass(Op::Length, &self.path)?;
-        let stat = rustix::fs::fstat(&self.inner).map_err(|e| Error::io(Op::Length, &self.path, e))?;
-        if stat.st_nlink == 0 { Err(Error::Vanished(self.path.clone())) } else { Ok(()) }
+        sync_data(&self.inner, &self.path, &self.faults)
     }
 
     /// Cuts (or extends with zeroes) to `len`; the next append goes there. Not durable until synced. Blocks.
@@ -200,6 +197,39 @@ pub fn in_memory(file: &fs::File, offset: u64, len: u64) -> u64 {
         at = (at + LOOK_BYTES).min(last);
     }
     there - offset
+}
+
+/// What makes an open file durable. Every method blocks.
+#[derive(Clone, Debug)]
+pub struct Syncer {
+    inner: Arc<fs::File>,
+    path: PathBuf,
+    faults: Faults,
+}
+
+impl Syncer {
+    /// Tells it that the file was renamed, for its later errors.
+    pub fn renamed(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
+    /// Makes data and length durable (fdatasync): all that was appended before. Never retry it on this file: after a
+    /// failure the kernel has forgotten what was not written, and a second call would succeed over the loss. Blocks.
+    pub fn sync_data(&self) -> Result<(), Error> {
+        sync_data(&self.inner, &self.path, &self.faults)
+    }
+
+    /// Fails where the file has lost its name: what is written to it goes nowhere. Blocks.
+    pub fn check_named(&self) -> Result<(), Error> {
+        self.faults.pass(Op::Length, &self.path)?;
+        let stat = rustix::fs::fstat(&self.inner).map_err(|e| Error::io(Op::Length, &self.path, e))?;
+        if stat.st_nlink == 0 { Err(Error::Vanished(self.path.clone())) } else { Ok(()) }
+    }
+}
+
+fn sync_data(file: &fs::File, path: &Path, faults: &Faults) -> Result<(), Error> {
+    faults.pass(Op::SyncData, path)?;
+    rustix::fs::fdatasync(file).map_err(|e| Error::io(Op::SyncData, path, e))
 }
 
 /// The next slices for one write: at most `SLICES_PER_WRITE_MAX` of them and `left` bytes.

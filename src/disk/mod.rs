@@ -19,7 +19,7 @@ mod trouble;
 pub use anchor::Anchor;
 pub use error::{Error, Op};
 pub use faults::{Failure, Faults, Rule};
-pub use file::{File, in_memory};
+pub use file::{File, Syncer, in_memory};
 pub use files::{Entry, Files, Space};
 pub use pool::Disk;
 pub use probe::{Probe, Probed};

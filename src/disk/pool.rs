@@ -29,6 +29,7 @@ pub struct Disk {
     jobs: mpsc::Sender<Job>,
     files: Files,
     busy: Busy,
+    syncs: Option<Arc<Disk>>,
 }
 
 impl Disk {
@@ -53,7 +54,7 @@ impl Disk {
                 .spawn(move || work(&queue, &files, &busy[i]))
                 .expect("a host that cannot start a few threads cannot run the daemon");
         }
-        Self { jobs, files, busy }
+        Self { jobs, files, busy, syncs: None }
     }
 
     /// The same files with `threads` threads of their own: what hangs there does not hold up what runs here.
@@ -61,10 +62,29 @@ impl Disk {
         Self::start(threads, self.files.clone())
     }
 
-    /// How long the closure that has run longest has been running; zero where none runs.
+    /// The same, with `threads` threads more that wait until what was written is durable.
+    pub fn with_syncs(mut self, threads: usize) -> Self {
+        self.syncs = Some(Arc::new(self.beside(threads)));
+        self
+    }
+
+    /// The threads that wait until what was written is durable, so that what is to be written does not wait for that;
+    /// the same threads where there are no others.
+    pub fn syncs(&self) -> &Self {
+        self.syncs.as_deref().unwrap_or(self)
+    }
+
+    /// How long the closure that has run longest has been running, a sync or another; zero where none runs.
     pub fn longest(&self, now: Instant) -> Duration {
         let since = |slot: &Mutex<Option<Instant>>| *slot.lock().unwrap_or_else(PoisonError::into_inner);
-        self.busy.iter().filter_map(since).map(|began| now.saturating_duration_since(began)).max().unwrap_or_default()
+        let syncs = self.syncs.iter().flat_map(|syncs| syncs.busy.iter());
+        self.busy
+            .iter()
+            .chain(syncs)
+            .filter_map(since)
+            .map(|began| now.saturating_duration_since(began))
+            .max()
+            .unwrap_or_default()
     }
 
     /// The blocking operations, for callers that are on a thread of their own.

@@ -159,7 +159,8 @@ fn below_an_anchor_nothing_goes_to_what_took_the_directorys_place() {
     std::fs::rename(&there, &moved).unwrap();
     std::fs::create_dir(&there).unwrap();
     let deep = Path::new("a/b");
-    anchor.create_dir_all_durable(deep, 0o750).unwrap();
+    assert_eq!(anchor.create_dir_all(deep, 0o750).unwrap(), ["", "a"].map(PathBuf::from), "what got an entry");
+    assert!(anchor.create_dir_all(deep, 0o750).unwrap().is_empty());
     anchor.create_new(&deep.join("x.tmp")).unwrap().append_vectored(&[b"abc"]).unwrap();
     anchor.rename(&deep.join("x.tmp"), &deep.join("x")).unwrap();
     anchor.sync_dir(deep).unwrap();

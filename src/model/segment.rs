@@ -1,6 +1,6 @@
 //! Recorded footage: one file, and where each sample lies in it.
 
-use super::{SessionId, StreamKey, frame::VIDEO_TIMESCALE};
+use super::{SessionId, StreamKey, frame::VIDEO_TIMESCALE, span::JOIN_MICROS_MAX};
 use crate::base::Wall;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct Segment {
     pub frames: u32,
     /// The RTSP session that it was recorded from.
     pub session: SessionId,
-    /// Its place in that session, from 0: segment n+1 of a session follows segment n without a gap.
+    /// Its place in that session, from 0: segment n+1 of a session was begun where segment n ended.
     pub index: u32,
     /// The distinguishing part of the file's name, 0 for the plain name, else the `n` of `-n`.
     pub name_suffix: u32,
@@ -49,6 +49,8 @@ impl Segment {
         self.is_picture() == earlier.is_picture()
             && self.session == earlier.session
             && self.index == earlier.index.wrapping_add(1)
+            // A file may have lost its end after the next one was begun. Pictures last as long as was asked for.
+            && (self.is_picture() || self.start.micros_since(earlier.end()).abs() <= JOIN_MICROS_MAX)
     }
 }
 

@@ -85,8 +85,9 @@ impl Run {
     /// Whether `next` plays on with nothing missing between.
     fn joins(&self, next: &Self) -> bool {
         let (last, next) = (&self.last, &next.first);
-        let follows = next.session == last.session && next.index == last.index.wrapping_add(1);
-        follows || next.picture == last.picture && next.start.micros_since(last.end).abs() <= JOIN_MICROS_MAX
+        let numbered = next.session == last.session && next.index == last.index.wrapping_add(1);
+        let near = next.start.micros_since(last.end).abs() <= JOIN_MICROS_MAX;
+        next.picture == last.picture && (near || next.picture && numbered)
     }
 
     /// Puts `next` behind the runs before it, joined to the last of them where it plays on from that.

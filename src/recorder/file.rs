@@ -1,11 +1,11 @@
-//! One file on the disk: begun with its first fragment, then only appended to. The steps are those of the writer.
-//! Everything here blocks.
+//! One file on the disk: begun with its first fragment, then only appended to; and beside that what makes it durable and
+//! gives it its name. The steps are those of the writer. Everything here blocks.
 
 use super::{Checksum, Error};
 use crate::{
     archive::{Archive, DIR_MODE, layout},
     base::{Kind, Wall},
-    disk::{self, Anchor, File, Files},
+    disk::{self, Anchor, File, Files, Syncer},
     media::fmp4::write::Fragment,
     model::StreamKey,
 };
@@ -26,92 +26,129 @@ pub struct Place {
     pub start: Wall,
     /// The suffix to begin with.
     pub suffix: u32,
-    /// Whether it is to survive a power cut.
-    pub durable: bool,
     /// Whether it is summed up.
     pub checksum: Checksum,
 }
 
-/// A new file with its first fragment.
-pub struct Made {
+/// A new file with its first fragment, which the system has and the disk may not have yet.
+pub struct Created {
     /// To write more.
     pub out: Out,
-    /// The suffix that its name got.
+    /// The suffix that its name will get.
     pub suffix: u32,
-    /// Whether its entry is durable. Where that failed the file is there all the same, and may not be thrown away.
-    pub directory: Result<(), disk::Error>,
+    /// To give it its name.
+    pub nameless: Nameless,
 }
 
 impl Place {
-    /// Steps 1 and 2. Blocks.
-    pub fn make(mut self, files: &Files, header: &[u8], fragment: &Fragment) -> Result<Made, Error> {
+    /// Step 1. Blocks, but waits for no sync.
+    pub fn create(mut self, files: &Files, header: &[u8], fragment: &Fragment) -> Result<Created, Error> {
         // From here on below the directory that was found to be the right one: what is mounted or unmounted meanwhile
         // changes nothing of where this file goes.
         let root = self.archive.enter(files)?;
-        let path = self.free_path(&root)?;
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(layout::UNFINISHED);
-        let unfinished = PathBuf::from(unfinished);
+        let (path, unfinished) = self.free_path(&root)?;
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-        let result = self.write(&root, &directory, &unfinished, header, fragment).and_then(|mut out| {
-            root.rename(&unfinished, &path)?;
-            out.file.renamed(root.path().join(path));
-            Ok(out)
-        });
-        let out = match result {
-            Ok(out) => out,
+        let slices = slices(header, fragment);
+        let mut entered = Vec::new();
+        let mut file = match write(&root, &directory, &unfinished, &slices, &mut entered) {
+            Ok(file) => file,
             Err(error) => {
-                // What is left of a failed removal goes at the next start.
-                let _ = root.remove_file(&unfinished);
+                // Whoever comes next finds the directories there, and does not know that they are new.
+                let _ = sync_all(&root, &entered);
                 return Err(error.into());
             }
         };
-        let directory = if self.durable { root.sync_dir(&directory) } else { Ok(()) };
-        Ok(Made { out, suffix: self.suffix, directory })
+        let mut hasher = (self.checksum == Checksum::Sha256).then(Sha256::new);
+        sum(&mut hasher, &slices);
+        let syncer = file.syncer();
+        file.renamed(root.path().join(&path));
+        let nameless = Nameless { root, syncer, entered, directory, unfinished, path };
+        Ok(Created { out: Out { file, hasher }, suffix: self.suffix, nameless })
     }
 
-    /// A name that no file has: one may lie there that no row speaks of, and it is not overwritten.
-    fn free_path(&mut self, root: &Anchor) -> Result<PathBuf, Error> {
+    /// A name that no file has or is to get: one may lie there that no row speaks of, and it is not overwritten.
+    fn free_path(&mut self, root: &Anchor) -> Result<(PathBuf, PathBuf), Error> {
         let first = self.suffix;
         loop {
             let path = layout::path(&self.stream, self.start, self.suffix);
-            if root.len_of(&path)?.is_none() || self.suffix - first >= NAMES_TRIED_MAX {
-                return Ok(path);
+            let unfinished = layout::unfinished(&path);
+            let taken = root.len_of(&path)?.is_some() || root.len_of(&unfinished)?.is_some();
+            if !taken || self.suffix - first >= NAMES_TRIED_MAX {
+                return Ok((path, unfinished));
             }
             self.suffix += 1;
         }
     }
+}
 
-    fn write(
-        &self,
-        root: &Anchor,
-        directory: &Path,
-        path: &Path,
-        header: &[u8],
-        fragment: &Fragment,
-    ) -> Result<Out, disk::Error> {
-        let create = || {
-            root.create_dir_all_durable(directory, DIR_MODE)?;
-            root.create_new(path)
-        };
-        let mut file = match create() {
-            // Retention may have removed the empty directory in between.
-            Err(e) if e.kind() == Kind::NotFound => create()?,
-            // Left over by a failure.
-            Err(e) if e.kind() == Kind::Conflict => {
-                root.remove_file(path)?;
-                create()?
-            }
-            other => other?,
-        };
-        let slices = slices(header, fragment);
-        file.append_vectored(&slices)?;
-        if self.durable {
-            file.sync_data()?;
+/// A new file with these bytes, in a directory that is made where it is not there; `entered` takes the directories that
+/// got a new one.
+fn write(
+    root: &Anchor,
+    directory: &Path,
+    path: &Path,
+    slices: &[&[u8]],
+    entered: &mut Vec<PathBuf>,
+) -> Result<File, disk::Error> {
+    let mut create = || {
+        entered.extend(root.create_dir_all(directory, DIR_MODE)?);
+        root.create_new(path)
+    };
+    let mut file = match create() {
+        // Retention may have removed the empty directory in between.
+        Err(e) if e.kind() == Kind::NotFound => create()?,
+        other => other?,
+    };
+    file.append_vectored(slices).inspect_err(|_| {
+        // What is left of a failed removal goes at the next start.
+        let _ = root.remove_file(path);
+    })?;
+    Ok(file)
+}
+
+/// Each of them, also where one fails: it is not asked for again.
+fn sync_all(root: &Anchor, directories: &[PathBuf]) -> Result<(), disk::Error> {
+    directories.iter().map(|directory| root.sync_dir(directory)).fold(Ok(()), Result::and)
+}
+
+/// A file that has no name that players and the index know, and that the next start looks at before it believes it.
+pub struct Nameless {
+    root: Anchor,
+    syncer: Syncer,
+    /// Directories with new entries on the way to it.
+    entered: Vec<PathBuf>,
+    directory: PathBuf,
+    unfinished: PathBuf,
+    path: PathBuf,
+}
+
+/// A file that has its name.
+pub struct Named {
+    /// To make durable what is appended to it.
+    pub syncer: Syncer,
+    /// Whether its entry is durable. Where that failed the file is there all the same, and may not be thrown away.
+    pub directory: Result<(), disk::Error>,
+}
+
+impl Nameless {
+    /// Steps 2 and 3; `durable` where it is to survive a power cut. What cannot get its name is thrown away. Blocks.
+    pub fn name(mut self, durable: bool) -> Result<Named, disk::Error> {
+        if let Err(error) = self.try_name(durable) {
+            // What is left of a failed removal goes at the next start.
+            let _ = self.root.remove_file(&self.unfinished);
+            return Err(error);
         }
-        let mut hasher = (self.checksum == Checksum::Sha256).then(Sha256::new);
-        sum(&mut hasher, &slices);
-        Ok(Out { file, hasher, dirty: false })
+        self.syncer.renamed(self.root.path().join(self.path));
+        let directory = if durable { self.root.sync_dir(&self.directory) } else { Ok(()) };
+        Ok(Named { syncer: self.syncer, directory })
+    }
+
+    fn try_name(&self, durable: bool) -> Result<(), disk::Error> {
+        sync_all(&self.root, &self.entered)?;
+        if durable {
+            self.syncer.sync_data()?;
+        }
+        self.root.rename(&self.unfinished, &self.path)
     }
 }
 
@@ -120,42 +157,25 @@ pub struct Out {
     file: File,
     /// None where nobody wants a sum.
     hasher: Option<Sha256>,
-    /// Something was written since the last sync.
-    dirty: bool,
 }
 
 impl Out {
-    /// Step 4. Answers the file too, where it holds exactly what is listed. Blocks.
-    pub fn append(mut self, fragment: &Fragment, sync: bool) -> (Option<Self>, Result<(), disk::Error>) {
+    /// Step 5. A file whose write failed is gone. Blocks, but waits for no sync.
+    pub fn append(mut self, fragment: &Fragment) -> Result<Self, disk::Error> {
         let whole = self.file.end();
         let slices = slices(&[], fragment);
         if let Err(error) = self.file.append_vectored(&slices) {
-            // Where cutting fails too, the next start cuts the tail.
-            let cut = self.file.truncate(whole).is_ok();
-            return (cut.then_some(Self { dirty: true, ..self }), Err(error));
-        }
-        if sync && let Err(error) = self.make_durable() {
-            return (None, Err(error));
+            // Where cutting fails too, the archive cuts the tail.
+            let _ = self.file.truncate(whole);
+            return Err(error);
         }
         sum(&mut self.hasher, &slices);
-        (Some(Self { dirty: !sync, ..self }), Ok(()))
+        Ok(self)
     }
 
-    /// Forces what was written to the disk. A file whose sync failed is gone: it may not be tried again. Blocks.
-    pub fn sync(self) -> Result<Self, disk::Error> {
-        self.make_durable()?;
-        Ok(Self { dirty: false, ..self })
-    }
-
-    /// What is durable in a file without a name is lost all the same.
-    fn make_durable(&self) -> Result<(), disk::Error> {
-        self.file.sync_data()?;
-        self.file.check_named()
-    }
-
-    /// Whether something was written since the last sync.
-    pub fn is_dirty(&self) -> bool {
-        self.dirty
+    /// Bytes that were written whole.
+    pub fn bytes(&self) -> u64 {
+        self.file.end()
     }
 
     /// SHA-256 of all that was appended; None where it is not summed.

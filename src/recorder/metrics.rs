@@ -37,7 +37,7 @@ pub struct StreamCounts {
     pub bytes: Counter,
     /// Seconds between two syncs of the growing file.
     pub sync_interval: GaugeF64,
-    /// How long one write took.
+    /// How long one write took until it was listed.
     pub write_seconds: Histogram,
 }
 
@@ -59,7 +59,7 @@ impl Counts {
             ),
             write_seconds: metrics.register(
                 "segment_write_seconds",
-                "Time that one write of footage took, its sync included",
+                "Time from the begin of one write of footage until it was listed, its sync included",
                 seconds,
             ),
         }

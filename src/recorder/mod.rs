@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! schedule, pause ──► plan (pure: wanted now?) ──► held back, or not fetched at all
-//! live ── frames ──► assembler (pure: open, append, close) ──► writer (disk, in the order that survives) ──► archive
+//! live ── frames ──► assembler (pure: open, append, close) ──► writer (the system's memory, at once)
+//!                                   archive ◄── follower (sync, name, row: in the order that survives) ◄──┘
 //! ```
 
 mod assembler;
@@ -14,6 +15,7 @@ mod cut;
 mod error;
 mod expect;
 mod file;
+mod follow;
 mod metrics;
 mod mode;
 mod pauses;

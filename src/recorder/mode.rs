@@ -4,7 +4,7 @@ use super::{
     Mode,
     metrics::StreamCounts,
     stills::Stills,
-    stream::{Orders, Recording, Shared},
+    stream::{self, Orders, Shared},
 };
 use crate::model::StreamKey;
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ pub async fn record(
         let (shared, counts) = (shared.clone(), counts.clone());
         let work = async {
             match mode {
-                Mode::Video => Recording::new(shared, stream.clone(), orders.clone(), counts).run(other.clone()).await,
+                Mode::Video => stream::record(shared, stream.clone(), orders.clone(), counts, other.clone()).await,
                 Mode::Image => Stills::new(shared, stream.clone(), orders.clone(), counts).run(other.clone()).await,
             }
         };

@@ -6,13 +6,14 @@
 
 use super::{
     Error, Settings, Sync,
-    file::Place,
+    file::{Created, Place},
     metrics::StreamCounts,
     stream::{Orders, Shared},
     timetable::Timetable,
 };
 use crate::{
     base::{Backoff, Kind},
+    disk::Files,
     live::{Delivery, Hold, NoPicture, PICTURES, Picture},
     media::{
         fmp4::{Origin, write::Fragment},
@@ -203,8 +204,12 @@ impl Stills {
         let whole = Fragment { head, body: vec![data.slice(at..)], bytes, video, audio };
         let stream = self.stream.clone();
         let (durable, checksum) = (settings.sync != Sync::Off, settings.checksum);
-        let place = Place { archive: archive.clone(), stream, start, suffix: suffix | PICTURE, durable, checksum };
-        let made = self.shared.disk.run(move |files| place.make(files, &[], &whole)).await??;
+        let place = Place { archive: archive.clone(), stream, start, suffix: suffix | PICTURE, checksum };
+        let make = move |files: &Files| -> Result<_, Error> {
+            let Created { out, suffix, nameless } = place.create(files, &[], &whole)?;
+            Ok((out, suffix, nameless.name(durable)?.directory))
+        };
+        let (out, name_suffix, directory) = self.shared.disk.syncs().run(make).await??;
         self.counts.write_seconds.observe((self.shared.clock.now() - begun).as_secs_f64());
         self.counts.bytes.inc_by(bytes);
         let segment = Segment {
@@ -215,9 +220,9 @@ impl Stills {
             frames: 1,
             session,
             index,
-            name_suffix: made.suffix,
+            name_suffix,
             closed: true,
-            sha256: made.out.sha256(),
+            sha256: out.sha256(),
         };
         let table = jpeg::table(&mark, u32::try_from(bytes).unwrap_or(u32::MAX));
         self.last = Some(segment.clone());
@@ -228,7 +233,7 @@ impl Stills {
         let end = segment.end();
         let data = json!({ "start": start, "end": end, "bytes": bytes, "frames": 1, "codec": "jpeg" });
         self.shared.events.emit("segment.closed", &segment.stream, data);
-        made.directory.map_err(Error::from)
+        directory.map_err(Error::from)
     }
 
     /// The session and number of a picture: the next of the session of the one before, where nothing is missing between.

@@ -6,11 +6,11 @@ use super::{
     assembler::{Action, Assembler},
     cadence::Cadence,
     cut::Rules,
+    follow::Follower,
     metrics::StreamCounts,
     plan::Stretch,
     prelude::Prelude,
     status::Board,
-    sync::Pace,
     writer::{Tools, Writer},
 };
 use crate::{
@@ -119,9 +119,26 @@ pub struct Recording {
     last_skip: Option<Instant>,
 }
 
+/// Records a stream until it ends or `stop`; what is held is written and the file closed before it returns.
+pub async fn record(
+    shared: Shared,
+    stream: StreamKey,
+    orders: watch::Receiver<Orders>,
+    counts: StreamCounts,
+    stop: CancellationToken,
+) {
+    let (recording, follower) = Recording::new(shared, stream, orders, counts);
+    tokio::join!(recording.run(stop), follower.run());
+}
+
 impl Recording {
     /// Nothing is recorded yet.
-    pub fn new(shared: Shared, stream: StreamKey, orders: watch::Receiver<Orders>, counts: StreamCounts) -> Self {
+    fn new(
+        shared: Shared,
+        stream: StreamKey,
+        orders: watch::Receiver<Orders>,
+        counts: StreamCounts,
+    ) -> (Self, Follower) {
         let (now, plan) = (orders.borrow().settings.clone(), orders.borrow().plan());
         let tools = Tools {
             stream: stream.clone(),
@@ -131,9 +148,10 @@ impl Recording {
             events: shared.events.clone(),
             counts: counts.clone(),
         };
-        Self {
+        let (writer, follower) = Writer::new(tools, now.sync, now.checksum);
+        let recording = Self {
             assembler: Assembler::new(Rules::of(&now)),
-            writer: Writer::new(tools, Pace::new(now.sync), now.checksum),
+            writer,
             backoff: Backoff::new(RETRY_FIRST, RETRY_MOST),
             last_append: shared.clock.now(),
             last_skip: None,
@@ -148,11 +166,12 @@ impl Recording {
             flipped: false,
             cadence: Cadence::default(),
             counts,
-        }
+        };
+        (recording, follower)
     }
 
-    /// Records until the stream ends or `stop`; what is held is written and the file closed before it returns.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// The follower has nothing more to do once this is over and `self` is gone.
+    async fn run(mut self, stop: CancellationToken) {
         self.shared.board.set(&self.stream, false, None);
         loop {
             let now = self.shared.clock.wall();
@@ -203,7 +222,7 @@ impl Recording {
                     while let Some(delivery) = reader.try_read() {
                         self.take(delivery).await?;
                     }
-                    self.finish().await?;
+                    self.end_file().await?;
                     return Ok(Ended::Stopped);
                 }
                 // Before frames: what is asked for holds from the next one on.
@@ -223,7 +242,7 @@ impl Recording {
                         }
                     }
                     None => {
-                        self.finish().await?;
+                        self.end_file().await?;
                         return Ok(Ended::Stream);
                     }
                 },
@@ -249,7 +268,9 @@ impl Recording {
                 self.skipped(frames);
                 self.prelude.clear();
                 self.cadence.clear();
-                self.assembler.finish()
+                self.finish().await?;
+                self.writer.set_missing(GapCause::Overload);
+                return Ok(());
             }
             Delivery::Missing(cause) => {
                 self.prelude.clear();
@@ -264,6 +285,7 @@ impl Recording {
         };
         self.carry_out(actions).await?;
         if breaks {
+            self.writer.settled().await?;
             // Nothing comes until the camera is back, which may be days.
             self.shared.board.set(&self.stream, false, None);
         }
@@ -283,7 +305,7 @@ impl Recording {
             if let Some(cause) = unwanted
                 && before != unwanted
             {
-                self.finish().await?;
+                self.end_file().await?;
                 self.flipped = true;
                 self.hold(frame.wall);
                 self.unwanted(cause, frame.wall);
@@ -302,7 +324,7 @@ impl Recording {
                 self.finish().await?;
             }
             // Behind what was held: a file that began with some of that would take the cause for its own.
-            self.shared.archive.ledger().missing(&self.stream, hole.cause);
+            self.writer.set_missing(hole.cause);
         }
         let mut actions = Vec::new();
         for earlier in self.prelude.take() {
@@ -388,7 +410,7 @@ impl Recording {
         }
         let over = !self.plan.takes(now) && self.plan.unwanted(now.minus(TRAIL)).is_some();
         if over {
-            self.finish().await?;
+            self.end_file().await?;
             return Ok(true);
         }
         // A window begins or ends while nothing comes: that changes whose doing it is.
@@ -437,7 +459,7 @@ impl Recording {
         }
         self.last_append = self.shared.clock.now();
         self.count_dropped();
-        if self.writer.is_open() {
+        if self.writer.has_news() {
             self.well();
         }
         Ok(())
@@ -448,19 +470,30 @@ impl Recording {
         self.carry_out(actions).await
     }
 
+    /// As [`Recording::finish`], where nothing is written for some time: what is said of that time is said behind all that
+    /// was recorded.
+    async fn end_file(&mut self) -> Result<(), Error> {
+        self.finish().await?;
+        self.writer.settled().await
+    }
+
     async fn idle(&mut self) -> Result<(), Error> {
         self.count_dropped();
         if self.assembler.holds() && self.shared.clock.now() - self.last_append >= HELD_MAX {
             let actions = self.assembler.flush();
             self.carry_out(actions).await?;
         }
-        self.writer.idle().await
+        self.writer.idle().await?;
+        if self.writer.has_news() {
+            self.well();
+        }
+        Ok(())
     }
 
     fn apply_orders(&mut self) {
         let orders = self.orders.borrow_and_update().clone();
         self.assembler.set_rules(Rules::of(&orders.settings));
-        self.writer.pace().set_policy(orders.settings.sync);
+        self.writer.set_sync(orders.settings.sync);
         self.writer.set_checksum(orders.settings.checksum);
         let plan = orders.plan();
         if plan != self.plan {
@@ -473,12 +506,12 @@ impl Recording {
         }
     }
 
-    /// Something reached the disk.
+    /// Something reached the disk and is listed.
     fn well(&mut self) {
         self.shared.archive.ledger().present(&self.stream);
         let failures = self.backoff.failures();
         self.backoff.reset();
-        let stretched = self.writer.pace().is_stretched();
+        let stretched = self.writer.is_stretched();
         let news = self.shared.board.set(&self.stream, true, stretched.then_some("sync_stretched"));
         if failures > 0 {
             tracing::info!(stream = %self.stream, failures, "recording again");
@@ -530,7 +563,6 @@ impl Recording {
 
     fn skipped(&mut self, frames: u64) {
         self.counts.left_out("slow_disk", frames);
-        self.shared.archive.ledger().missing(&self.stream, GapCause::Overload);
         let now = self.shared.clock.now();
         let of_burst = self.last_skip.replace(now).is_some_and(|last| now - last < BURST);
         if !of_burst {

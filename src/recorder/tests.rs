@@ -1,8 +1,7 @@
 use super::{
-    assembler::Assembler,
+    assembler::{Action, Assembler},
     cut::Rules,
     metrics::Counts,
-    sync::Pace,
     writer::{Tools, Writer},
     *,
 };
@@ -22,6 +21,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 mod checksum;
 mod gaps;
+mod slow;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -42,7 +42,24 @@ fn config(settings: Settings) -> Config {
     Config { defaults: settings, devices: BTreeMap::new() }
 }
 
-pub(super) fn writer(bench: &Bench, settings: &Settings) -> Writer {
+/// A writer whose follower runs beside it.
+pub(super) struct Hand {
+    pub writer: Writer,
+    /// It does not wait for what follows, as the stream's task does not.
+    ahead: bool,
+    group: TaskGroup,
+}
+
+impl Hand {
+    /// Lets go of a file that may be open, as a process that is ended does.
+    async fn let_go(self) {
+        let Self { writer, group, .. } = self;
+        drop(writer);
+        assert!(group.stop(PATIENCE).await);
+    }
+}
+
+pub(super) fn writer(bench: &Bench, settings: &Settings) -> Hand {
     let tools = Tools {
         stream: cam(),
         archive: bench.archive.clone(),
@@ -51,16 +68,20 @@ pub(super) fn writer(bench: &Bench, settings: &Settings) -> Writer {
         events: Events::discard(),
         counts: Counts::new(&bench.metrics).of(&cam()),
     };
-    Writer::new(tools, Pace::new(settings.sync), settings.checksum)
+    let (writer, follower) = Writer::new(tools, settings.sync, settings.checksum);
+    let group = TaskGroup::new();
+    group.spawn("follower", follower.run());
+    Hand { writer, ahead: false, group }
 }
 
-/// As the stream's task does it: after an error the assembler begins anew. Answers how many errors there were.
-pub(super) async fn feed(writer: &mut Writer, assembler: &mut Assembler, frames: &[Frame]) -> u64 {
+/// As the stream's task does it: after an error the assembler begins anew. Each step is done before the next one is
+/// told, so that each run is the same, unless the hand is to be ahead. Answers how many errors there were.
+pub(super) async fn feed(hand: &mut Hand, assembler: &mut Assembler, frames: &[Frame]) -> u64 {
     let mut errors = 0;
     for frame in frames {
         for action in assembler.push(frame.clone()) {
-            if writer.apply(action).await.is_err() {
-                assert!(!writer.is_open());
+            if apply(hand, action).await.is_err() {
+                assert!(!hand.writer.is_open());
                 errors += 1;
                 assembler.abandon();
                 break;
@@ -70,12 +91,17 @@ pub(super) async fn feed(writer: &mut Writer, assembler: &mut Assembler, frames:
     errors
 }
 
-pub(super) async fn end(writer: &mut Writer, assembler: &mut Assembler) -> u64 {
+pub(super) async fn end(hand: &mut Hand, assembler: &mut Assembler) -> u64 {
     let mut errors = 0;
     for action in assembler.finish() {
-        errors += u64::from(writer.apply(action).await.is_err());
+        errors += u64::from(apply(hand, action).await.is_err());
     }
-    errors
+    errors + u64::from(hand.writer.settled().await.is_err())
+}
+
+async fn apply(hand: &mut Hand, action: Action) -> Result<(), Error> {
+    hand.writer.apply(action).await?;
+    if hand.ahead { Ok(()) } else { hand.writer.settled().await }
 }
 
 fn probed_frames(path: &Path) -> u32 {
@@ -123,19 +149,30 @@ async fn check(bench: &Bench, case: &str) -> Vec<Segment> {
 }
 
 async fn fail_each_operation(failure: Failure, persistent: bool, settings: Settings) {
+    for ahead in [false, true] {
+        fail_each(failure, persistent, &settings, ahead).await;
+    }
+}
+
+async fn fail_each(failure: Failure, persistent: bool, settings: &Settings, ahead: bool) {
     let frames = frames(1);
     for nth in 1.. {
-        let case = format!("{failure:?}, operation {nth}, persistent {persistent}, {:?}", settings.sync);
+        let sync = settings.sync;
+        let case = format!("{failure:?}, operation {nth}, persistent {persistent}, {sync:?}, ahead {ahead}");
         let dir = tempfile::tempdir().unwrap();
         let faults = Faults::new();
         let bench = Bench::start(dir.path(), faults.clone(), Clock::real());
         bench.archive.recover().await.unwrap();
         let rule = Rule::any(failure).on("recordings/cam").nth(nth);
         faults.inject(if persistent { rule.persistent() } else { rule });
-        let mut writer = writer(&bench, &settings);
-        let mut assembler = Assembler::new(Rules::of(&settings));
+        let mut writer = Hand { ahead, ..writer(&bench, settings) };
+        let mut assembler = Assembler::new(Rules::of(settings));
         let middle = frames.len() / 2;
         let mut errors = feed(&mut writer, &mut assembler, &frames[..middle]).await;
+        if writer.writer.settled().await.is_err() {
+            errors += 1;
+            assembler.abandon();
+        }
         let hit = faults.hits() > 0;
         if persistent {
             faults.heal();
@@ -149,7 +186,7 @@ async fn fail_each_operation(failure: Failure, persistent: bool, settings: Setti
         if nth < 8 {
             assert_eq!(last.end(), end_of_clip, "{case}: recording goes on after the failure");
         }
-        drop(writer);
+        writer.let_go().await;
         bench.end().await;
         // Every third is enough to see a start, which is slow beside the rest.
         if nth % 3 == 1 {
@@ -225,8 +262,8 @@ async fn files_play_while_they_grow_and_come_back_from_any_cut() {
             assert_eq!(pair[1].start, pair[0].end());
         }
         let (last, path) = (rows.last().unwrap().clone(), bench.archive.path(rows.last().unwrap()));
+        writer.let_go().await;
         bench.crash().await;
-        drop(writer);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len().saturating_sub(cut)]).unwrap();
 

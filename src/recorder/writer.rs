@@ -1,20 +1,27 @@
 //! Carries actions out on the disk, in the order that survives a crash at any point:
 //!
-//! 1. A new file is written as `….mp4.tmp`: header and first fragment in one write, then synced.
-//! 2. It is renamed to `….mp4`, and the directory is synced. So no `.mp4` is without a whole fragment.
-//! 3. Its row is committed. So no row is without its file.
-//! 4. Each further fragment is appended in one write, and synced as the settings ask; only then is it listed.
-//! 5. At the end the file is synced, and its row committed complete, with its table and its checksum.
+//! 1. A new file is written as `….mp4.tmp`: header and first fragment in one write.
+//! 2. It is synced, and so are directories that were made for it.
+//! 3. It is renamed to `….mp4`, and its directory is synced. So no `.mp4` is without a whole fragment.
+//! 4. Its row is committed. So no row is without its file.
+//! 5. Each further fragment is appended in one write, and synced as the settings ask; only then is it listed.
+//! 6. At the end the file is synced, and its row committed complete, with its table and its checksum.
+//!
+//! The writer does what goes into the system's memory, 1 and the writing of 5, and waits for no sync: what came from the
+//! camera outlives a kill from then on, however slow the disk is. The [`Follower`] does the rest behind it, in this
+//! order, over a queue that is bounded: where the disk hangs, the writer waits at last.
 //!
 //! A write that fails is cut back to the last whole fragment. A sync that fails is never tried again: what the file
-//! holds beyond the last sync is in doubt. Either way the file ends there, and recording goes on with a new one.
+//! holds beyond the last sync is in doubt. Either way the file ends there with what is listed, what was written to it
+//! since is counted as lost, and recording goes on with a new one. The follower's failures meet the writer before its
+//! next write, or while it is idle.
 
 use super::{
-    Checksum, Error,
+    Checksum, Error, Sync,
     assembler::{Action, Opening},
     file::{Out, Place},
+    follow::{Begun, Ended, Follower, Link, STEPS_MAX, Step, Written},
     metrics::StreamCounts,
-    sync::Pace,
 };
 use crate::{
     archive::Archive,
@@ -25,12 +32,13 @@ use crate::{
         Origin,
         write::{Fragment, FragmentTrack, empty_table, fragment, init},
     },
-    model::{Segment, StreamKey},
+    model::{GapCause, Segment, StreamKey},
 };
-use serde_json::json;
-use tokio::time::Instant;
+use std::collections::VecDeque;
+use tokio::sync::{mpsc, oneshot};
 
 /// What the writer of one stream stands on.
+#[derive(Clone)]
 pub struct Tools {
     /// The stream.
     pub stream: StreamKey,
@@ -49,30 +57,34 @@ pub struct Tools {
 /// The writer of one stream: at most one file is open.
 pub struct Writer {
     tools: Tools,
-    pace: Pace,
     /// Of files from the next one on.
     checksum: Checksum,
     /// Said, but nothing is written yet.
     opening: Option<Opening>,
     open: Option<Open>,
+    /// Why frames are missing before the next file.
+    missing: Option<GapCause>,
+    /// Milliseconds in which the last files begin: the archive does not know all of them yet.
+    begun: VecDeque<i64>,
+    steps: mpsc::Sender<Step>,
+    link: Link,
 }
 
 /// The open file.
 struct Open {
-    /// As it is listed.
-    segment: Segment,
-    /// None while a failed operation keeps it.
+    /// None after a failed operation.
     out: Option<Out>,
     sequence: u32,
-    synced: Instant,
-    /// Somebody took it away.
-    vanished: bool,
 }
 
 impl Writer {
-    /// Nothing is open.
-    pub fn new(tools: Tools, pace: Pace, checksum: Checksum) -> Self {
-        Self { tools, pace, checksum, opening: None, open: None }
+    /// Nothing is open. What the writer does comes to nothing unless the follower runs beside it.
+    pub fn new(tools: Tools, sync: Sync, checksum: Checksum) -> (Self, Follower) {
+        let (steps, taken) = mpsc::channel(STEPS_MAX);
+        let link = Link::new(sync);
+        let follower = Follower::new(tools.clone(), taken, link.clone());
+        let (missing, begun) = (None, VecDeque::new());
+        (Self { tools, checksum, opening: None, open: None, missing, begun, steps, link }, follower)
     }
 
     /// Whether files are summed up, from the next one on: a sum is of a whole file.
@@ -81,8 +93,13 @@ impl Writer {
     }
 
     /// When to sync, from now on.
-    pub fn pace(&mut self) -> &mut Pace {
-        &mut self.pace
+    pub fn set_sync(&mut self, sync: Sync) {
+        self.link.with(|link| link.pace.set_policy(sync));
+    }
+
+    /// Whether syncs are further apart than was asked, because the disk cannot keep up.
+    pub fn is_stretched(&self) -> bool {
+        self.link.with(|link| link.pace.is_stretched())
     }
 
     /// Whether a file is open.
@@ -90,72 +107,90 @@ impl Writer {
         self.open.is_some()
     }
 
-    /// Carries one action out. After an error no file is open; what was open is closed and listed as far as it is
-    /// whole.
+    /// Whether something of the open file was listed since this was asked last.
+    pub fn has_news(&mut self) -> bool {
+        self.is_open() && self.link.with(|link| std::mem::take(&mut link.news))
+    }
+
+    /// Frames are missing before the next file, and this is why. The ledger hears of it with that file: those before it
+    /// are still on their way.
+    pub fn set_missing(&mut self, cause: GapCause) {
+        self.missing = Some(cause);
+    }
+
+    /// Carries one action out, as far as the system's memory. After an error no file is open; what was open is closed and
+    /// listed as far as it is whole.
     pub async fn apply(&mut self, action: Action) -> Result<(), Error> {
-        match action {
+        self.notice().await?;
+        let done = match action {
             Action::Open(opening) => {
                 self.opening = Some(opening);
                 Ok(())
             }
             Action::Append { video, audio } => self.append(video, audio).await,
             Action::Close => self.close().await,
-        }
-    }
-
-    /// Nothing is to be written now; what was written may be due for a sync.
-    pub async fn idle(&mut self) -> Result<(), Error> {
-        let due = |open: &Open| {
-            open.out.as_ref().is_some_and(Out::is_dirty) && self.pace.is_due(self.tools.clock.now() - open.synced)
         };
-        if !self.open.as_ref().is_some_and(due) {
-            return Ok(());
-        }
-        let Some(out) = self.open.as_mut().and_then(|open| open.out.take()) else { return Ok(()) };
-        let begun = self.tools.clock.now();
-        match self.tools.disk.run(move |_| out.sync()).await.and_then(|result| result) {
-            Ok(out) => {
-                self.synced(begun);
-                if let Some(open) = &mut self.open {
-                    open.out = Some(out);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.note(&error);
-                self.close_listed(None).await;
-                Err(error.into())
-            }
+        match done {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.give_up(error).await),
         }
     }
 
-    fn note(&mut self, error: &disk::Error) {
-        if let Some(open) = &mut self.open {
-            open.vanished |= matches!(error, disk::Error::Vanished(_));
+    /// Nothing is to be written now; what was written may be due for a sync, or may have failed.
+    pub async fn idle(&mut self) -> Result<(), Error> {
+        self.notice().await?;
+        if self.is_open() && self.steps.capacity() == STEPS_MAX {
+            self.send(Step::Idle).await?;
         }
+        Ok(())
+    }
+
+    /// Waits until all that was carried out is listed, as durable as the settings ask, or has failed.
+    pub async fn settled(&mut self) -> Result<(), Error> {
+        self.catch_up().await?;
+        self.notice().await
+    }
+
+    async fn catch_up(&mut self) -> Result<(), Error> {
+        let (done, answer) = oneshot::channel();
+        self.send(Step::Asked(done)).await?;
+        Ok(answer.await.map_err(|_| disk::Error::Stopped)?)
+    }
+
+    /// Meets a failure of the follower.
+    async fn notice(&mut self) -> Result<(), Error> {
+        match self.link.with(|link| link.failure.take()) {
+            None => Ok(()),
+            Some(error) => Err(self.give_up(error).await),
+        }
+    }
+
+    /// Ends what is open, as far as it is whole. What fails in that adds nothing to the error that is told.
+    async fn give_up(&mut self, error: Error) -> Error {
+        let _ = self.close().await;
+        let _ = self.catch_up().await;
+        self.link.with(|link| link.failure = None);
+        error
     }
 
     async fn append(&mut self, video: FragmentTrack, audio: FragmentTrack) -> Result<(), Error> {
-        let begun = self.tools.clock.now();
         let audio = (!audio.samples.is_empty()).then_some(audio);
         let sequence = self.open.as_ref().map_or(1, |open| open.sequence + 1);
-        let result = match (fragment(sequence, video, audio), self.opening.take()) {
-            (Err(error), _) => Err(error.into()),
-            (Ok(fragment), Some(opening)) => self.begin(opening, fragment).await,
-            (Ok(fragment), None) => self.extend(fragment).await,
-        };
-        self.tools.counts.write_seconds.observe((self.tools.clock.now() - begun).as_secs_f64());
-        if result.is_err() {
-            // Its own failure adds nothing to the one that is told.
-            let _ = self.close().await;
+        let fragment = fragment(sequence, video, audio)?;
+        match self.opening.take() {
+            Some(opening) => self.begin(opening, fragment).await,
+            None => self.extend(fragment).await,
         }
-        result
     }
 
     /// The first fragment of a file.
     async fn begin(&mut self, opening: Opening, fragment: Fragment) -> Result<(), Error> {
         // A file that is still open here was never closed by whoever gave the actions.
         self.close().await?;
+        if self.begun.contains(&opening.start.millis()) {
+            self.settled().await?;
+        }
+        let at = self.tools.clock.now();
         let Tools { archive, stream, disk, .. } = &self.tools;
         let (start, suffix) = archive.free_name(stream, opening.start).await?;
         let origin = Origin { stream: stream.clone(), start, session: opening.session, index: opening.index };
@@ -175,107 +210,42 @@ impl Writer {
             closed: false,
             sha256: None,
         };
-        let (archive, stream, durable) = (archive.clone(), stream.clone(), self.pace.is_durable());
-        let place = Place { archive, stream, start, suffix, durable, checksum: self.checksum };
-        let begun = self.tools.clock.now();
-        let made = disk.run(move |files| place.make(files, &header, &fragment)).await??;
-        segment.name_suffix = made.suffix;
-        self.synced(begun);
+        let place = Place { archive: archive.clone(), stream: stream.clone(), start, suffix, checksum: self.checksum };
+        let created = disk.run(move |files| place.create(files, &header, &fragment)).await??;
+        segment.name_suffix = created.suffix;
         self.tools.counts.bytes.inc_by(segment.bytes);
-        self.open = Some(Open {
-            segment: segment.clone(),
-            out: Some(made.out),
-            sequence: 1,
-            synced: self.tools.clock.now(),
-            vanished: false,
-        });
-        if let Err(error) = self.tools.archive.opened(segment.clone(), table).await {
-            // It is listed all the same, and its row is committed when it is closed, or after a crash at the next start.
-            tracing::warn!(stream = %segment.stream, %error, "the index did not take a new segment");
+        self.open = Some(Open { out: Some(created.out), sequence: 1 });
+        self.begun.push_back(start.millis());
+        if self.begun.len() > STEPS_MAX {
+            self.begun.pop_front();
         }
-        let data = json!({ "start": segment.start, "codec": opening.format.video.codec.as_str() });
-        self.tools.events.emit("segment.opened", &segment.stream, data);
-        made.directory.map_err(Error::from)
+        let (codec, missing) = (opening.format.video.codec, self.missing.take());
+        self.send(Step::Begun(Begun { nameless: created.nameless, segment, table, codec, missing, at })).await
     }
 
     /// One more fragment.
     async fn extend(&mut self, fragment: Fragment) -> Result<(), Error> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let Some(out) = open.out.take() else { return Ok(()) };
-        let now = self.tools.clock.now();
-        let sync = self.pace.is_due(now - open.synced);
-        let (video, audio) = fragment.samples_at(open.segment.bytes);
+        let at = self.tools.clock.now();
+        let (video, audio) = fragment.samples_at(out.bytes());
         let bytes = fragment.bytes;
-        let (out, written) = self.tools.disk.run(move |_| out.append(&fragment, sync)).await?;
-        open.out = out;
-        open.vanished |= matches!(written, Err(disk::Error::Vanished(_)));
-        written?;
+        open.out = Some(self.tools.disk.run(move |_| out.append(&fragment)).await??);
         open.sequence += 1;
-        let segment = &mut open.segment;
-        segment.bytes += bytes;
-        segment.duration_ticks += video.duration_ticks();
-        segment.frames = segment.frames.saturating_add(u32::try_from(video.sizes.len()).unwrap_or(u32::MAX));
         self.tools.counts.bytes.inc_by(bytes);
-        self.tools.archive.extended(segment.clone(), &video, &audio);
-        if sync {
-            self.synced(now);
-        }
-        Ok(())
+        self.send(Step::Written(Written { video, audio, bytes, at })).await
     }
 
     /// The file is complete.
     async fn close(&mut self) -> Result<(), Error> {
         self.opening = None;
-        let Some(mut out) = self.open.as_mut().and_then(|open| open.out.take()) else {
-            self.close_listed(None).await;
-            return Ok(());
-        };
-        if out.is_dirty() && self.pace.is_durable() {
-            match self.tools.disk.run(move |_| out.sync()).await.and_then(|result| result) {
-                Ok(back) => out = back,
-                Err(error) => {
-                    self.note(&error);
-                    self.close_listed(None).await;
-                    return Err(error.into());
-                }
-            }
-        }
-        self.close_listed(Some(out)).await;
-        Ok(())
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let whole = open.out.is_some();
+        self.send(Step::Ended(Ended { whole, sha256: open.out.and_then(Out::sha256) })).await
     }
 
-    /// The file ends with what is listed of it; `out` is given where it holds exactly that.
-    async fn close_listed(&mut self, out: Option<Out>) {
-        self.opening = None;
-        let Some(open) = self.open.take() else { return };
-        if open.vanished {
-            if let Err(error) = self.tools.archive.vanished(&open.segment).await {
-                // The next start finds that there is no file.
-                tracing::warn!(stream = %open.segment.stream, %error, "the index still lists a file that was removed");
-            }
-            return;
-        }
-        let whole = out.is_some();
-        let segment = Segment { closed: true, sha256: out.and_then(Out::sha256), ..open.segment };
-        if let Err(error) = self.tools.archive.closed(segment.clone(), whole).await {
-            tracing::warn!(stream = %segment.stream, %error, "the index did not take a closed segment yet");
-        }
-        let data = json!({
-            "start": segment.start,
-            "end": segment.end(),
-            "bytes": segment.bytes,
-            "frames": segment.frames,
-        });
-        self.tools.events.emit("segment.closed", &segment.stream, data);
-    }
-
-    fn synced(&mut self, begun: Instant) {
-        let now = self.tools.clock.now();
-        self.pace.took(now - begun);
-        if let Some(open) = &mut self.open {
-            open.synced = now;
-        }
-        self.tools.counts.sync_interval.set(self.pace.interval().map_or(0.0, |i| i.as_secs_f64()));
+    async fn send(&self, step: Step) -> Result<(), Error> {
+        Ok(self.steps.send(step).await.map_err(|_| disk::Error::Stopped)?)
     }
 }
 

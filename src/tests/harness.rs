@@ -5,6 +5,7 @@ use crate::{
     app::{self, Daemon},
     base::{TaskGroup, Wall},
     config::{self, Env},
+    disk::{Faults, Op},
     media::fmp4,
     model::{StreamKey, frame::VIDEO_TIMESCALE, segment::ticks_to_micros},
     outbound::{Address, Client, Limits},
@@ -94,8 +95,13 @@ impl Site {
 
     /// Writes the config and starts a daemon as a process.
     pub(super) fn process(&self, more: &str) -> Process {
+        self.process_with(more, &[])
+    }
+
+    /// As [`Site::process`], with something more in its environment.
+    pub(super) fn process_with(&self, more: &str, env: &[(&str, &str)]) -> Process {
         fs::write(self.config_file(), self.config(more)).unwrap();
-        Process::start(&self.config_file(), &self.dir.path().join("log"), &[])
+        Process::start(&self.config_file(), &self.dir.path().join("log"), env)
     }
 
     pub(super) fn api(&self) -> Api {
@@ -198,6 +204,8 @@ pub(super) struct Process {
 
 /// Names the config file to a copy of this test program that is to be a daemon.
 const BE_A_DAEMON: &str = "BE_A_SKYVIS_DAEMON";
+/// Says to it how many milliseconds each sync takes, of a file or of a directory.
+pub(super) const SLOW_SYNCS: &str = "SLOW_SYNCS_OF_SKYVIS";
 /// Names the file to it in which it is to tell what it has allocated.
 pub(super) const TELL_HEAP: &str = "TELL_HEAP_OF_SKYVIS";
 
@@ -268,6 +276,11 @@ fn this_program_as_a_daemon() {
     if let Some(config) = std::env::var_os(BE_A_DAEMON) {
         if let Some(file) = std::env::var_os(TELL_HEAP) {
             Heap::keep_telling(file.into());
+        }
+        if let Some(each) = std::env::var(SLOW_SYNCS).ok().and_then(|ms| ms.parse().ok()).map(Duration::from_millis) {
+            let faults = Faults::new();
+            [Op::SyncData, Op::SyncDir].into_iter().for_each(|op| faults.slow(op, each));
+            faults.of_the_process();
         }
         app::run(Path::new(&config), Env::of_process()).unwrap_or_else(|error| panic!("{error}"));
     }

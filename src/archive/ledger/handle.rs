@@ -165,7 +165,9 @@ impl Ledger {
     pub(in crate::archive) fn begun(&self, segment: &Segment) {
         self.with(&segment.stream, |of_stream, _, out| {
             let before = of_stream.last.replace((segment.session, segment.index));
-            let continues = before == Some((segment.session, segment.index.wrapping_sub(1)));
+            let numbered = before == Some((segment.session, segment.index.wrapping_sub(1)));
+            // The file before may have lost its end after this one was begun.
+            let continues = numbered && (segment.is_picture() || of_stream.line.reaches(segment.start));
             of_stream.line.begun(segment.start, segment.end(), continues, out);
         });
     }

@@ -86,6 +86,11 @@ impl Line {
         self.open.is_some()
     }
 
+    /// Whether what is recorded reaches a moment, with no gap before it.
+    pub fn reaches(&self, at: Wall) -> bool {
+        self.covered_to.is_some_and(|to| at.micros_since(to) <= JOIN_MICROS_MAX)
+    }
+
     /// Nothing is recorded, at least from `at` on, and this is why.
     pub fn absent(&mut self, cause: GapCause, at: Wall, out: &mut Vec<Out>) {
         self.missing = None;

@@ -83,7 +83,7 @@ async fn checksums_that_are_switched_on_hold_from_the_next_file_on() {
     let frames = frames(1);
     let (first, rest) = frames.split_at(frames.len() / 8);
     feed(&mut writer, &mut assembler, first).await;
-    writer.set_checksum(Checksum::Sha256);
+    writer.writer.set_checksum(Checksum::Sha256);
     feed(&mut writer, &mut assembler, rest).await;
     end(&mut writer, &mut assembler).await;
     bench.archive.hash_pending().await.unwrap();
