@@ -8,6 +8,7 @@ use super::{
     hours::Hours,
     identity::{self, Doubt},
     index::{Change, Index, Mark, Usage},
+    latest::Latest,
     layout::{self, Name},
     ledger::{Ledger, Unsaved},
     recover::{self, Recovered},
@@ -67,6 +68,7 @@ pub(super) struct Shared {
     pub growing: Growing,
     pub ledger: Ledger,
     pub hours: Hours,
+    pub latest: Latest,
     pub ageing: Ageing,
     pub tables: Tables,
     pub disk: Disk,
@@ -161,9 +163,14 @@ impl Archive {
 
     /// A start and a suffix that no segment of the stream has: the given start, or one a few microseconds later.
     pub async fn free_name(&self, stream: &StreamKey, start: Wall) -> Result<(Wall, u32), Error> {
-        let (index, stream, growing) = (self.index().clone(), stream.clone(), self.growing().of(stream));
+        let start = layout::nameable(start);
+        if self.0.latest.is_before(stream, start) {
+            return Ok((start, 0));
+        }
+        let (archive, stream, growing) = (self.clone(), stream.clone(), self.growing().of(stream));
         let find = move || -> Result<(Wall, u32), Error> {
-            let start = layout::nameable(start);
+            let index = archive.index();
+            archive.0.latest.learn(&stream, index.newest(&stream)?.map(|row| row.start));
             let mut same_ms = index.of_millisecond(&stream, start.millis())?;
             same_ms.extend(growing.into_iter().filter(|s| s.start.millis() == start.millis()));
             let taken = |start: Wall| same_ms.iter().any(|s| s.start == start);
@@ -196,6 +203,7 @@ impl Archive {
             changes.push(Change::Taken { stream: segment.stream.clone(), start: segment.start, taken });
         }
         self.ledger().begun(&segment);
+        self.0.latest.begins(&segment.stream, segment.start);
         self.growing().open(segment, table);
         self.apply_changes(changes).await
     }
@@ -205,6 +213,7 @@ impl Archive {
     pub async fn added(&self, segment: Segment, table: SampleTable) -> Result<(), Error> {
         let table = Arc::new(table);
         self.ledger().begun(&segment);
+        self.0.latest.begins(&segment.stream, segment.start);
         self.growing().hold(segment.clone(), table.clone());
         self.save_closed(segment, table, None).await
     }
@@ -408,6 +417,7 @@ impl Archive {
         }
         let (index, before) = (self.index().clone(), self.usage());
         let rows: Vec<_> = changes.iter().filter_map(Change::row).map(|(s, start)| (s.clone(), start)).collect();
+        rows.iter().for_each(|(stream, start)| self.0.latest.begins(stream, *start));
         let (batch, usage) = self.reading().run(move |_| index.stage(before, &changes)).await??;
         let committed = self.index().commit(batch).await;
         // Also after a failure, which does not say that nothing was written.

@@ -22,6 +22,7 @@ mod health;
 mod hours;
 mod identity;
 mod index;
+mod latest;
 pub mod layout;
 mod ledger;
 mod old;

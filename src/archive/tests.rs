@@ -104,6 +104,12 @@ async fn names_are_free_even_where_two_segments_begin_in_one_millisecond() {
     assert_eq!((b.start, b.name_suffix), (a.start.plus_micros(1), 1));
     assert_eq!(bench.archive.free_name(&cam(), noon()).await.unwrap(), (a.start.plus_micros(2), 2));
     assert_eq!(bench.archive.free_name(&cam(), Wall::from_micros(-5)).await.unwrap().0, Wall::from_micros(0));
+    // What begins behind all of them needs no look at the index; what comes into it from elsewhere is known as well.
+    let later = noon().plus_micros(60_000_000);
+    assert_eq!(bench.archive.free_name(&cam(), later).await.unwrap(), (later, 0));
+    let laid = Segment { start: later, closed: true, ..b.clone() };
+    bench.archive.insert(vec![(laid, None)]).await.unwrap();
+    assert_eq!(bench.archive.free_name(&cam(), later).await.unwrap(), (later.plus_micros(1), 0));
     bench.end().await;
 }
 
