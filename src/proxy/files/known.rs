@@ -5,6 +5,7 @@ use super::{
     answer::Facts,
     asked::Asked,
     coding::Coding,
+    kept::Kept,
     open::{self, Looks},
     place::Place,
     site::Found,
@@ -33,18 +34,18 @@ pub(super) struct Entry {
 struct Version {
     coding: Option<Coding>,
     place: Place,
-    file: Arc<File>,
+    file: Arc<Kept>,
     looks: Looks,
 }
 
 impl Entry {
     pub(super) fn new(content_type: &'static str, place: &Place, file: File, looks: Looks) -> Self {
-        let plain = Version { coding: None, place: place.clone(), file: Arc::new(file), looks };
+        let plain = Version { coding: None, place: place.clone(), file: Arc::new(Kept::new(file)), looks };
         Self { content_type, versions: vec![plain] }
     }
 
     pub(super) fn beside(&mut self, coding: Coding, place: Place, file: File, looks: Looks) {
-        self.versions.push(Version { coding: Some(coding), place, file: Arc::new(file), looks });
+        self.versions.push(Version { coding: Some(coding), place, file: Arc::new(Kept::new(file)), looks });
     }
 
     /// The version that the client likes best.

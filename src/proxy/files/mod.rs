@@ -11,6 +11,7 @@ mod asked;
 mod coding;
 #[doc(hidden)]
 pub mod fuzz;
+mod kept;
 mod known;
 mod open;
 mod place;

@@ -4,6 +4,7 @@
 use super::{
     answer::{self, Decided, Piece},
     asked::Asked,
+    kept::Kept,
     place::Place,
     site::{Found, Site},
     straight,
@@ -17,7 +18,7 @@ use crate::proxy::{
     record::Record,
     splice::{SPLICE_BYTES_MIN, send_ahead},
 };
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::Duration};
+use std::{io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::Duration};
 
 /// A disk that opens or gives nothing for so long has failed, as far as this client goes.
 pub(super) const DISK_STALL_MAX: Duration = Duration::from_secs(60);
@@ -68,7 +69,7 @@ async fn look<C: Transport>(connection: &Connection<C>, job: &Job, place: &Place
     looked.await.unwrap_or_else(|error| Found::Failed(io::Error::other(error)))
 }
 
-async fn send<C: Transport>(connection: &Connection<C>, job: &Job, file: Arc<File>, decided: Decided) -> Next {
+async fn send<C: Transport>(connection: &Connection<C>, job: &Job, file: Arc<Kept>, decided: Decided) -> Next {
     let record = &job.record;
     let stay = job.all_read && record.keep_alive && connection.may_stay();
     let len = decided.len();
@@ -113,7 +114,7 @@ async fn small<C: Transport>(
     connection: &Connection<C>,
     record: &Record,
     head: Head,
-    file: Arc<File>,
+    file: Arc<Kept>,
     range: Range<u64>,
 ) -> bool {
     let len = range.end - range.start;
@@ -136,7 +137,7 @@ async fn large<C: Transport>(
     connection: &Connection<C>,
     record: &Record,
     head: Head,
-    file: Arc<File>,
+    file: Arc<Kept>,
     range: Range<u64>,
 ) -> bool {
     // It goes out with the first of the file.
@@ -156,7 +157,7 @@ async fn pieces_of<C: Transport>(
     connection: &Connection<C>,
     record: &Record,
     head: Head,
-    mut file: Arc<File>,
+    mut file: Arc<Kept>,
     pieces: &[Piece],
 ) -> bool {
     let count = |n: usize| record.sent.set(record.sent.get() + n as u64);
@@ -192,9 +193,9 @@ async fn pieces_of<C: Transport>(
 /// A part of the file, a buffer's worth at most. None where it is shorter than it was, or cannot be read.
 async fn read<C: Transport>(
     connection: &Connection<C>,
-    file: Arc<File>,
+    file: Arc<Kept>,
     range: Range<u64>,
-) -> Option<(Arc<File>, crate::proxy::buffer::Buffer)> {
+) -> Option<(Arc<Kept>, crate::proxy::buffer::Buffer)> {
     let mut buffer = connection.worker.buffers.lease();
     let len = usize::try_from(range.end - range.start).ok()?;
     let got = buffer.fill_with(len, |room| {

@@ -4,13 +4,13 @@ use super::{
     answer::Facts,
     asked::Asked,
     coding::{Coding, may_be_coded},
+    kept::Kept,
     known::{Entry, Known},
     open::{self, Opened},
     place::Place,
 };
 use arc_swap::ArcSwapOption;
 use std::{
-    fs::File,
     io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
@@ -47,7 +47,7 @@ struct OpenDir {
 /// What lies at a place.
 #[derive(Debug)]
 pub(super) enum Found {
-    File(Arc<File>, Facts),
+    File(Arc<Kept>, Facts),
     /// A directory with an index: its name wants a slash.
     WantsSlash,
     Missing,

@@ -1,9 +1,12 @@
 //! A part of a file to a plain socket by the kernel alone (`sendfile`): no byte of it comes up here. What is not in memory is
 //! fetched by a thread that may wait for the disk, so that the worker never does.
 
-use super::send::DISK_STALL_MAX;
+use super::{
+    kept::{Kept, STRETCH_BYTES},
+    send::DISK_STALL_MAX,
+};
 use crate::{
-    disk::{Disk, in_memory},
+    disk::Disk,
     proxy::{
         deadline::Deadline,
         io::{Broken, Io, Transport},
@@ -13,7 +16,6 @@ use crate::{
 use rustix::fs::{Advice, fadvise};
 use std::{
     cell::Cell,
-    fs::File,
     future::poll_fn,
     io,
     num::NonZeroU64,
@@ -24,14 +26,11 @@ use std::{
 };
 use tokio::io::Interest;
 
-/// What is looked for and fetched in one go, in bytes: a disk is slow to begin and quick to go on.
-const STRETCH_BYTES: u64 = 1 << 20;
-
 /// Sends the range; `sent` counts it, also where it fails. None: the client is gone, or takes nothing, or the file is shorter
 /// than it was.
 pub(super) async fn send<T: Transport>(
     to: &Io<T>,
-    file: Arc<File>,
+    file: Arc<Kept>,
     range: Range<u64>,
     (disk, deadline): (&Disk, &Deadline),
     takes: Limit<'_>,
@@ -39,9 +38,8 @@ pub(super) async fn send<T: Transport>(
 ) -> Option<()> {
     let mut rest = range;
     while !rest.is_empty() {
-        let stretch = rest.start..rest.end.min(rest.start + STRETCH_BYTES);
-        let len = stretch.end - stretch.start;
-        if in_memory(&file, stretch.start, len) < len {
+        let stretch = rest.start..rest.end.min((rest.start / STRETCH_BYTES + 1) * STRETCH_BYTES);
+        if !file.is_in_memory(&stretch) {
             fetch(disk, &file, stretch.clone(), rest.end).await?;
         }
         let mut at = stretch.start;
@@ -83,7 +81,7 @@ pub(super) async fn send<T: Transport>(
 }
 
 /// Brings a stretch into memory, and tells the kernel what will be wanted next.
-async fn fetch(disk: &Disk, file: &Arc<File>, stretch: Range<u64>, end: u64) -> Option<()> {
+async fn fetch(disk: &Disk, file: &Arc<Kept>, stretch: Range<u64>, end: u64) -> Option<()> {
     let file = file.clone();
     let fetched = disk.run_within(DISK_STALL_MAX, move |_| {
         let len = usize::try_from(stretch.end - stretch.start).unwrap_or_default();
