@@ -130,7 +130,26 @@ impl Follower {
     /// Follows until the writer is gone and all that it did is done.
     pub async fn run(mut self) {
         let mut taken = Vec::with_capacity(STEPS_MAX);
-        while self.steps.recv_many(&mut taken, STEPS_MAX).await > 0 {
+        loop {
+            let (due, clock) = (self.due(), self.tools.clock.clone());
+            let due = async {
+                match due {
+                    Some(due) => clock.sleep(due.saturating_duration_since(clock.now())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // A power cut costs what was not synced: nobody's next word is waited for once it is due.
+            let came = tokio::select! {
+                biased;
+                came = self.steps.recv_many(&mut taken, STEPS_MAX) => came,
+                () = due => {
+                    self.sync().await;
+                    continue;
+                }
+            };
+            if came == 0 {
+                return;
+            }
             let mut written = Vec::new();
             for step in taken.drain(..) {
                 match step {
@@ -245,6 +264,12 @@ impl Follower {
     /// The file that grows and has not failed.
     fn growing(&mut self) -> Option<&mut Listed> {
         self.file.as_mut().filter(|file| !file.failed)
+    }
+
+    /// When what is not durable yet is to be.
+    fn due(&mut self) -> Option<Instant> {
+        let synced = self.growing().filter(|file| file.dirty)?.synced;
+        Some(synced + self.link.with(|link| link.pace.interval())?)
     }
 
     fn is_due(&mut self) -> bool {
