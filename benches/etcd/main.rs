@@ -8,18 +8,19 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+#[path = "../measure/durable.rs"]
+mod durable;
 #[path = "../measure/process.rs"]
-#[allow(dead_code, reason = "each bench takes what it needs")]
+#[expect(dead_code, reason = "each bench takes what it needs")]
 mod process;
 mod wire;
 
+use durable::{floor, show};
 use futures_util::future::join_all;
 use std::{
     error::Error,
     fs,
-    io::Write,
     net::SocketAddr,
-    os::unix::fs::FileExt,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -199,25 +200,4 @@ async fn watches(server: &Server, rounds: usize) -> Result<()> {
     }
     show(&format!("{}: put until {} watches heard", server.name, STREAMS * WATCHES), began.elapsed(), times);
     Ok(())
-}
-
-fn show(what: &str, took: Duration, mut times: Vec<Duration>) {
-    times.sort_unstable();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    let rate = times.len() as f64 / took.as_secs_f64();
-    println!("| {what} | {rate:.0} | {:.2?} | {:.2?} |", at(0.5), at(0.99));
-}
-
-/// What the disk takes for a durable append of 4 KiB.
-fn floor(dir: &Path, writes: usize) -> Result<()> {
-    let file = fs::File::create(dir.join("floor"))?;
-    let (began, mut times) = (Instant::now(), Vec::new());
-    for i in 0..writes.min(2_000) {
-        let one = Instant::now();
-        file.write_all_at(&[0; 4096], i as u64 * 4096)?;
-        file.sync_data()?;
-        times.push(one.elapsed());
-    }
-    show("pwrite + fdatasync of 4 KiB", began.elapsed(), times);
-    Ok(std::io::stdout().flush()?)
 }

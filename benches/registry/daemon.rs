@@ -1,7 +1,7 @@
 //! The same through a whole daemon: `PUT` and `DELETE` over the API's socket, answered once they are durable and the
 //! proxy serves by them, and in turn with each of them one durable commit of a store on the same disk.
 
-use super::{Result, process, show};
+use super::{Result, durable::show, process};
 use skyvis::{
     base::Metrics,
     disk::Files,

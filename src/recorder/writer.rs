@@ -102,6 +102,12 @@ impl Writer {
         self.link.with(|link| link.pace.is_stretched())
     }
 
+    /// The steps to the follower, whatever the writer does: without room the writer is held up.
+    #[cfg(test)]
+    pub fn steps(&self) -> mpsc::WeakSender<Step> {
+        self.steps.downgrade()
+    }
+
     /// Whether a file is open.
     pub fn is_open(&self) -> bool {
         self.open.is_some()

@@ -64,9 +64,11 @@ async fn a_lease_that_nobody_keeps_alive_runs_out_with_its_keys() {
     peer.put(&PutRequest { lease: kept, ..put("kept", "v") }).await.unwrap();
     peer.put(&PutRequest { lease: left, ..put("left", "v") }).await.unwrap();
     let mut watch = peer.watch("\0", "\0", 0).await;
-    let alive = stream::unfold((), move |()| async move {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        Some((LeaseKeepAliveRequest { id: kept }.encode_to_vec().into(), ()))
+    // As clients do: several times within the lease's time.
+    let every = tokio::time::interval(Duration::from_millis(200));
+    let alive = stream::unfold(every, move |mut every| async move {
+        every.tick().await;
+        Some((LeaseKeepAliveRequest { id: kept }.encode_to_vec().into(), every))
     });
     let mut answers = peer.stream::<LeaseKeepAliveResponse>(KEEP_ALIVE, alive).await.unwrap();
     let gone = async {
