@@ -118,7 +118,7 @@ fn services(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
 async fn one(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
     let wanted = asked.ask.text("hash").unwrap_or("");
     let mut catalog = front.registry.catalog();
-    let patience = front.clock.sleep(asked.ask.patience(rand::random()));
+    let patience = front.patience(asked);
     let mut patience = std::pin::pin!(patience);
     loop {
         catalog.borrow_and_update();

@@ -9,6 +9,11 @@ use std::time::Duration;
 const WAIT_DEFAULT: Duration = Duration::from_secs(300);
 /// The longest that it does.
 const WAIT_MAX: Duration = Duration::from_secs(600);
+/// So many wait at once before they wait less long. Whoever has gone away is not noticed before its time is up, and must not
+/// hold a place for ten minutes that others lack.
+const CROWD: usize = 4_096;
+/// The longest that one of a crowd waits.
+const CROWDED_WAIT_MAX: Duration = Duration::from_secs(30);
 /// So much of its time longer, by chance, so that those who began together do not come back together.
 const JITTER: u32 = 16;
 
@@ -79,9 +84,10 @@ impl Ask {
         self.text("filter").map_or_else(|| Ok(Filter::default()), Filter::read)
     }
 
-    /// How long it waits, with chance from 0 to 1.
-    pub fn patience(&self, random: f64) -> Duration {
-        self.wait + (self.wait / JITTER).mul_f64(random.clamp(0.0, 1.0))
+    /// How long it waits beside so many others, with chance from 0 to 1.
+    pub fn patience(&self, others: usize, random: f64) -> Duration {
+        let wait = if others < CROWD { self.wait } else { self.wait.min(CROWDED_WAIT_MAX) };
+        wait + (wait / JITTER).mul_f64(random.clamp(0.0, 1.0))
     }
 }
 
@@ -112,7 +118,8 @@ mod tests {
             assert_eq!(ask(bad).unwrap_err().text, text);
         }
         assert!(ask("dc=dc1&ns=default&token=x").is_ok());
-        let most = ask("wait=16s").unwrap().patience(1.0);
-        assert_eq!(most, Duration::from_secs(17));
+        let patience = |wait: &str, others| ask(&format!("wait={wait}")).unwrap().patience(others, 1.0);
+        assert_eq!((patience("16s", 0), patience("10m", 0).as_secs()), (Duration::from_secs(17), 637));
+        assert_eq!((patience("16s", CROWD), patience("10m", CROWD).as_secs()), (Duration::from_secs(17), 31));
     }
 }

@@ -93,7 +93,7 @@ fn fire(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
 async fn list(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
     let name = asked.ask.text("name").unwrap_or("");
     let mut newest = front.events.newest.subscribe();
-    let patience = front.clock.sleep(asked.ask.patience(rand::random()));
+    let patience = front.patience(asked);
     let mut patience = std::pin::pin!(patience);
     loop {
         newest.borrow_and_update();

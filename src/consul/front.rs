@@ -44,6 +44,8 @@ pub(super) struct Front {
     /// Where others reach it.
     pub address: String,
     pub events: event::Events,
+    /// One beside our own for each read that waits.
+    waiting: Arc<()>,
     token: Option<Secret>,
 }
 
@@ -107,7 +109,15 @@ impl Front {
         let address = if ip.is_unspecified() { own_address() } else { ip.to_string() };
         let token = config.token.filter(|token| !token.is_empty());
         let Deps { registry, clock } = deps;
-        Self { registry, clock, node: config.node.into(), address, events: event::Events::default(), token }
+        Self {
+            registry,
+            clock,
+            node: config.node.into(),
+            address,
+            events: event::Events::default(),
+            waiting: Arc::default(),
+            token,
+        }
     }
 
     async fn answer(&self, request: Request) -> Result<Reply, Refusal> {
@@ -188,6 +198,13 @@ impl Front {
         }
     }
 
+    /// The time that a read waits for news.
+    pub async fn patience(&self, asked: &Asked) {
+        let others = Arc::strong_count(&self.waiting) - 1;
+        let _one = self.waiting.clone();
+        self.clock.sleep(asked.ask.patience(others, rand::random())).await;
+    }
+
     /// Reads, once there is news where the client has seen what there is. `index` says how new what it asks for is.
     pub async fn read(
         &self,
@@ -196,7 +213,7 @@ impl Front {
         make: impl Fn(&Self) -> Result<Value, Refusal>,
     ) -> Result<Reply, Refusal> {
         let mut catalog = self.registry.catalog();
-        let patience = self.clock.sleep(asked.ask.patience(rand::random()));
+        let patience = self.patience(asked);
         let mut patience = std::pin::pin!(patience);
         let newest = loop {
             // Before what it is of is read: so nothing that comes in between is taken for seen.

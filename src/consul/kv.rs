@@ -142,7 +142,7 @@ async fn newest(front: &Front, asked: &Asked, keys: &[Keys]) -> (Found, u64) {
     if index > asked.ask.index {
         return (found, index);
     }
-    let patience = front.clock.sleep(asked.ask.patience(rand::random()));
+    let patience = front.patience(asked);
     let news = futures_util::future::select_all(followers.iter_mut().map(|follower| Box::pin(follower.next())));
     tokio::select! {
         _ = news => {}

@@ -91,7 +91,7 @@ fn shape(session: &Session) -> Value {
 /// Sessions, once there is news of any.
 async fn read(front: &Front, asked: &Asked, is_wanted: impl Fn(&Session) -> bool) -> Result<Reply, Refusal> {
     let mut revisions = front.registry.revisions();
-    let patience = front.clock.sleep(asked.ask.patience(rand::random()));
+    let patience = front.patience(asked);
     let mut patience = std::pin::pin!(patience);
     loop {
         revisions.borrow_and_update();
