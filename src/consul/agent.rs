@@ -131,7 +131,7 @@ async fn one(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
             || tokio::select! {
                 changed = catalog.changed() => changed.is_err(),
                 () = &mut patience => true,
-                () = asked.stopping.cancelled() => true,
+                () = asked.ended() => true,
             };
         if is_over {
             shape["ContentHash"] = hash.clone().into();

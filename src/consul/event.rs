@@ -103,7 +103,7 @@ async fn list(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
             || tokio::select! {
                 changed = newest.changed() => changed.is_err(),
                 () = &mut patience => true,
-                () = asked.stopping.cancelled() => true,
+                () = asked.ended() => true,
             };
         if is_over {
             return Ok(Reply { index: Some(index), ..Reply::json(&Value::Array(events)) });

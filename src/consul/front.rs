@@ -18,7 +18,7 @@ use crate::{
         service::{BadName, Source},
     },
     registry::Registry,
-    serve::{Body, BoxFuture, Error, Handler, Request, Response, decode_component},
+    serve::{Body, BoxFuture, Client, Error, Handler, Request, Response, decode_component},
 };
 use bytes::Bytes;
 use http::{
@@ -58,7 +58,18 @@ pub(super) struct Asked {
     /// The client wants a word instead of JSON.
     pub as_text: bool,
     pub stopping: CancellationToken,
+    pub client: Client,
     pub body: Bytes,
+}
+
+impl Asked {
+    /// Whoever asked has gone, or we go: nothing is worth waiting for any more.
+    pub async fn ended(&self) {
+        tokio::select! {
+            () = self.stopping.cancelled() => {}
+            () = self.client.gone() => {}
+        }
+    }
 }
 
 /// What a call answers.
@@ -145,7 +156,8 @@ impl Front {
         let ask = Ask::read(&request)?;
         let accepts = request.header("accept").unwrap_or("");
         let as_text = ask.text("format") == Some("text") || accepts.starts_with("text/plain");
-        let (call, rest, stopping) = (found.call, found.rest.to_owned(), request.stopping.clone());
+        let (call, rest) = (found.call, found.rest.to_owned());
+        let (stopping, client) = (request.stopping.clone(), request.client.clone());
         let said = request.header("content-length").map_or_else(|| "?".to_owned(), ToOwned::to_owned);
         let body = request.body(BODY_BYTES_MAX).await.map_err(|error| match error {
             Error::BodyTooLong { limit_bytes } => {
@@ -154,7 +166,7 @@ impl Front {
             }
             error => Refusal::bad(error.to_string()),
         })?;
-        self.call(call, Asked { rest, ask, method, as_text, stopping, body }).await
+        self.call(call, Asked { rest, ask, method, as_text, stopping, client, body }).await
     }
 
     async fn call(&self, call: Call, asked: Asked) -> Result<Reply, Refusal> {
@@ -200,9 +212,14 @@ impl Front {
 
     /// The time that a read waits for news.
     pub async fn patience(&self, asked: &Asked) {
-        let others = Arc::strong_count(&self.waiting) - 1;
+        let others = self.waiting();
         let _one = self.waiting.clone();
         self.clock.sleep(asked.ask.patience(others, rand::random())).await;
+    }
+
+    /// How many reads wait for news.
+    pub fn waiting(&self) -> usize {
+        Arc::strong_count(&self.waiting) - 1
     }
 
     /// Reads, once there is news where the client has seen what there is. `index` says how new what it asks for is.
@@ -224,7 +241,7 @@ impl Front {
             tokio::select! {
                 changed = catalog.changed() => if changed.is_err() { break newest },
                 () = &mut patience => break newest,
-                () = asked.stopping.cancelled() => break newest,
+                () = asked.ended() => break newest,
             }
         };
         Ok(Reply { index: Some(newest), ..Reply::json(&make(self)?) })

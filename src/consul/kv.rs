@@ -147,7 +147,7 @@ async fn newest(front: &Front, asked: &Asked, keys: &[Keys]) -> (Found, u64) {
     tokio::select! {
         _ = news => {}
         () = patience => {}
-        () = asked.stopping.cancelled() => {}
+        () = asked.ended() => {}
     }
     look()
 }

@@ -102,7 +102,7 @@ async fn read(front: &Front, asked: &Asked, is_wanted: impl Fn(&Session) -> bool
             || tokio::select! {
                 changed = revisions.changed() => changed.is_err(),
                 () = &mut patience => true,
-                () = asked.stopping.cancelled() => true,
+                () = asked.ended() => true,
             };
         if is_over {
             let all = sessions.iter().filter(|session| is_wanted(session)).map(|session| shape(session)).collect();

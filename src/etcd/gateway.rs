@@ -120,7 +120,7 @@ fn call(path: &str) -> Option<&'static str> {
 
 impl Gateway {
     async fn call(&self, call: &'static str, request: Request) -> Response {
-        let stopping = request.stopping.clone();
+        let (stopping, client) = (request.stopping.clone(), request.client.clone());
         let body = match request.body(BODY_BYTES_MAX).await {
             Ok(body) => body,
             Err(Error::BodyTooLong { limit_bytes }) => return failed(&too_large(limit_bytes as u64 + 1)),
@@ -131,7 +131,8 @@ impl Gateway {
         match call {
             WATCH => {
                 let asked = Box::pin(stream::iter(messages(asked, &body)).map(|m| read(m?)));
-                lines(answered, watch(self.node.clone(), asked, stopping))
+                let gone = async move { client.gone().await };
+                lines(answered, watch(self.node.clone(), asked, stopping).take_until(Box::pin(gone)))
             }
             KEEP_ALIVE => {
                 let asked = stream::iter(messages(asked, &body)).map(|m| read(m?));

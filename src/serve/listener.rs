@@ -1,15 +1,21 @@
 //! Where connections come from: a TCP port or a unix socket.
 
 use super::Error;
+use socket2::{SockRef, TcpKeepalive};
 use std::{
     fmt, io,
     net::SocketAddr,
     os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
+
+/// A client whose host has gone without a word is noticed in a minute: an answer that waits for news would be kept for it.
+const LOOKED_AFTER: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
 
 /// Which of the daemon's doors a request came by: it decides who needs a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,6 +120,7 @@ impl Listener {
                 // Answers are small and written whole; waiting to fill a packet only delays them. A connection
                 // that is gone already fails here and at its first read, so the failure needs no care.
                 let _ = stream.set_nodelay(true);
+                let _ = SockRef::from(&stream).set_tcp_keepalive(&LOOKED_AFTER);
                 Ok(Connection::Tcp(stream, peer))
             }
             Socket::Unix(l, _) => Ok(Connection::Unix(l.accept().await?.0)),
@@ -152,6 +159,17 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_client_whose_host_is_gone_is_noticed() {
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), ListenerKind::Admin).await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let Connection::Tcp(socket, _) = listener.accept().await.unwrap() else { panic!("not by TCP") };
+        let socket = SockRef::from(&socket);
+        assert!(socket.keepalive().unwrap());
+        let (rests, between) = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+        assert!(rests + between * socket.tcp_keepalive_retries().unwrap() <= Duration::from_secs(60));
+    }
 
     #[tokio::test]
     async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {

@@ -1,6 +1,6 @@
 //! Requests, responses and the trait that turns one into the other.
 
-use super::{Body, BoxFuture, ByteStream, Error, ListenerKind, query};
+use super::{Body, BoxFuture, ByteStream, Client, Error, ListenerKind, query};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -65,6 +65,8 @@ pub struct Request {
     pub head_only: bool,
     /// Fires when the server stops: an answer without end ends then.
     pub stopping: CancellationToken,
+    /// Whoever waits for the answer.
+    pub client: Client,
     body: Incoming,
 }
 
@@ -102,7 +104,8 @@ impl Request {
         let peer = Peer { address: None, listener: ListenerKind::Admin };
         let stopping = CancellationToken::new();
         let body = Incoming::Bytes(body.into());
-        Self { method, uri, headers: HeaderMap::new(), peer, head_only: false, stopping, body }
+        let client = Client::default();
+        Self { method, uri, headers: HeaderMap::new(), peer, head_only: false, stopping, client, body }
     }
 
     /// A request whose head is read, and whose body comes in pieces, all of them within `body_timeout` of being asked for.
@@ -110,7 +113,8 @@ impl Request {
         let RequestParts { method, uri, headers, peer, stopping } = parts;
         let head_only = method == Method::HEAD;
         let method = if head_only { Method::GET } else { method };
-        Self { method, uri, headers, peer, head_only, stopping, body: Incoming::Stream(Mutex::new(body), body_timeout) }
+        let (client, body) = (Client::default(), Incoming::Stream(Mutex::new(body), body_timeout));
+        Self { method, uri, headers, peer, head_only, stopping, client, body }
     }
 
     pub(super) fn from_wire(
@@ -118,6 +122,7 @@ impl Request {
         peer: Peer,
         body_timeout: Duration,
         stopping: CancellationToken,
+        client: Client,
     ) -> Self {
         let (head, body) = request.into_parts();
         let head_only = head.method == Method::HEAD;
@@ -128,6 +133,7 @@ impl Request {
             peer,
             head_only,
             stopping,
+            client,
             body: Incoming::Wire(body, body_timeout),
         }
     }

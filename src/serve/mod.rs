@@ -20,6 +20,7 @@ mod query;
 mod range;
 mod rpc;
 mod server;
+mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ pub use query::{decode_component, encode_component, parse_query};
 pub use range::{ByteRange, RangeOutcome};
 pub use rpc::{BoxError, Rpc, RpcAnswer, RpcBody};
 pub use server::Server;
+pub use socket::Client;
 
 /// A future in a box, as [`Handler`] gives it back.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -6,6 +6,7 @@ use super::{
     listener::{Connection, Tls},
     problem,
     rpc::{self, Rpc},
+    socket::{Client, Socket},
 };
 use crate::base::{TaskGroup, task::panic_message};
 use futures_util::FutureExt;
@@ -99,7 +100,10 @@ impl Server {
                             Connection::Tcp(s, a) => {
                                 shared.accepted(s, tls, Peer { address: Some(a), listener: kind }).await
                             }
-                            Connection::Unix(s) => shared.serve(s, Peer { address: None, listener: kind }).await,
+                            Connection::Unix(s) => {
+                                let peer = Peer { address: None, listener: kind };
+                                shared.serve(s, peer, Client::default()).await;
+                            }
                         }
                         drop(place);
                     });
@@ -152,14 +156,14 @@ impl Shared {
 
     async fn accepted(self: Arc<Self>, socket: TcpStream, tls: Option<Tls>, peer: Peer) {
         let Some(Tls(acceptor)) = tls else {
-            let Some(rpc) = self.rpc.clone() else { return self.serve(socket, peer).await };
+            let Some(rpc) = self.rpc.clone() else { return self.serve_plain(socket, peer).await };
             let is_http2 = tokio::select! {
                 is_http2 = rpc::is_http2(&socket, &self.limits) => is_http2,
                 () = self.stop.cancelled() => return,
             };
             return match is_http2 {
                 true => rpc::serve(socket, rpc, self.stop.clone(), self.cut.clone()).await,
-                false => self.serve(socket, peer).await,
+                false => self.serve_plain(socket, peer).await,
             };
         };
         let shaken = tokio::select! {
@@ -167,20 +171,29 @@ impl Shared {
             () = self.stop.cancelled() => return,
         };
         match shaken {
-            Ok(Ok(stream)) => self.serve(stream, peer).await,
+            Ok(Ok(stream)) => self.serve(stream, peer, Client::default()).await,
             Ok(Err(error)) => tracing::debug!(%error, ?peer, "no tls handshake"),
             Err(_) => tracing::debug!(?peer, "no tls handshake in time"),
         }
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self: Arc<Self>, socket: S, peer: Peer) {
+    async fn serve_plain(self: Arc<Self>, socket: TcpStream, peer: Peer) {
+        let socket = Socket::new(socket);
+        let client = socket.client();
+        self.serve(socket, peer, client).await;
+    }
+
+    async fn serve<S>(self: Arc<Self>, socket: S, peer: Peer, client: Client)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let framing = SharedFraming::new(&self.limits);
         let watched = Watched::new(socket, framing.clone(), &self.limits);
         let service = {
             let shared = self.clone();
             hyper::service::service_fn(move |request| {
                 let verdict = framing.lock().next_verdict();
-                shared.clone().answer(request, peer, verdict)
+                shared.clone().answer(request, peer, client.clone(), verdict)
             })
         };
         let connection = hyper::server::conn::http1::Builder::new()
@@ -224,6 +237,7 @@ impl Shared {
         self: Arc<Self>,
         request: http::Request<hyper::body::Incoming>,
         peer: Peer,
+        client: Client,
         verdict: Option<&'static str>,
     ) -> Result<Response, Infallible> {
         if let Some(reason) = verdict {
@@ -238,7 +252,7 @@ impl Shared {
                 detail,
             )));
         }
-        let request = Request::from_wire(request, peer, self.limits.body_timeout, self.stop.clone());
+        let request = Request::from_wire(request, peer, self.limits.body_timeout, self.stop.clone(), client);
         let head_only = request.head_only;
         let path = request.path().to_owned();
         let caught = AssertUnwindSafe(async { self.handler.handle(request).await }).catch_unwind().await;

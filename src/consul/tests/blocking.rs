@@ -1,6 +1,24 @@
 //! Reads that wait for news: what wakes them, and what does not.
 
 use super::*;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// A connection on which this is asked.
+async fn asking(room: &Room, path: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(room.address).await.unwrap();
+    socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+    socket
+}
+
+/// All that comes, until the server closes.
+async fn rest(mut socket: TcpStream) -> String {
+    let mut all = String::new();
+    tokio::time::timeout(PATIENCE, socket.read_to_string(&mut all)).await.expect("it ends").unwrap();
+    all
+}
 
 #[tokio::test]
 async fn a_read_waits_for_news_of_its_own_service() {
@@ -102,5 +120,56 @@ async fn nobody_who_waits_misses_anything() {
     };
     let reading = room.until("/v1/health/service/web", |all| all[0]["Service"]["Port"] == json!(ROUNDS));
     tokio::join!(writing, reading);
+    room.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    room.register(json!({ "Name": "web", "Port": 80, "Check": { "TTL": "60s" } })).await;
+    room.done("/v1/agent/check/pass/service:web", "").await;
+    let hash = room.get("/v1/agent/service/web").await.field("x-consul-contenthash").to_owned();
+    for path in [
+        "/v1/health/service/web?",
+        "/v1/kv/a?",
+        "/v1/kv/a/?recurse&",
+        "/v1/session/list?",
+        "/v1/event/list?",
+        &format!("/v1/agent/service/web?hash={hash}&"),
+    ] {
+        // One that closes, and one whose host says that it knows of no such connection.
+        for is_reset in [false, true] {
+            let socket = asking(&room, &format!("{path}index=1000000000000000&wait=10m")).await;
+            room.until_waiting(1).await;
+            socket2::SockRef::from(&socket).set_linger(is_reset.then_some(Duration::ZERO)).unwrap();
+            drop(socket);
+            room.until_waiting(0).await;
+        }
+    }
+    room.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_more_and_still_reads_is_answered_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    let mut socket = asking(&room, "/v1/catalog/nodes?index=1000000&wait=10m").await;
+    socket.shutdown().await.unwrap();
+    let answer = rest(socket).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"Node\":\"n1\""), "{answer}");
+    room.end().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_news_is_not_idle() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { idle_timeout: Duration::from_millis(250), ..Limits::default() };
+    let room = begin_within(dir.path(), None, limits).await;
+    let (clock, wait) = (Clock::real(), Duration::from_secs(1));
+    let began = clock.now();
+    let answer = rest(asking(&room, &format!("/v1/catalog/nodes?index=1000000&wait={}s", wait.as_secs())).await).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"Node\":\"n1\""), "{answer}");
+    assert!(clock.now() - began >= wait, "its connection was closed once it was idle, and not before");
     room.end().await;
 }

@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A node that serves.
 struct Room {
     registry: Registry,
+    front: Arc<front::Front>,
     store: Store,
     address: SocketAddr,
     group: TaskGroup,
@@ -69,6 +70,10 @@ async fn begin(dir: &Path) -> Room {
 }
 
 async fn begin_with(dir: &Path, token: Option<&str>) -> Room {
+    begin_within(dir, token, Limits::default()).await
+}
+
+async fn begin_within(dir: &Path, token: Option<&str>, limits: Limits) -> Room {
     let (metrics, clock, group) = (Metrics::default(), Clock::real(), TaskGroup::new());
     let store = Store::open(&dir.join("store"), Options::default(), &Files::real(), &metrics).unwrap();
     let lookup = crate::outbound::system_lookup();
@@ -88,9 +93,9 @@ async fn begin_with(dir: &Path, token: Option<&str>) -> Room {
     let listener = Listener::tcp("127.0.0.1:0".parse().unwrap(), ListenerKind::Registry).await.unwrap();
     let address = listener.local_addr().unwrap();
     let config = Config { node: "n1".into(), address, token: token.map(Secret::new) };
-    let handler = build(config, Deps { registry: registry.clone(), clock });
-    group.spawn("listener", Server::run(listener, handler, Limits::default(), group.stop_token()));
-    Room { registry, store, address, group, clients: TaskGroup::new() }
+    let front = Arc::new(front::Front::new(config, Deps { registry: registry.clone(), clock }));
+    group.spawn("listener", Server::run(listener, front.clone(), limits, group.stop_token()));
+    Room { registry, front, store, address, group, clients: TaskGroup::new() }
 }
 
 impl Room {
@@ -151,6 +156,16 @@ impl Room {
     fn key(&self, place: &str) -> Option<String> {
         let entry = self.registry.get(format!("{PREFIX}{place}").as_bytes())?;
         Some(String::from_utf8(entry.value.to_vec()).unwrap())
+    }
+
+    /// Waits until so many reads wait for news.
+    async fn until_waiting(&self, n: usize) {
+        let seen = async {
+            while self.front.waiting() != n {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("{} wait, not {n}", self.front.waiting()));
     }
 
     /// Waits by reading again and again as clients do, each time for news, until it is so.

@@ -97,3 +97,27 @@ async fn a_thousand_open_streams_are_served_beside_each_other() {
     drop(streams);
     room.end().await;
 }
+
+#[tokio::test]
+async fn a_watch_by_json_ends_with_its_client() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin_with(dir.path(), Limits { connections_max: 1, ..Limits::default() }).await;
+    let body = r#"{"create_request": {"key": "aw=="}}"#;
+    let head = format!("POST /v3/watch HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    // One that closes, and one whose host says that it knows of no such connection; each needs the place of the other.
+    for is_reset in [false, true, false] {
+        let mut socket = tokio::net::TcpStream::connect(room.address).await.unwrap();
+        socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let created = async {
+            while !answer.contains(r#""created":true"#) {
+                let mut piece = [0; 512];
+                let n = socket.read(&mut piece).await.unwrap();
+                answer += std::str::from_utf8(&piece[..n]).unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, created).await.expect("there is a place");
+        socket2::SockRef::from(&socket).set_linger(is_reset.then_some(Duration::ZERO)).unwrap();
+    }
+    room.end().await;
+}
