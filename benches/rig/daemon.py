@@ -1,4 +1,4 @@
-"""A simulated NVR and a daemon that records it, for rigs that harm its disk."""
+"""A daemon, and a simulated NVR that it may record, for rigs that harm its disk."""
 import http.client
 import json
 import pathlib
@@ -66,14 +66,13 @@ class Camera:
         self.process.wait()
 
 
-class Daemon:
-    """One data directory, and the processes that run on it one after the other."""
+class Node:
+    """A configuration, and the processes that run on it one after the other."""
 
-    def __init__(self, binary, camera, home, data, recordings=None, recording=""):
-        self.binary, self.camera, self.home = binary, camera, pathlib.Path(home)
+    def __init__(self, binary, home, data, config):
+        self.binary, self.home = binary, pathlib.Path(home)
         self.home.mkdir(parents=True, exist_ok=True)
         self.socket, self.config, self.log = self.home / "admin.sock", self.home / "config.toml", self.home / "log"
-        self.recordings = pathlib.Path(recordings or pathlib.Path(data) / "recordings")
         self.process = None
         self.config.write_text(f"""
 data_dir = "{data}"
@@ -82,20 +81,7 @@ log.level = "info"
 listen = "unix:{self.socket}"
 [proxy]
 listen = []
-[hikvision]
-poll_interval = "1s"
-[[device]]
-id = "nvr"
-kind = "nvr"
-address = "127.0.0.1:{camera.http}"
-rtsp_port = {camera.rtsp}
-user = "admin"
-password = "{PASSWORD}"
-[recording]
-dir = "{self.recordings}"
-segment = "2s"
-min_free = "0B"
-{recording}
+{config}
 """)
 
     def start(self, *under):
@@ -119,6 +105,42 @@ min_free = "0B"
             raise ValueError(f"GET {path}: {status} {body[:300]!r}")
         return json.loads(body)
 
+    def stop(self, patience=20):
+        self.process.terminate()
+        began = time.monotonic()
+        code = self.process.wait(timeout=patience)
+        return code, time.monotonic() - began
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+class Daemon(Node):
+    """One that records a simulated NVR."""
+
+    def __init__(self, binary, camera, home, data, recordings=None, recording=""):
+        self.camera, self.recordings = camera, pathlib.Path(recordings or pathlib.Path(data) / "recordings")
+        super().__init__(binary, home, data, f"""
+[hikvision]
+poll_interval = "1s"
+[[device]]
+id = "nvr"
+kind = "nvr"
+address = "127.0.0.1:{camera.http}"
+rtsp_port = {camera.rtsp}
+user = "admin"
+password = "{PASSWORD}"
+[recording]
+dir = "{self.recordings}"
+segment = "2s"
+min_free = "0B"
+{recording}""")
+
     def disk(self):
         return self.json("/api/v1/status")["disk"]
 
@@ -141,24 +163,10 @@ min_free = "0B"
     def until_reason(self, reason, patience=PATIENCE_SECONDS):
         return until(f"every stream's reason {reason}", lambda: all(s["reason"] == reason and not s["recording"] for s in self.streams()), patience)[0]
 
-    def stop(self, patience=20):
-        self.process.terminate()
-        began = time.monotonic()
-        code = self.process.wait(timeout=patience)
-        return code, time.monotonic() - began
-
-    def kill(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
     def verify(self, *more):
         said = subprocess.run([self.binary, "verify", "--config", str(self.config), "--json", *more], capture_output=True, text=True)
         text = said.stdout[said.stdout.find("{"):said.stdout.rfind("}") + 1]
         return said.returncode, json.loads(text) if text else {"stderr": said.stderr}
-
-    def log_text(self):
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
 def undecodable(directory):

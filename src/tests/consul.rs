@@ -1,6 +1,7 @@
 //! Unmodified clients of Consul on a running daemon, whose proxy routes by what they register.
 
 use super::{
+    etcd::{free_port, kills, serve},
     gate::{ALL_TO_WEB, Gate, get},
     harness::until,
     real_peers::{peer, python},
@@ -72,12 +73,17 @@ async fn npm_consul_works() {
 
 /// One request of a client: its status and its body.
 async fn ask(address: SocketAddr, method: &str, path: &str, body: Value) -> (u16, Value) {
+    try_ask(address, method, path, body).await.unwrap()
+}
+
+/// The same, where it is answered at all.
+async fn try_ask(address: SocketAddr, method: &str, path: &str, body: Value) -> Option<(u16, Value)> {
     let to = crate::outbound::Address::Tcp { host: address.ip().to_string(), port: address.port() };
     let client = crate::outbound::Client::new(to, crate::outbound::Limits::default());
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let request = http::Request::builder().method(method).uri(path).body(bytes::Bytes::from(body)).unwrap();
-    let answer = client.request(request).await.unwrap();
-    (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or(Value::Null))
+    let answer = client.request(request).await.ok()?;
+    Some((answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or(Value::Null)))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,4 +154,88 @@ async fn what_one_client_writes_another_ones_reads_under_the_same_revision() {
         last = of_plain;
     }
     gate.close().await;
+}
+
+/// What one client was told: the numbers of its last registration, told to be well, and of its key; its session and what
+/// that holds; the session that it has destroyed.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    service: u64,
+    key: u64,
+    lock: Option<(String, String)>,
+    destroyed: Option<String>,
+}
+
+/// A write that was answered, and what it answered.
+async fn written(address: SocketAddr, path: &str, body: Value) -> Option<Value> {
+    let (status, answer) = try_ask(address, "PUT", path, body).await?;
+    assert_eq!(status, 200, "{path}: {answer}");
+    Some(answer)
+}
+
+impl Told {
+    /// Writes until nobody answers.
+    async fn write(&mut self, address: SocketAddr, n: usize, from: u64) -> Option<std::convert::Infallible> {
+        for i in from.. {
+            let check = json!({ "TTL": "1h" });
+            let meta = json!({ "i": i.to_string() });
+            let body = json!({ "Name": "web", "ID": format!("s{n}"), "Port": 80, "Meta": meta, "Check": check });
+            written(address, "/v1/agent/service/register", body).await?;
+            written(address, &format!("/v1/agent/check/pass/service:s{n}"), Value::Null).await?;
+            self.service = i;
+            assert_eq!(written(address, &format!("/v1/kv/key/{n}"), json!(i)).await?, json!(true));
+            self.key = i;
+            let session = written(address, "/v1/session/create", json!({ "LockDelay": "0s" })).await?["ID"].clone();
+            let (id, key) = (session.as_str().unwrap().to_owned(), format!("lock/{n}/{i}"));
+            assert_eq!(written(address, &format!("/v1/kv/{key}?acquire={id}"), json!(i)).await?, json!(true));
+            let before = self.lock.replace((key, id));
+            if let Some((_, before)) = before {
+                written(address, &format!("/v1/session/destroy/{before}"), Value::Null).await?;
+                self.destroyed = Some(before);
+            }
+        }
+        None
+    }
+
+    async fn check(&self, address: SocketAddr, n: usize) {
+        let number = |text: &Value| text.as_str().and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+        let service = ask(address, "GET", &format!("/v1/agent/service/s{n}"), Value::Null).await.1;
+        assert!(number(&service["Meta"]["i"]) >= self.service, "{self:?}: {service}");
+        let checks = ask(address, "GET", "/v1/agent/checks", Value::Null).await.1;
+        let status = &checks[format!("service:s{n}")]["Status"];
+        assert!(self.service == 0 || status == "passing", "{self:?}: {status}");
+        let key = ask(address, "GET", &format!("/v1/kv/key/{n}?raw"), Value::Null).await.1;
+        assert!(key.as_u64().unwrap_or(0) >= self.key, "{self:?}: {key}");
+        let sessions = ask(address, "GET", "/v1/session/list", Value::Null).await.1;
+        let is_there = |id: &str| sessions.as_array().unwrap().iter().any(|session| session["ID"] == id);
+        if let Some((key, id)) = &self.lock {
+            let held = ask(address, "GET", &format!("/v1/kv/{key}"), Value::Null).await.1;
+            assert!(is_there(id) && held[0]["Session"] == **id, "{self:?}: {held}");
+        }
+        assert!(!self.destroyed.as_deref().is_some_and(is_there), "{self:?}: it is there again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_to_clients_of_consul_is_there_after_a_sigkill() {
+    let (dir, address) = (tempfile::tempdir().unwrap(), free_port());
+    let config = format!("[registry]\nconsul_listen = '{address}'\n");
+    let mut told = vec![Told::default(); 4];
+    for round in 1..=u64::from(kills()) + 1 {
+        let (mut process, _) = serve(dir.path(), &config).await;
+        for (n, told) in told.iter().enumerate() {
+            told.check(address, n).await;
+        }
+        if round > u64::from(kills()) {
+            assert!(process.terminate().await, "{}", process.log_text());
+            break;
+        }
+        let writing = told.iter_mut().enumerate().map(|(n, told)| told.write(address, n, round * 1_000_000));
+        let killed = async {
+            tokio::time::sleep(Duration::from_millis(rand::random_range(5..400))).await;
+            process.kill();
+        };
+        tokio::join!(futures_util::future::join_all(writing), killed);
+    }
+    assert!(told.iter().any(|told| told.destroyed.is_some()), "nothing was written between the kills");
 }

@@ -12,6 +12,9 @@ fn aloud(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Cuts of the short form of `benches/rig/keys`.
+const CUTS: &str = "2";
+
 fn works(command: &str, args: &[&str]) -> bool {
     Command::new(command).args(args).output().is_ok_and(|out| out.status.success())
 }
@@ -40,4 +43,12 @@ fn system_calls_that_fail_under_the_whole_program_lose_nothing() {
         return aloud("SKIPPED benches/rig/iofail: strace may not trace here");
     }
     rig("iofail", &["--points", IOFAIL_POINTS, "--parallel", "2"]);
+}
+
+#[test]
+fn what_was_acknowledged_to_clients_of_etcd_and_consul_is_there_after_a_power_cut() {
+    if !rustix::process::geteuid().is_root() || !works("losetup", &["-f"]) {
+        return aloud("SKIPPED benches/rig/keys: it needs root and loop devices");
+    }
+    rig("keys", &["--cuts", CUTS]);
 }

@@ -11,7 +11,7 @@ use std::{
 use tokio::process::Command;
 
 /// How often the daemon is killed; more by hand: `KILLS=50 ./test etcd`.
-fn kills() -> u32 {
+pub(super) fn kills() -> u32 {
     std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(5)
 }
 
@@ -23,15 +23,23 @@ struct Node {
 }
 
 /// A port that nobody has.
-fn free_port() -> SocketAddr {
+pub(super) fn free_port() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 async fn start(dir: &Path, address: SocketAddr) -> Node {
+    let more = format!(
+        "[registry]\netcd_listen = '{address}'\nservice_prefix = '/bmi/skyvis/services/web/'\n\
+         [[proxy.route]]\nname = 'api'\npath_prefix = '/api/'\nservice = 'web-api'\n"
+    );
+    let (process, api) = serve(dir, &more).await;
+    Node { process, api, address }
+}
+
+/// A daemon without cameras as a process, once it is ready.
+pub(super) async fn serve(dir: &Path, more: &str) -> (Process, Api) {
     let text = format!(
-        "data_dir = '{dir}/data'\n[admin]\nlisten = 'unix:{dir}/admin.sock'\n[proxy]\nlisten = []\n\
-         [registry]\netcd_listen = '{address}'\nservice_prefix = '/bmi/skyvis/services/web/'\n\
-         [[proxy.route]]\nname = 'api'\npath_prefix = '/api/'\nservice = 'web-api'\n",
+        "data_dir = '{dir}/data'\n[admin]\nlisten = 'unix:{dir}/admin.sock'\n[proxy]\nlisten = []\n{more}",
         dir = dir.display()
     );
     let file = dir.join("config.toml");
@@ -41,7 +49,7 @@ async fn start(dir: &Path, address: SocketAddr) -> Node {
         api.try_get("/readyz").await.filter(|(status, _)| *status == 200)
     })
     .await;
-    Node { process, api, address }
+    (process, api)
 }
 
 impl Node {
