@@ -12,12 +12,13 @@ use std::{
 /// Most that the disk is asked for.
 const WRITES_MAX: usize = 2_000;
 
-/// Prints a line: how many there were a second, the median and the 99th percentile.
-pub fn show(what: &str, took: Duration, mut times: Vec<Duration>) {
+/// Prints a line: how many there were a second, the median and the 99th percentile. The median, for who goes on with it.
+pub fn show(what: &str, took: Duration, mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
     let rate = times.len() as f64 / took.as_secs_f64();
     println!("| {what} | {rate:.0} | {:.2?} | {:.2?} |", at(0.5), at(0.99));
+    at(0.5)
 }
 
 /// What the disk takes for a durable append of 4 KiB.

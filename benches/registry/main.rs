@@ -1,8 +1,8 @@
 //! What the registry costs: `cargo bench --bench registry`.
 //!
 //! In one process, over a store in `target`: writes one after the other and 64 at a time, repeats and renewals that write
-//! nothing, changes among 10,000 instances, a hundred followers, a start; and writes through a whole daemon, answered once
-//! its proxy serves them. Beside them what the disk itself takes for a durable write of 4 KiB, measured before and after,
+//! nothing, changes among 10,000 instances, a hundred followers, a start; and writes through a whole daemon, by its API and
+//! as with Consul, answered once its proxy serves them. Beside them what the disk itself takes for a durable write of 4 KiB, measured before and after,
 //! since that is what a write stands on.
 //!
 //! `-- --smoke` does a little of each.
@@ -12,9 +12,13 @@
 mod daemon;
 #[path = "../measure/durable.rs"]
 mod durable;
+mod fronts;
 #[path = "../measure/process.rs"]
 #[expect(dead_code, reason = "each bench takes what it needs")]
 mod process;
+#[path = "../etcd/wire.rs"]
+#[expect(dead_code, reason = "each bench takes what it needs")]
+mod wire;
 
 use durable::{floor, show};
 use futures_util::future::join_all;
@@ -76,6 +80,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         single(&dir, writes).await?;
         daemon::served(&dir, writes).await?;
+        fronts::fronts(&dir, writes).await?;
         for services in [500, 1, INSTANCES] {
             many(&dir, services, if smoke { 200 } else { INSTANCES }, if smoke { 20 } else { 1_000 }).await?;
         }
