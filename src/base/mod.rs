@@ -5,6 +5,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod error;
+pub mod json;
 pub mod lanes;
 pub mod local;
 pub mod metrics;

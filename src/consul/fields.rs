@@ -1,6 +1,7 @@
 //! Bodies as the API's clients write them: names in any case, with underscores or without. Pure.
 
 use super::{refusal::Refusal, time};
+use crate::base::json::kind_of;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,14 +12,7 @@ pub(super) struct Fields(BTreeMap<String, Value>);
 type Read<T> = Result<T, Refusal>;
 
 fn wrong<T>(name: &str, found: &Value, wanted: &str) -> Read<T> {
-    let kind = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
+    let kind = kind_of(found);
     Err(Refusal::bad(format!(
         "Request decode failed: json: cannot unmarshal {kind} into field {name} of type {wanted}"
     )))

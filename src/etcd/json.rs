@@ -4,6 +4,7 @@
 //! what is nothing is left out, and what is not known is passed over. The text of a fault is what etcd's users know.
 
 use super::schema::{Field, Kind, SCHEMA, Schema};
+use crate::base::json::kind_of;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{WireType, decode_varint, encode_varint};
@@ -28,17 +29,6 @@ pub(super) fn to_json(message: &str, wire: &[u8]) -> Result<String, String> {
     let mut out = String::new();
     show_message(&SCHEMA, message, wire, &mut out, DEPTH_MAX).map_err(str::to_owned)?;
     Ok(out)
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 fn mismatch(value: &Value, wanted: &str) -> String {
