@@ -51,8 +51,9 @@ pub(super) fn has_meta(asked: &Asked, host: &Host) -> bool {
 async fn nodes(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
     let filter = asked.ask.filter()?;
     let make = |front: &Front| {
-        let hosts = front.hosts().into_values().filter(|host| has_meta(asked, host));
-        Ok(hosts.map(|host| host.shape()).filter(|shape| filter.takes(shape)).collect())
+        let mut hosts: Vec<Host> = front.hosts().into_values().filter(|host| has_meta(asked, host)).collect();
+        front.nearest(asked, &mut hosts, |host| &host.name);
+        Ok(hosts.into_iter().map(|host| host.shape()).filter(|shape| filter.takes(shape)).collect())
     };
     front.read_all(asked, make).await
 }
@@ -103,7 +104,9 @@ async fn service(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
     }
     let filter = asked.ask.filter()?;
     let make = |front: &Front| {
-        let seats = front.seats_of(&asked.rest).into_iter().filter(|seat| seat.has_tags(asked.ask.all("tag")));
+        let mut seats = front.seats_of(&asked.rest);
+        front.nearest(asked, &mut seats, |seat| &seat.node);
+        let seats = seats.into_iter().filter(|seat| seat.has_tags(asked.ask.all("tag")));
         let placed = seats.map(|seat| (front.host_of(&seat), seat)).filter(|(host, _)| has_meta(asked, host));
         Ok(placed.map(|(host, seat)| shapes::of_catalog(&seat, &host)).filter(|shape| filter.takes(shape)).collect())
     };

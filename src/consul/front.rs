@@ -267,6 +267,13 @@ impl Front {
         self.read(asked, index, make).await
     }
 
+    /// What is on the node that is named (`near`) comes first. How far the others are is not known: they stay in order.
+    pub fn nearest<T>(&self, asked: &Asked, all: &mut [T], node: impl Fn(&T) -> &str) {
+        let Some(near) = asked.ask.text("near") else { return };
+        let near = if near == "_agent" { &*self.node } else { near };
+        all.sort_by_key(|one| node(one) != near);
+    }
+
     /// The instances of a service.
     pub fn seats_of(&self, service: &str) -> Vec<Seat> {
         let records = self.registry.records_of(service).unwrap_or_default();

@@ -54,8 +54,9 @@ async fn node(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
 async fn checks(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
     let filter = asked.ask.filter()?;
     let make = |front: &Front| {
-        let seats = front.seats_of(&asked.rest).into_iter();
-        let seats = seats.filter(|seat| has_meta(asked, &front.host_of(seat)));
+        let mut seats = front.seats_of(&asked.rest);
+        front.nearest(asked, &mut seats, |seat| &seat.node);
+        let seats = seats.into_iter().filter(|seat| has_meta(asked, &front.host_of(seat)));
         Ok(shapes_of(seats.flat_map(|seat| seat.checks(front))).filter(|shape| filter.takes(shape)).collect())
     };
     front.read_service(asked, make).await
@@ -64,8 +65,9 @@ async fn checks(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
 async fn service(front: &Front, asked: &Asked) -> Result<Reply, Refusal> {
     let (filter, only_passing) = (asked.ask.filter()?, asked.ask.passing()?);
     let make = |front: &Front| {
-        let mut all = Vec::new();
-        for seat in front.seats_of(&asked.rest) {
+        let (mut all, mut seats) = (Vec::new(), front.seats_of(&asked.rest));
+        front.nearest(asked, &mut seats, |seat| &seat.node);
+        for seat in seats {
             let host = front.host_of(&seat);
             if !seat.has_tags(asked.ask.all("tag")) || !has_meta(asked, &host) {
                 continue;

@@ -136,6 +136,15 @@ async fn services_of_other_nodes_stand_beside_our_own() {
     let checks: Vec<&Value> = all[0]["Checks"].as_array().unwrap().iter().map(|check| &check["CheckID"]).collect();
     assert_eq!((checks, &all[0]["Node"]["Address"]), (vec![&json!("alive"), &json!("own")], &json!("10.1.0.1")));
     assert_eq!(room.key("db/far").unwrap(), r#"{"ip":"10.1.0.1","port":5432,"weight":1}"#);
+    for (near, first) in [("far", "far"), ("farther", "farther"), ("_agent", "far"), ("nowhere", "far")] {
+        for (path, place) in
+            [("health/service/db", "/0/Node/Node"), ("catalog/service/db", "/0/Node"), ("health/checks/db", "/0/Node")]
+        {
+            let all = room.get(&format!("/v1/{path}?near={near}")).await.json();
+            assert_eq!(all.pointer(place), Some(&json!(first)), "{path} near {near}");
+        }
+    }
+    assert_eq!(room.get("/v1/catalog/nodes?near=_agent").await.json()[0]["Node"], "n1");
     assert_eq!(room.get("/v1/catalog/nodes?node-meta=zone:far").await.json().as_array().unwrap().len(), 1);
     // What a node's check says holds for what is on it.
     let ill = json!({ "Node": "far", "SkipNodeUpdate": true, "Check": { "CheckID": "alive", "Name": "alive", "Status": "critical" } });
