@@ -234,8 +234,9 @@ fn check_keys(check: &Check, one: &StaticInstance) -> Keys {
     let kind = match &check.kind {
         CheckKind::Http(target) => ("http", json!(&**target)),
         CheckKind::HttpAsk(ask) => ("http", json!(ask.url)),
-        CheckKind::Tcp | CheckKind::TcpAt(..) => ("tcp", json!(true)),
-        CheckKind::Grpc(service) | CheckKind::GrpcAt(_, _, service) => ("grpc", json!(&**service)),
+        // The file has none that look elsewhere than at their instance.
+        CheckKind::Tcp | CheckKind::At(_) => ("tcp", json!(true)),
+        CheckKind::Grpc(service) => ("grpc", json!(&**service)),
     };
     let mut keys = vec![
         kind,
@@ -252,7 +253,7 @@ fn device_keys(device: &Device) -> Keys {
     let streams: Vec<&str> = device.streams.iter().map(|p| p.as_str()).collect();
     let fingerprint = match device.tls {
         Some(Trust::Pinned(fingerprint)) => fingerprint.to_string(),
-        Some(Trust::SystemRoots) | None => String::new(),
+        Some(Trust::SystemRoots | Trust::Anyone) | None => String::new(),
     };
     vec![
         ("id", json!(device.id)),

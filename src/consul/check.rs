@@ -3,7 +3,7 @@
 use super::{fields::Fields, refusal::Refusal, time};
 use crate::{
     model::Health,
-    registry::{Asked, Begun, Check, CheckKind, How, HttpAsk},
+    registry::{Asked, At, Begun, Check, CheckKind, CheckTls, How, HttpAsk, Talk},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -58,6 +58,16 @@ pub(super) fn word(health: Health) -> &'static str {
         Health::Passing => "passing",
         Health::Warning => "warning",
         Health::Critical | Health::Maintenance => "critical",
+    }
+}
+
+/// What a check is called by what it looks for.
+pub(super) fn kind(talk: &Talk) -> &'static str {
+    match talk {
+        Talk::Connect => "tcp",
+        Talk::Grpc(_) => "grpc",
+        Talk::Ping => "h2ping",
+        Talk::Datagram(_) => "udp",
     }
 }
 
@@ -149,8 +159,6 @@ impl Definition<'_> {
     fn how(&self, bad: &dyn Fn(&str) -> Refusal) -> Result<(&'static str, How), Refusal> {
         let fields = self.fields;
         for (name, what) in [
-            ("UDP", "checks by UDP"),
-            ("H2PING", "checks by pings of HTTP/2"),
             ("OSService", "checks of services of an operating system"),
             ("AliasNode", "checks that repeat others"),
             ("AliasService", "checks that repeat others"),
@@ -165,38 +173,53 @@ impl Definition<'_> {
                 "Scripts are disabled on this agent; skyvis runs none, register a check by HTTP, TCP, gRPC or TTL",
             ));
         }
-        for name in ["TCPUseTLS", "GRPCUseTLS", "TLSSkipVerify"] {
-            if fields.flag(name)? {
-                return Err(Refusal::left_out(&format!("checks with {name}")));
-            }
+        let mut looks = Vec::new();
+        for name in ["HTTP", "TCP", "GRPC", "UDP", "H2PING"] {
+            looks.push((name, fields.text(name)?));
         }
-        let (http, tcp, grpc) = (fields.text("HTTP")?, fields.text("TCP")?, fields.text("GRPC")?);
-        let looks = [&http, &tcp, &grpc].into_iter().filter(|text| !text.is_empty()).count();
-        if !self.ttl.is_zero() && (looks > 0 || !self.interval.is_zero()) {
+        let look = looks.into_iter().find(|(_, target)| !target.is_empty());
+        if !self.ttl.is_zero() && (look.is_some() || !self.interval.is_zero()) {
             return Err(bad("Interval and TTL cannot both be specified"));
         }
-        if looks == 0 {
+        let Some((name, target)) = look else {
             return match self.ttl.is_zero() {
                 true => Err(bad("TTL must be > 0 for TTL checks")),
                 false => Ok(("ttl", How::Ttl(self.ttl))),
             };
-        }
+        };
         if self.interval.is_zero() {
             return Err(bad("Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks"));
         }
-        let (kind, look) = match (http.is_empty(), tcp.is_empty()) {
-            (false, _) => ("http", self.http(http)?),
-            (true, false) => {
-                let (host, port) = place(&tcp).ok_or_else(|| bad(&format!("{tcp:?} is not a host with a port")))?;
-                ("tcp", CheckKind::TcpAt(host, port))
-            }
-            (true, true) => {
-                let (at, service) = grpc.split_once('/').unwrap_or((&grpc, ""));
-                let (host, port) = place(at).ok_or_else(|| bad(&format!("{grpc:?} is not a host with a port")))?;
-                ("grpc", CheckKind::GrpcAt(host, port, service.into()))
+        let (kind, look) = match name {
+            "HTTP" => ("http", self.http(target)?),
+            name => {
+                let at = self.at(name, &target, bad)?;
+                (self::kind(&at.talk), CheckKind::At(Arc::new(at)))
             }
         };
         self.look(look, bad).map(|look| (kind, How::Look(look)))
+    }
+
+    /// A place that is not asked by HTTP.
+    fn at(&self, name: &str, target: &str, bad: &dyn Fn(&str) -> Refusal) -> Result<At, Refusal> {
+        let (at, service) = match name {
+            "GRPC" => target.split_once('/').unwrap_or((target, "")),
+            _ => (target, ""),
+        };
+        let (host, port) = place(at).ok_or_else(|| bad(&format!("{target:?} is not a host with a port")))?;
+        let (talk, is_tls) = match name {
+            "TCP" => (Talk::Connect, self.fields.flag("TCPUseTLS")?),
+            "GRPC" => (Talk::Grpc(service.to_owned()), self.fields.flag("GRPCUseTLS")?),
+            "UDP" => (Talk::Datagram(self.fields.text("Body")?), false),
+            // This one is over TLS where nothing else is said.
+            _ => (Talk::Ping, !self.fields.has("H2PingUseTLS") || self.fields.flag("H2PingUseTLS")?),
+        };
+        let tls = if is_tls { Some(self.tls()?) } else { None };
+        Ok(At { host, port, talk, tls })
+    }
+
+    fn tls(&self) -> Result<CheckTls, Refusal> {
+        Ok(CheckTls { name: self.fields.text("TLSServerName")?, is_anyones: self.fields.flag("TLSSkipVerify")? })
     }
 
     fn look(&self, kind: CheckKind, bad: &dyn Fn(&str) -> Refusal) -> Result<Check, Refusal> {
@@ -209,9 +232,9 @@ impl Definition<'_> {
             return Err(bad("FailuresBeforeWarning can't be higher than FailuresBeforeCritical"));
         }
         let timeout = if self.timeout.is_zero() { TIMEOUT_DEFAULT } else { self.timeout };
-        // By default the first success and the first failure count.
-        let (rise, fall) = (rise.max(1), fall.max(1));
-        Ok(Check { kind, interval: self.interval.max(INTERVAL_MIN), timeout, rise, fall })
+        // By default the first success and the first failure count, and none is worth a warning alone.
+        let (rise, fall, warn) = (rise.max(1), fall.max(1), (warns > 0).then_some(warns));
+        Ok(Check { kind, interval: self.interval.max(INTERVAL_MIN), timeout, rise, fall, warn })
     }
 
     fn http(&self, url: String) -> Result<CheckKind, Refusal> {
@@ -221,12 +244,9 @@ impl Definition<'_> {
             .into_iter()
             .flat_map(|(name, all)| all.into_iter().map(move |one| (name.clone(), one)))
             .collect();
-        let is_plain = (method.is_empty() || method == "GET") && body.is_empty() && headers.is_empty();
-        if is_plain {
-            return Ok(CheckKind::Http(url.into()));
-        }
         let method = if method.is_empty() { "GET".to_owned() } else { method };
-        Ok(CheckKind::HttpAsk(Arc::new(HttpAsk { url, method, headers, body })))
+        let (follows, tls) = (!self.fields.flag("DisableRedirects")?, self.tls()?);
+        Ok(CheckKind::HttpAsk(Arc::new(HttpAsk { url, method, headers, body, follows, tls })))
     }
 
     fn headers(&self) -> Result<BTreeMap<String, Vec<String>>, Refusal> {
@@ -240,10 +260,15 @@ impl Definition<'_> {
     /// As it is shown: times as text, nothing that was not said.
     fn shown(&self, remove: Duration) -> Result<Map<String, Value>, Refusal> {
         let mut shown = Map::new();
-        for name in ["HTTP", "Method", "Body", "TCP", "GRPC"] {
+        for name in ["HTTP", "Method", "Body", "TCP", "GRPC", "UDP", "H2PING", "TLSServerName"] {
             let text = self.fields.text(name)?;
             if !text.is_empty() {
                 shown.insert(name.to_owned(), text.into());
+            }
+        }
+        for name in ["TLSSkipVerify", "TCPUseTLS", "GRPCUseTLS", "H2PingUseTLS", "DisableRedirects"] {
+            if self.fields.has(name) {
+                shown.insert(name.to_owned(), self.fields.flag(name)?.into());
             }
         }
         let headers = self.headers()?;
@@ -264,7 +289,7 @@ impl Definition<'_> {
 }
 
 /// `host:port`.
-fn place(text: &str) -> Option<(Arc<str>, u16)> {
+fn place(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     (!host.is_empty()).then_some(())?;
@@ -287,7 +312,9 @@ mod tests {
         assert_eq!((ttl.asked.remove_after, ttl.health), (Some(Duration::from_secs(30)), Health::Critical));
         let http = of(r#"{"http": "http://a:1/h", "interval": "100ms", "Status": "passing", "CheckID": "x"}"#).unwrap();
         let How::Look(look) = &http.asked.how else { panic!() };
-        assert_eq!((&look.kind, look.interval), (&CheckKind::Http("http://a:1/h".into()), INTERVAL_MIN));
+        let CheckKind::HttpAsk(ask) = &look.kind else { panic!() };
+        assert_eq!((ask.url.as_str(), ask.method.as_str(), look.interval), ("http://a:1/h", "GET", INTERVAL_MIN));
+        assert!(ask.follows && ask.tls == CheckTls::default());
         assert_eq!((look.timeout, look.rise, look.fall), (TIMEOUT_DEFAULT, 1, 1));
         assert_eq!((&*http.asked.id, http.health), ("x", Health::Passing));
         let asked =
@@ -297,12 +324,48 @@ mod tests {
         assert_eq!((ask.method.as_str(), ask.headers.len()), ("POST", 2));
         let words: Words = serde_json::from_str(&asked.asked.words).unwrap();
         assert_eq!((words.interval.as_str(), words.kind.as_str()), ("5s", "http"));
-        let tcp = of(r#"{"tcp": "[::1]:80", "interval": "5s"}"#).unwrap();
-        let How::Look(Check { kind, .. }) = &tcp.asked.how else { panic!() };
-        assert_eq!(kind, &CheckKind::TcpAt("::1".into(), 80));
-        let grpc = of(r#"{"grpc": "a:80/x.Y", "interval": "5s"}"#).unwrap();
-        let How::Look(Check { kind, .. }) = &grpc.asked.how else { panic!() };
-        assert_eq!(kind, &CheckKind::GrpcAt("a".into(), 80, "x.Y".into()));
+    }
+
+    #[test]
+    fn places_are_looked_at_in_every_way_that_is_asked_for() {
+        let tls = |name: &str, is_anyones| Some(CheckTls { name: name.to_owned(), is_anyones });
+        for (body, kind, host, talk, tls) in [
+            (r#"{"tcp": "[::1]:80", "interval": "5s"}"#, "tcp", "::1", Talk::Connect, None),
+            (r#"{"TCP": "a:80", "TCPUseTLS": true, "interval": "5s"}"#, "tcp", "a", Talk::Connect, tls("", false)),
+            (r#"{"grpc": "a:80/x.Y", "interval": "5s"}"#, "grpc", "a", Talk::Grpc("x.Y".into()), None),
+            (
+                r#"{"GRPC": "a:80", "grpc_use_tls": true, "tls_skip_verify": true, "interval": "5s"}"#,
+                "grpc",
+                "a",
+                Talk::Grpc(String::new()),
+                tls("", true),
+            ),
+            (r#"{"UDP": "a:80", "Body": "x", "interval": "5s"}"#, "udp", "a", Talk::Datagram("x".into()), None),
+            (
+                r#"{"H2PING": "a:80", "TLSServerName": "b", "interval": "5s"}"#,
+                "h2ping",
+                "a",
+                Talk::Ping,
+                tls("b", false),
+            ),
+            (r#"{"h2ping": "a:80", "h2ping_use_tls": false, "interval": "5s"}"#, "h2ping", "a", Talk::Ping, None),
+        ] {
+            let begun = of(body).unwrap();
+            let How::Look(Check { kind: CheckKind::At(at), .. }) = &begun.asked.how else { panic!("{body}") };
+            assert_eq!(**at, At { host: host.to_owned(), port: 80, talk, tls }, "{body}");
+            let words: Words = serde_json::from_str(&begun.asked.words).unwrap();
+            assert_eq!(words.kind, kind, "{body}");
+        }
+        let body = r#"{"http": "https://a/", "interval": "1s", "TLSSkipVerify": true, "DisableRedirects": true,
+                       "FailuresBeforeWarning": 2, "FailuresBeforeCritical": 3}"#;
+        let begun = of(body).unwrap();
+        let How::Look(Check { kind: CheckKind::HttpAsk(ask), fall, warn, .. }) = &begun.asked.how else { panic!() };
+        assert_eq!((ask.follows, ask.tls.is_anyones, *fall, *warn), (false, true, 3, Some(2)));
+        let words: Words = serde_json::from_str(&begun.asked.words).unwrap();
+        assert_eq!(
+            (&words.definition["TLSSkipVerify"], &words.definition["DisableRedirects"]),
+            (&json!(true), &json!(true))
+        );
     }
 
     #[test]
@@ -321,8 +384,8 @@ mod tests {
             (r#"{"ttl": "5s", "status": "fine"}"#, "Status for checks must 'passing', 'warning', 'critical'"),
             (r#"{"aliasservice": "x"}"#, "skyvis does not serve checks that repeat others"),
             (
-                r#"{"http": "https://a/", "interval": "1s", "tls_skip_verify": true}"#,
-                "skyvis does not serve checks with TLSSkipVerify",
+                r#"{"OSService": "x", "interval": "1s"}"#,
+                "skyvis does not serve checks of services of an operating system",
             ),
         ] {
             assert_eq!(of(body).unwrap_err().text, text);

@@ -121,10 +121,11 @@ impl Seat {
         let (record, spec) = (&self.record, &self.record.spec);
         let (health, output, kind) = match &spec.check {
             Some(check) => {
-                let kind = match check.kind {
+                let kind = match &check.kind {
                     CheckKind::Http(_) | CheckKind::HttpAsk(_) => "http",
-                    CheckKind::Tcp | CheckKind::TcpAt(..) => "tcp",
-                    CheckKind::Grpc(_) | CheckKind::GrpcAt(..) => "grpc",
+                    CheckKind::Tcp => "tcp",
+                    CheckKind::Grpc(_) => "grpc",
+                    CheckKind::At(at) => check::kind(&at.talk),
                 };
                 let said = record.verdict.as_ref().map(|v| (v.health, v.output.to_string()));
                 let (health, output) = said.unwrap_or((Health::Critical, String::new()));

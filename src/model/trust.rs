@@ -14,6 +14,8 @@ pub enum Trust {
     Pinned(Fingerprint),
     /// An authority that the host trusts has signed it for the name that was asked for, and it is in force.
     SystemRoots,
+    /// Whoever it is: for questions that tell nothing, where somebody says that they are to be asked so.
+    Anyone,
 }
 
 /// A text is not a fingerprint; says what would be.

@@ -76,14 +76,8 @@ impl Wire {
 }
 
 impl Connection {
-    pub(super) async fn open(place: Place<'_>, tls: Option<Trust>, limits: Limits) -> Result<Self, Error> {
-        let address = place.address;
-        let mut io = dial(place, limits.connect).await?;
-        if let Some(trust) = tls {
-            let shaken = timeout(limits.connect, tls::handshake(io, address, trust)).await;
-            let late = || Error::ConnectTimeout { address: address.to_string(), limit: limits.connect };
-            io = Box::new(shaken.unwrap_or_else(|_| Err(late()))?);
-        }
+    pub(super) async fn open(place: Place<'_>, limits: Limits) -> Result<Self, Error> {
+        let (address, io) = (place.address, open(place, limits.connect, None).await?);
         let mut builder = http1::Builder::new();
         // Firmware of the first years compares header names by case.
         builder.title_case_headers(true).max_buf_size(HEAD_BYTES_MAX);
@@ -155,10 +149,34 @@ pub(super) struct Place<'a> {
     pub address: &'a Address,
     /// Where its name leads, if somebody looked that up already.
     pub at: Option<&'a [SocketAddr]>,
+    /// Where it goes over TLS.
+    pub secure: Option<Secure<'a>>,
+}
+
+/// Whose certificate it has to be.
+#[derive(Clone, Copy)]
+pub(super) struct Secure<'a> {
+    pub trust: Trust,
+    /// Where that is not the host's.
+    pub name: Option<&'a str>,
+}
+
+/// Connects, and shakes hands where it goes over TLS; each within the limit. What is to be spoken then is named where it is
+/// not HTTP/1.1.
+pub(super) async fn open(
+    place: Place<'_>,
+    limit: Duration,
+    protocol: Option<&'static [u8]>,
+) -> Result<Box<dyn Io>, Error> {
+    let (address, io) = (place.address, dial(place, limit).await?);
+    let Some(secure) = place.secure else { return Ok(io) };
+    let shaken = timeout(limit, tls::handshake(io, address, secure, protocol)).await;
+    let late = || Error::ConnectTimeout { address: address.to_string(), limit };
+    Ok(Box::new(shaken.unwrap_or_else(|_| Err(late()))?))
 }
 
 /// Connects, to the first of several addresses that takes it.
-pub(super) async fn dial(place: Place<'_>, limit: Duration) -> Result<Box<dyn Io>, Error> {
+async fn dial(place: Place<'_>, limit: Duration) -> Result<Box<dyn Io>, Error> {
     let made = async {
         let stream = match (place.address, place.at) {
             (Address::Unix(path), _) => return Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>),

@@ -1,5 +1,5 @@
-//! Our own HTTP/1.1 requests to others, over TCP, TLS or a unix socket, and single calls of gRPC: bounded in time, in
-//! bytes, and never redirected. And where host names lead.
+//! Our own HTTP/1.1 requests to others, over TCP, TLS or a unix socket, single calls of gRPC, and the question
+//! whether anybody is there: bounded in time, in bytes, and never redirected. And where host names lead.
 //!
 //! Never does: retries, credentials, interpretation of an answer. Those belong to who asks.
 //!

@@ -1,14 +1,17 @@
-//! One call of gRPC over HTTP/2 without TLS, a message for a message. As over HTTP/1.1, no task stands behind it.
+//! One call of gRPC over HTTP/2, a message for a message, and the question whether a peer speaks it at all. As over
+//! HTTP/1.1, no task stands behind it.
 
 use super::{Address, Error, Limits};
 use bytes::{Bytes, BytesMut};
-use h2::{RecvStream, client};
+use h2::{Ping, RecvStream, client};
 use http::{HeaderMap, Method, Request, Version, header};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
 };
 
+/// What it is called in a handshake of TLS.
+pub(super) const PROTOCOL: &[u8] = b"h2";
 /// Longest head, and longest trailers, of an answer.
 const HEAD_BYTES_MAX: u32 = 16 << 10;
 /// Before each message: whether it is compressed, and how long it is.
@@ -30,12 +33,12 @@ pub struct Reply {
 /// Sends `message` and takes the whole answer.
 pub(super) async fn call<T: AsyncRead + AsyncWrite + Unpin>(
     io: T,
-    address: &Address,
+    to: (&str, &Address),
     limits: Limits,
     path: &str,
     message: &[u8],
 ) -> Result<Reply, Error> {
-    let request = request(address, path, message)?;
+    let request = request(to, path, message)?;
     let limit = limits.total;
     let whole = async {
         let mut builder = client::Builder::new();
@@ -52,7 +55,23 @@ pub(super) async fn call<T: AsyncRead + AsyncWrite + Unpin>(
     timeout(limit, whole).await.unwrap_or(Err(Error::Timeout { limit }))
 }
 
-fn request(address: &Address, path: &str, message: &[u8]) -> Result<(Request<()>, Bytes), Error> {
+/// Has the peer answer a ping.
+pub(super) async fn ping<T: AsyncRead + AsyncWrite + Unpin>(io: T, limits: Limits) -> Result<(), Error> {
+    let limit = limits.total;
+    let whole = async {
+        let (_sender, mut connection) = client::Builder::new().handshake::<_, Bytes>(io).await.map_err(failed)?;
+        let mut pings = connection.ping_pong().ok_or_else(|| Error::Invalid("it is asked already".into()))?;
+        let mut pong = std::pin::pin!(pings.ping(Ping::opaque()));
+        tokio::select! {
+            biased;
+            pong = &mut pong => pong.map(drop).map_err(failed),
+            ended = connection => Err(ended.err().map_or_else(|| Error::Protocol("it hung up".into()), failed)),
+        }
+    };
+    timeout(limit, whole).await.unwrap_or(Err(Error::Timeout { limit }))
+}
+
+fn request((scheme, address): (&str, &Address), path: &str, message: &[u8]) -> Result<(Request<()>, Bytes), Error> {
     let length = u32::try_from(message.len()).ok().filter(|_| message.len() <= MESSAGE_BYTES_MAX);
     let length = length.ok_or_else(|| Error::Invalid("the message is too long".into()))?;
     let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
@@ -62,7 +81,7 @@ fn request(address: &Address, path: &str, message: &[u8]) -> Result<(Request<()>
     let request = Request::builder()
         .method(Method::POST)
         .version(Version::HTTP_2)
-        .uri(format!("http://{address}{path}"))
+        .uri(format!("{scheme}://{address}{path}"))
         .header(header::CONTENT_TYPE, "application/grpc")
         .header(header::TE, "trailers")
         .body(());

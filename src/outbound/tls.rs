@@ -1,7 +1,7 @@
 //! TLS towards others. A certificate that is not good ends the handshake, so that not a byte of a request is sent, and
 //! the error tells which certificate was seen.
 
-use super::{Address, Error};
+use super::{Address, Error, connection::Secure};
 use crate::model::{Fingerprint, Trust};
 use aws_lc_rs::signature::{self, RsaParameters, UnparsedPublicKey};
 use rustls::{
@@ -23,22 +23,28 @@ static ROOTS: OnceLock<Arc<ClientConfig>> = OnceLock::new();
 pub(super) async fn handshake<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     io: T,
     address: &Address,
-    trust: Trust,
+    secure: Secure<'_>,
+    protocol: Option<&'static [u8]>,
 ) -> Result<tokio_rustls::client::TlsStream<T>, Error> {
     let failed = |cause: String| Error::Tls { address: address.to_string(), cause };
     let Address::Tcp { host, .. } = address else {
         return Err(Error::Invalid("TLS goes over TCP alone".into()));
     };
+    let name = secure.name.unwrap_or(host);
     let name =
-        ServerName::try_from(host.clone()).map_err(|_| Error::Invalid(format!("`{host}` is no name for TLS")))?;
-    let config = config_of(trust).await.map_err(failed)?;
+        ServerName::try_from(name.to_owned()).map_err(|_| Error::Invalid(format!("`{name}` is no name for TLS")))?;
+    let mut config = config_of(secure.trust).await.map_err(failed)?;
+    if let Some(protocol) = protocol {
+        Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
+    }
     TlsConnector::from(config).connect(name, io).await.map_err(|e| told(&e).unwrap_or_else(|| failed(e.to_string())))
 }
 
 /// What a handshake with somebody who is trusted so begins with; why it cannot, in words.
 pub async fn config_of(trust: Trust) -> Result<Arc<ClientConfig>, String> {
     match trust {
-        Trust::Pinned(fingerprint) => pinned(fingerprint).map_err(|e| e.to_string()),
+        Trust::Pinned(fingerprint) => pinned(Some(fingerprint)).map_err(|e| e.to_string()),
+        Trust::Anyone => pinned(None).map_err(|e| e.to_string()),
         Trust::SystemRoots => rooted().await,
     }
 }
@@ -76,7 +82,7 @@ fn config(
     Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 
-fn pinned(fingerprint: Fingerprint) -> Result<Arc<ClientConfig>, rustls::Error> {
+fn pinned(fingerprint: Option<Fingerprint>) -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = Arc::new(default_provider());
     config(provider.clone(), Arc::new(Pinned { fingerprint, provider }))
 }
@@ -164,11 +170,11 @@ fn cause(e: &rustls::Error) -> String {
     words.to_owned()
 }
 
-/// One certificate and no other. Its name, dates and issuer say nothing more; that the peer has its key, the
-/// handshake's signature says.
+/// One certificate and no other, or any at all. Its name, dates and issuer say nothing more; that the peer has its key,
+/// the handshake's signature says.
 #[derive(Debug)]
 struct Pinned {
-    fingerprint: Fingerprint,
+    fingerprint: Option<Fingerprint>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -181,7 +187,7 @@ impl ServerCertVerifier for Pinned {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if Fingerprint::of(end_entity) == self.fingerprint {
+        if self.fingerprint.is_none_or(|fingerprint| Fingerprint::of(end_entity) == fingerprint) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(Untrusted::error(end_entity, None))

@@ -50,7 +50,7 @@ pub use named::{Asked, Begun, Checks, How, Named, Node, Owner, Who};
 use record::OUTPUT_BYTES_MAX;
 pub use record::{GRACE, Record, Verdict};
 pub use session::Session;
-pub use spec::{Check, CheckAsked, CheckKind, Fault, HttpAsk, Spec};
+pub use spec::{At, Check, CheckAsked, CheckKind, CheckTls, Fault, HttpAsk, Spec, Talk};
 pub use task::{RegistryTask, build};
 
 use crate::{

@@ -1,8 +1,8 @@
 //! What lies in the store, and how it is read back.
 
 use super::{
-    Asked, Change, Check, CheckKind, Entry, Error, How, HttpAsk, Named, Node, Owner, Record, Revision, Session, Side,
-    Spec,
+    Asked, At, Change, Check, CheckKind, Entry, Error, How, HttpAsk, Named, Node, Owner, Record, Revision, Session,
+    Side, Spec, Talk,
     kv::{Log, Space},
     record::Verdict,
     state::{Held, Lease, Staged, State},
@@ -117,7 +117,12 @@ struct CheckRow {
     ask: Option<HttpAsk>,
     /// Where it looks, where that is not the instance.
     #[serde(default)]
+    place: Option<At>,
+    /// The same as it was written before: a host and a port, for `grpc` where that stands there.
+    #[serde(default, skip_serializing)]
     at: Option<(String, u16)>,
+    #[serde(default)]
+    warn: Option<u32>,
 }
 
 /// A new shape is a new variant behind these: old rows stay readable.
@@ -445,25 +450,26 @@ impl NamedRow {
 impl CheckRow {
     fn of(check: &Check) -> Self {
         let (interval_ms, timeout_ms) = (ms(check.interval), ms(check.timeout));
-        let (rise, fall) = (check.rise, check.fall);
-        let row = Self { http: None, grpc: None, interval_ms, timeout_ms, rise, fall, ask: None, at: None };
+        let Check { rise, fall, warn, .. } = *check;
+        let (http, grpc, ask, place, at) = (None, None, None, None, None);
+        let row = Self { http, grpc, interval_ms, timeout_ms, rise, fall, ask, place, at, warn };
         match &check.kind {
             CheckKind::Http(target) => Self { http: Some(target.to_string()), ..row },
             CheckKind::Grpc(service) => Self { grpc: Some(service.to_string()), ..row },
             CheckKind::Tcp => row,
             CheckKind::HttpAsk(ask) => Self { ask: Some((**ask).clone()), ..row },
-            CheckKind::TcpAt(host, port) => Self { at: Some((host.to_string(), *port)), ..row },
-            CheckKind::GrpcAt(host, port, service) => {
-                Self { at: Some((host.to_string(), *port)), grpc: Some(service.to_string()), ..row }
-            }
+            CheckKind::At(at) => Self { place: Some((**at).clone()), ..row },
         }
     }
 
-    fn check(self) -> Check {
-        let kind = match (self.ask, self.at, self.http, self.grpc) {
+    fn check(mut self) -> Check {
+        if let Some((host, port)) = self.at.take() {
+            let talk = self.grpc.take().map_or(Talk::Connect, Talk::Grpc);
+            self.place = Some(At { host, port, talk, tls: None });
+        }
+        let kind = match (self.ask, self.place, self.http, self.grpc) {
             (Some(ask), ..) => CheckKind::HttpAsk(Arc::new(ask)),
-            (None, Some((host, port)), _, Some(service)) => CheckKind::GrpcAt(host.into(), port, service.into()),
-            (None, Some((host, port)), _, None) => CheckKind::TcpAt(host.into(), port),
+            (None, Some(place), ..) => CheckKind::At(Arc::new(place)),
             (None, None, Some(target), _) => CheckKind::Http(target.into()),
             (None, None, None, Some(service)) => CheckKind::Grpc(service.into()),
             (None, None, None, None) => CheckKind::Tcp,
@@ -474,6 +480,7 @@ impl CheckRow {
             timeout: Duration::from_millis(self.timeout_ms),
             rise: self.rise,
             fall: self.fall,
+            warn: self.warn,
         }
     }
 }
@@ -516,5 +523,23 @@ impl ChangeRow {
         let Self::First { key, now, before } = self;
         let entry = |row: Option<EntryRow>| row.map(|r| Arc::new(r.entry()));
         Change { key: key.into(), now: entry(now), before: entry(before) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_that_were_written_before_are_read() {
+        let of = |more: &str| {
+            let text = format!(r#"{{"interval_ms":1000,"timeout_ms":1000,"rise":1,"fall":1,"http":null,{more}}}"#);
+            serde_json::from_str::<CheckRow>(&text).unwrap().check().kind
+        };
+        let at = |talk| CheckKind::At(Arc::new(At { host: "a".to_owned(), port: 80, talk, tls: None }));
+        assert_eq!(of(r#""grpc":null,"at":["a",80]"#), at(Talk::Connect));
+        assert_eq!(of(r#""grpc":"x.Y","at":["a",80]"#), at(Talk::Grpc("x.Y".to_owned())));
+        let ask = r#""grpc":null,"ask":{"url":"http://a/","method":"GET","headers":[],"body":""}"#;
+        assert!(matches!(of(ask), CheckKind::HttpAsk(ask) if !ask.follows && ask.tls == Default::default()));
     }
 }

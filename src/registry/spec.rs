@@ -1,5 +1,6 @@
 //! What somebody registers, checked. Pure.
 
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -73,6 +74,8 @@ pub struct Check {
     pub rise: u32,
     /// Failures in a row that take it out.
     pub fall: u32,
+    /// Failures in a row that are worth a warning before; None: they are none.
+    pub warn: Option<u32>,
 }
 
 /// What is asked.
@@ -86,14 +89,12 @@ pub enum CheckKind {
     Grpc(Arc<str>),
     /// A request to a URL that is more than a `GET`.
     HttpAsk(Arc<HttpAsk>),
-    /// A TCP connection to another place than the instance's: a host and a port.
-    TcpAt(Arc<str>, u16),
-    /// The health of gRPC at another place than the instance's: a host, a port, a service.
-    GrpcAt(Arc<str>, u16, Arc<str>),
+    /// What is at a place that need not be the instance's.
+    At(Arc<At>),
 }
 
 /// A request that is more than a `GET`.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpAsk {
     /// Where.
     pub url: String,
@@ -103,6 +104,47 @@ pub struct HttpAsk {
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: String,
+    /// Where it is sent on to is asked, too.
+    #[serde(default)]
+    pub follows: bool,
+    /// Whose certificate it may be, where the URL is one of `https`.
+    #[serde(default)]
+    pub tls: CheckTls,
+}
+
+/// Another place than the instance's, and what is looked for there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// A host.
+    pub host: String,
+    /// A port.
+    pub port: u16,
+    /// What is looked for.
+    pub talk: Talk,
+    /// None: without TLS.
+    pub tls: Option<CheckTls>,
+}
+
+/// What is looked for at a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Talk {
+    /// A connection.
+    Connect,
+    /// The health of this service of gRPC; empty: of the server as a whole.
+    Grpc(String),
+    /// A server of HTTP/2 that answers a ping.
+    Ping,
+    /// A datagram of this is not refused. Whether anybody reads it is not known.
+    Datagram(String),
+}
+
+/// Whose certificate a check takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckTls {
+    /// The name that it has to bear; empty: that of the host.
+    pub name: String,
+    /// It may be anybody's: a look tells a peer nothing that is worth hiding.
+    pub is_anyones: bool,
 }
 
 /// What is wrong with a registration.
@@ -161,13 +203,13 @@ impl Check {
     /// A check of this kind with what holds where nothing else is said.
     pub fn new(kind: CheckKind) -> Self {
         let (interval, timeout) = (INTERVAL_DEFAULT, TIMEOUT_DEFAULT);
-        Self { kind, interval, timeout, rise: RISE_DEFAULT, fall: FALL_DEFAULT }
+        Self { kind, interval, timeout, rise: RISE_DEFAULT, fall: FALL_DEFAULT, warn: None }
     }
 
     pub(super) fn checked(&self) -> Result<(), Fault> {
         within("interval", self.interval, &INTERVAL)?;
         within("timeout", self.timeout, &TIMEOUT)?;
-        for (key, n) in [("rise", self.rise), ("fall", self.fall)] {
+        for (key, n) in [("rise", self.rise), ("fall", self.fall), ("warn", self.warn.unwrap_or(self.fall))] {
             if !THRESHOLD.contains(&n) {
                 return fault(key, format!("must lie between 1 and {}, not {n}", THRESHOLD.end()));
             }
@@ -183,15 +225,34 @@ impl Check {
                 return fault("grpc", "is not the name of a service; leave it empty to ask for the whole server");
             }
             CheckKind::HttpAsk(ask) => ask.checked(clean(&ask.url))?,
-            CheckKind::TcpAt(host, port) | CheckKind::GrpcAt(host, port, _) => {
-                address(host)?;
-                if *port == 0 {
-                    return fault("port", "must lie between 1 and 65535");
-                }
-            }
+            CheckKind::At(at) => at.checked(clean)?,
             CheckKind::Grpc(_) | CheckKind::Tcp => {}
         }
         Ok(())
+    }
+}
+
+impl At {
+    fn checked(&self, clean: impl Fn(&str) -> bool) -> Result<(), Fault> {
+        address(&self.host)?;
+        if self.port == 0 {
+            return fault("port", "must lie between 1 and 65535");
+        }
+        match &self.talk {
+            Talk::Grpc(service) if !clean(service) => {
+                fault("grpc", "is not the name of a service; leave it empty to ask for the whole server")
+            }
+            Talk::Datagram(text) if text.len() > ASK_BODY_BYTES_MAX => {
+                fault("body", format!("has more than {ASK_BODY_BYTES_MAX} bytes"))
+            }
+            _ => self.tls.as_ref().map_or(Ok(()), CheckTls::checked),
+        }
+    }
+}
+
+impl CheckTls {
+    fn checked(&self) -> Result<(), Fault> {
+        if self.name.is_empty() { Ok(()) } else { address(&self.name).map(drop) }
     }
 }
 
@@ -209,7 +270,7 @@ impl HttpAsk {
             }
         }
         match self.body.len() <= ASK_BODY_BYTES_MAX {
-            true => Ok(()),
+            true => self.tls.checked(),
             false => fault("body", format!("has more than {ASK_BODY_BYTES_MAX} bytes")),
         }
     }
@@ -281,6 +342,7 @@ impl Spec {
             timeout: asked.timeout.unwrap_or(TIMEOUT_DEFAULT),
             rise: asked.rise.unwrap_or(RISE_DEFAULT),
             fall: asked.fall.unwrap_or(FALL_DEFAULT),
+            warn: None,
         });
         let twice = (self.ttl.is_some() && asked.ttl.is_some(), "ttl");
         for (is_twice, key) in

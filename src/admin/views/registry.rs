@@ -3,7 +3,7 @@
 use crate::{
     base::{Wall, units::format_duration},
     model::{Health, Instance, Service, service::Source},
-    registry::{Check, CheckKind, Entry, Look, Record, Renewed, Served, Written},
+    registry::{Check, CheckKind, Entry, Look, Record, Renewed, Served, Talk, Written},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
@@ -154,8 +154,12 @@ impl CheckView {
         let (http, tcp, grpc) = match &check.kind {
             CheckKind::Http(target) => (Some(target.to_string()), false, None),
             CheckKind::HttpAsk(ask) => (Some(ask.url.clone()), false, None),
-            CheckKind::Tcp | CheckKind::TcpAt(..) => (None, true, None),
-            CheckKind::Grpc(service) | CheckKind::GrpcAt(_, _, service) => (None, false, Some(service.to_string())),
+            CheckKind::Tcp => (None, true, None),
+            CheckKind::Grpc(service) => (None, false, Some(service.to_string())),
+            CheckKind::At(at) => match &at.talk {
+                Talk::Grpc(service) => (None, false, Some(service.clone())),
+                Talk::Connect | Talk::Ping | Talk::Datagram(_) => (None, true, None),
+            },
         };
         let (interval, timeout) = (format_duration(check.interval), format_duration(check.timeout));
         let last = last.map(LookView::of);

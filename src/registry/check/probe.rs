@@ -1,10 +1,10 @@
-//! One look at one instance. Bounded in time and in bytes, whatever the peer does; never redirected.
+//! One look at one instance. Bounded in time and in bytes, whatever the peer does; redirected only where the check says so.
 
 use crate::{
     base::{Clock, units::format_duration},
     model::{Health, Trust},
     outbound::{Address, Client, Connection, Limits, Lookup, resolve},
-    registry::{Aim, CheckKind, OUTPUT_BYTES_MAX, Record},
+    registry::{Aim, At, CheckKind, CheckTls, HttpAsk, OUTPUT_BYTES_MAX, Record, Talk},
 };
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -16,6 +16,8 @@ use url::Url;
 const AGENT: &str = concat!("skyvis/", env!("CARGO_PKG_VERSION"), " health check");
 /// The limits of the room that asks for us are not to be met: a look has one limit, for all that it does.
 const LIMITS_OF_LOOKS: u32 = 4;
+/// As often is gone on to where a page sends; what sends further sends in a circle.
+const REDIRECTS_MAX: usize = 10;
 const GRPC_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// How a server of gRPC says that it does not know a service, and that it has no health to tell.
 const NOT_FOUND: u32 = 5;
@@ -51,22 +53,55 @@ impl Prober {
             CheckKind::Http(target) => {
                 let page = match target.starts_with('/') {
                     true => page_of(own()?, target, &limit)?,
-                    false => self.page(target, &limit).await?,
+                    false => {
+                        let page = self.page(target, &CheckTls::default(), &limit).await;
+                        page.map_err(|why| format!("GET {target}: {why}"))?
+                    }
                 };
                 let shown = page.shown.clone();
-                http(page, "GET", &[], "", &limit).await.map_err(|why| format!("GET {shown}: {why}"))
+                let looked = http(page, "GET", &[], "", &limit).await;
+                looked.map(|answer| answer.seen).map_err(|why| format!("GET {shown}: {why}"))
             }
-            CheckKind::HttpAsk(ask) => {
-                let page = self.page(&ask.url, &limit).await?;
-                let looked = http(page, &ask.method, &ask.headers, &ask.body, &limit).await;
-                looked.map_err(|why| format!("{} {}: {why}", ask.method, ask.url))
-            }
+            CheckKind::HttpAsk(ask) => self.follow((**ask).clone(), &limit).await,
             CheckKind::Tcp => connects(&instance(own()?, &limit)?, &limit).await,
-            CheckKind::TcpAt(host, port) => connects(&self.place(host, *port, &limit).await?, &limit).await,
             CheckKind::Grpc(service) => serves(&instance(own()?, &limit)?, service, &limit).await,
-            CheckKind::GrpcAt(host, port, service) => {
-                serves(&self.place(host, *port, &limit).await?, service, &limit).await
+            CheckKind::At(at) => self.at(at, &limit).await,
+        }
+    }
+
+    /// Asks, and whoever it is sent on to.
+    async fn follow(&self, mut ask: HttpAsk, limit: &Limit) -> Result<Seen, String> {
+        for _ in 0..=REDIRECTS_MAX {
+            let failed = |why: String| format!("{} {}: {why}", ask.method, ask.url);
+            let page = self.page(&ask.url, &ask.tls, limit).await.map_err(failed)?;
+            let answer = http(page, &ask.method, &ask.headers, &ask.body, limit).await.map_err(failed)?;
+            match answer.location.filter(|_| ask.follows) {
+                None => return Ok(answer.seen),
+                Some(to) => ask = sent_on(&ask, answer.status, &to).map_err(failed)?,
             }
+        }
+        Err(format!("{} {}: it is sent on more than {REDIRECTS_MAX} times", ask.method, ask.url))
+    }
+
+    async fn at(&self, at: &At, limit: &Limit) -> Result<Seen, String> {
+        let client = self.place(&at.host.as_str().into(), at.port, limit).await?;
+        let client = match &at.tls {
+            Some(tls) => secured(client, tls),
+            None => client,
+        };
+        match &at.talk {
+            Talk::Connect => connects(&client, limit).await,
+            Talk::Grpc(service) => serves(&client, service, limit).await,
+            Talk::Ping => {
+                let asked = limit.on("answer", client.ping()).await;
+                asked.map_err(|why| format!("HTTP/2 {}: {why}", client.address()))?;
+                Ok(passing(format!("HTTP/2 {} answers a ping", client.address())))
+            }
+            Talk::Datagram(text) => match timeout_at(limit.until, client.datagram(text.as_bytes())).await {
+                Ok(Err(why)) => Err(format!("UDP {why}")),
+                Ok(Ok(())) => Ok(passing(format!("UDP {} answers", client.address()))),
+                Err(_) => Ok(passing(format!("UDP {} refuses nothing", client.address()))),
+            },
         }
     }
 
@@ -79,18 +114,40 @@ impl Prober {
     }
 
     /// What is fetched of a URL.
-    async fn page(&self, target: &str, limit: &Limit) -> Result<Page, String> {
+    async fn page(&self, target: &str, tls: &CheckTls, limit: &Limit) -> Result<Page, String> {
         let url = Url::parse(target).map_err(|e| format!("`{target}` is no URL: {e}"))?;
         let is_tls = url.scheme() == "https";
         let host = url.host_str().unwrap_or_default();
         let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let host: Arc<str> = host.trim_matches(['[', ']']).into();
         let port = url.port_or_known_default().unwrap_or_default();
-        let client = self.place(&host, port, limit).await.map_err(|why| format!("GET {target}: {why}"))?;
-        let client = if is_tls { client.over_tls(Trust::SystemRoots) } else { client };
+        let client = self.place(&host, port, limit).await?;
+        let client = if is_tls { secured(client, tls) } else { client };
         let path = url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
         Ok(Page { client, shown: target.to_owned(), path, authority })
     }
+}
+
+/// What is asked next where an answer sends on: as browsers do, and without what is meant for the first host alone.
+fn sent_on(ask: &HttpAsk, status: StatusCode, to: &str) -> Result<HttpAsk, String> {
+    let bad = || format!("it is sent on to `{}`, which is no URL of HTTP", plain(to.as_bytes()));
+    let here = Url::parse(&ask.url).map_err(|e| e.to_string())?;
+    let next = here.join(to).ok().filter(|url| ["http", "https"].contains(&url.scheme())).ok_or_else(bad)?;
+    let mut ask = HttpAsk { url: next.to_string(), ..ask.clone() };
+    if next.origin() != here.origin() {
+        let is_own = |name: &str| ["host", "authorization", "cookie"].iter().any(|own| name.eq_ignore_ascii_case(own));
+        ask.headers.retain(|(name, _)| !is_own(name));
+    }
+    let keeps = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+    if !keeps && ask.method != "HEAD" {
+        (ask.method, ask.body) = ("GET".to_owned(), String::new());
+    }
+    Ok(ask)
+}
+
+fn secured(client: Client, tls: &CheckTls) -> Client {
+    let client = client.over_tls(if tls.is_anyones { Trust::Anyone } else { Trust::SystemRoots });
+    if tls.name.is_empty() { client } else { client.named(tls.name.as_str().into()) }
 }
 
 /// A page of the instance itself.
@@ -126,6 +183,14 @@ struct Page {
     authority: String,
     /// As people write it.
     shown: String,
+}
+
+/// What came of it.
+struct Answer {
+    seen: Seen,
+    status: StatusCode,
+    /// Where it sends on to, if it does.
+    location: Option<String>,
 }
 
 /// How long a look may take, all in all.
@@ -169,7 +234,7 @@ async fn http(
     headers: &[(String, String)],
     body: &str,
     limit: &Limit,
-) -> Result<Seen, String> {
+) -> Result<Answer, String> {
     let mut request = http::Request::builder().method(method).uri(&page.path);
     let is_own = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
     let usual = [("host", page.authority.as_str()), ("user-agent", AGENT), ("accept", "text/plain, text/*, */*")];
@@ -184,6 +249,9 @@ async fn http(
     let connection: Connection = limit.on("connection", page.client.connect()).await?;
     let answer = limit.on("answer", connection.download(request)).await?;
     let status = answer.status();
+    let sends = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = answer.headers().get(header::LOCATION).filter(|_| sends).and_then(|to| to.to_str().ok());
+    let location = location.map(ToOwned::to_owned);
     let mut body = answer.into_body();
     let mut text = Vec::new();
     // An answer that breaks off is none. Of a long one, its begin is enough.
@@ -201,7 +269,7 @@ async fn http(
         StatusCode::TOO_MANY_REQUESTS => Health::Warning,
         _ => Health::Critical,
     };
-    Ok(Seen { health, output })
+    Ok(Answer { seen: Seen { health, output }, status, location })
 }
 
 /// Text of a peer as a line: bounded, and without what moves a terminal's cursor.
@@ -297,6 +365,25 @@ mod tests {
             assert_eq!(status(bad), None, "{bad:?}");
         }
         assert_eq!(serving(&[8, 2]), Err("NOT_SERVING".to_owned()));
+    }
+
+    #[test]
+    fn what_is_sent_on_takes_no_secrets_to_others_and_no_body_where_it_becomes_a_get() {
+        let headers = ["Authorization", "X-A", "host"].map(|name| (name.to_owned(), "v".to_owned())).to_vec();
+        let (url, body) = ("http://a:1/x/y?z".to_owned(), "b".to_owned());
+        let ask = HttpAsk { url, body, method: "POST".to_owned(), headers, follows: true, tls: CheckTls::default() };
+        let sent = |status: u16, to: &str| sent_on(&ask, StatusCode::from_u16(status).unwrap(), to);
+        let near = sent(307, "../w").unwrap();
+        assert_eq!((near.url.as_str(), near.method.as_str(), near.body.as_str()), ("http://a:1/w", "POST", "b"));
+        assert_eq!(near.headers, ask.headers);
+        for other in ["http://a:2/", "https://a:1/", "//b:1/"] {
+            let far = sent(302, other).unwrap();
+            assert_eq!((far.method.as_str(), far.body.as_str()), ("GET", ""), "{other}");
+            assert_eq!(far.headers, [("X-A".to_owned(), "v".to_owned())], "{other}");
+        }
+        for bad in ["file:///etc/passwd", "ftp://a/", "http://"] {
+            assert!(sent(301, bad).unwrap_err().contains("no URL of HTTP"), "{bad}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{model::Health, registry::Check};
 pub(super) struct Streak {
     rise: u32,
     fall: u32,
+    warn: u32,
     /// None: nothing is known yet, and so no request goes there.
     verdict: Option<Health>,
     /// Looks in a row that went so.
@@ -17,7 +18,8 @@ pub(super) struct Streak {
 impl Streak {
     /// Begins with what is known from before.
     pub fn new(check: &Check, verdict: Option<Health>) -> Self {
-        Self { rise: check.rise, fall: check.fall, verdict, well: 0, ill: 0 }
+        let warn = check.warn.unwrap_or(u32::MAX);
+        Self { rise: check.rise, fall: check.fall, warn, verdict, well: 0, ill: 0 }
     }
 
     /// A look found this. What is to be said of the instance now; None: not enough is known.
@@ -35,6 +37,8 @@ impl Streak {
             (self.well, self.ill) = (0, self.ill.saturating_add(1));
             if !was_live || self.ill >= self.fall {
                 self.verdict = Some(Health::Critical);
+            } else if self.ill >= self.warn {
+                self.verdict = Some(Health::Warning);
             }
         }
         self.verdict
@@ -66,6 +70,15 @@ mod tests {
         assert_eq!(said, [None, c, c, w, w, w, p, p, p, c]);
         assert_eq!((web.in_a_row(), web.found(Warning), web.in_a_row()), (3, c, 1));
         assert_eq!(web.found(Passing), p);
+    }
+
+    #[test]
+    fn failures_may_be_worth_a_warning_before_they_take_it_out() {
+        let check = Check { fall: 3, warn: Some(2), ..Check::new(CheckKind::Tcp) };
+        let mut web = Streak::new(&check, Some(Passing));
+        let looks = [Critical, Critical, Critical, Critical, Passing, Critical, Critical, Passing];
+        let said = looks.map(|look| web.found(look).unwrap());
+        assert_eq!(said, [Passing, Warning, Critical, Critical, Passing, Passing, Warning, Passing]);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Nothing is answered before it is durable, and nothing that was answered is lost.
 
 use super::*;
-use crate::disk::{Failure, Faults, Op as DiskOp, Rule};
+use crate::{
+    disk::{Failure, Faults, Op as DiskOp, Rule},
+    registry::{At, CheckTls, HttpAsk, Talk},
+};
 use std::{
     future::Future,
     task::{Context, Poll, Waker},
@@ -15,7 +18,11 @@ async fn everything_is_there_again_after_a_restart() {
         weight: 7,
         tags: ["blue".into(), "edge".into()].into(),
         meta: [("zone".into(), "a".into())].into(),
-        check: Some(Check { interval: Duration::from_millis(1_500), ..Check::new(CheckKind::Grpc("x.Y".into())) }),
+        check: Some(Check {
+            interval: Duration::from_millis(1_500),
+            warn: Some(2),
+            ..Check::new(CheckKind::Grpc("x.Y".into()))
+        }),
         deregister_after: Some(seconds(90)),
         ..Spec::new("2001:db8::1", 9_000)
     };
@@ -23,6 +30,12 @@ async fn everything_is_there_again_after_a_restart() {
     let defined = room.registry.record(&key("web", "full")).unwrap().defined;
     assert!(room.registry.report(Who::of(key("web", "full")), defined, Health::Warning, "slow".into()).await.unwrap());
     room.register("web", "ttl", Spec { ttl: Some(seconds(5)), ..spec(2) }).await;
+    let at = At { host: "a".to_owned(), port: 53, talk: Talk::Datagram("?".to_owned()), tls: None };
+    let tls = CheckTls { name: "b".to_owned(), is_anyones: true };
+    let ask = HttpAsk { url: "https://a/".to_owned(), method: "GET".to_owned(), tls, ..HttpAsk::default() };
+    for (id, kind) in [("at", CheckKind::At(Arc::new(at))), ("ask", CheckKind::HttpAsk(Arc::new(ask)))] {
+        room.register("web", id, Spec { check: Some(Check::new(kind)), ..spec(4) }).await;
+    }
     room.register("other", "a b/c".replace('/', ":").as_str(), spec(3)).await;
     room.registry.deregister(key("other", "a b:c")).await.unwrap();
     let (lease, _) = room.registry.grant(0, seconds(60)).await.unwrap();

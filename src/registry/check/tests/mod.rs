@@ -1,5 +1,7 @@
 //! Looks at peers that behave, and at peers that do not; and the task over a registry that runs.
 
+mod places;
+
 use super::{
     probe::{Prober, Seen},
     *,
