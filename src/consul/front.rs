@@ -222,18 +222,52 @@ impl Front {
         Arc::strong_count(&self.waiting) - 1
     }
 
-    /// Reads, once there is news where the client has seen what there is. `index` says how new what it asks for is.
-    pub async fn read(
+    /// Reads what is made of all that the catalog holds, once there is news where the client has seen what there is: what
+    /// changes something else in the catalog is none.
+    pub async fn read_all(
         &self,
         asked: &Asked,
-        index: impl Fn(&Catalog) -> u64,
         make: impl Fn(&Self) -> Result<Value, Refusal>,
     ) -> Result<Reply, Refusal> {
         let mut catalog = self.registry.catalog();
         let patience = self.patience(asked);
         let mut patience = std::pin::pin!(patience);
-        let newest = loop {
+        // Of what the client has seen: the whole of it, for each that waits, would be much.
+        let mut seen = None;
+        let mut is_over = asked.ask.index == 0;
+        loop {
             // Before what it is of is read: so nothing that comes in between is taken for seen.
+            let newest = catalog.borrow_and_update().revision.max(1);
+            let reply = Reply { index: Some(newest), ..Reply::json(&make(self)?) };
+            let (is_known, digest) = (newest <= asked.ask.index, Sha256::digest(&reply.body));
+            if is_over || !is_known && seen.as_ref() != Some(&digest) {
+                return Ok(reply);
+            }
+            drop(reply);
+            // What came while it was made is not what the client has seen, and shows at once.
+            if is_known && catalog.borrow().revision.max(1) == newest {
+                seen = Some(digest);
+            }
+            is_over = tokio::select! {
+                changed = catalog.changed() => changed.is_err(),
+                () = &mut patience => true,
+                () = asked.ended() => true,
+            };
+        }
+    }
+
+    /// The same of one service.
+    pub async fn read_service(
+        &self,
+        asked: &Asked,
+        make: impl Fn(&Self) -> Result<Value, Refusal>,
+    ) -> Result<Reply, Refusal> {
+        let index =
+            |catalog: &Catalog| catalog.service(&asked.rest).map_or(catalog.revision, |service| service.modified);
+        let mut catalog = self.registry.catalog();
+        let patience = self.patience(asked);
+        let mut patience = std::pin::pin!(patience);
+        let newest = loop {
             let newest = index(&catalog.borrow_and_update()).max(1);
             if asked.ask.index == 0 || newest > asked.ask.index {
                 break newest;
@@ -245,26 +279,6 @@ impl Front {
             }
         };
         Ok(Reply { index: Some(newest), ..Reply::json(&make(self)?) })
-    }
-
-    /// The same of all that the catalog holds.
-    pub async fn read_all(
-        &self,
-        asked: &Asked,
-        make: impl Fn(&Self) -> Result<Value, Refusal>,
-    ) -> Result<Reply, Refusal> {
-        self.read(asked, |catalog| catalog.revision, make).await
-    }
-
-    /// The same of one service.
-    pub async fn read_service(
-        &self,
-        asked: &Asked,
-        make: impl Fn(&Self) -> Result<Value, Refusal>,
-    ) -> Result<Reply, Refusal> {
-        let index =
-            |catalog: &Catalog| catalog.service(&asked.rest).map_or(catalog.revision, |service| service.modified);
-        self.read(asked, index, make).await
     }
 
     /// What is on the node that is named (`near`) comes first. How far the others are is not known: they stay in order.

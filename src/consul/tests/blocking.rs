@@ -43,6 +43,42 @@ async fn a_read_waits_for_news_of_its_own_service() {
 }
 
 #[tokio::test]
+async fn a_read_of_a_list_waits_for_news_of_what_it_shows() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    for id in ["a", "b"] {
+        let check = json!({ "TTL": "60s", "Status": "passing" });
+        room.register(json!({ "Name": "web", "ID": id, "Port": 80, "Tags": ["x"], "Check": check })).await;
+    }
+    let index = room.get("/v1/catalog/services").await.index();
+    let lists = ["catalog/services", "catalog/nodes", "health/state/critical", "health/node/none"];
+    let mut waiting = lists.map(|path| room.wait(&format!("/v1/{path}?index={index}&wait=30s")));
+    room.until_waiting(lists.len()).await;
+    // How an instance is says nothing of who there is, or of others that are worse.
+    for say in ["warn", "pass", "warn"] {
+        room.done(&format!("/v1/agent/check/{say}/service:a"), "").await;
+    }
+    assert!(room.registry.revision() > index, "the catalog has changed");
+    // Whoever begins now with what it has seen is told where we are, and that wakes nobody.
+    assert!(room.get(&format!("/v1/catalog/services?index={index}&wait=30s")).await.index() > index);
+    for list in &mut waiting {
+        assert!(list.try_recv().is_err(), "nothing of it is news");
+    }
+    let [services, nodes, state, none] = waiting;
+    room.done("/v1/agent/check/fail/service:b", "").await;
+    let ill = state.await.unwrap();
+    assert_eq!((&ill.json()[0]["ServiceID"], ill.index()), (&json!("b"), room.registry.revision()));
+    room.register(json!({ "Name": "db", "Port": 81 })).await;
+    assert_eq!(services.await.unwrap().json()["db"], json!([]));
+    let body = json!({ "Node": "far", "Address": "10.1.0.1", "Check": { "Name": "alive", "Status": "critical" } });
+    assert_eq!(room.put("/v1/catalog/register", body).await.json(), json!(true));
+    assert_eq!(nodes.await.unwrap().json()[0]["Node"], "far");
+    room.until_waiting(1).await;
+    drop(none);
+    room.end().await;
+}
+
+#[tokio::test]
 async fn a_read_that_waited_in_vain_answers_what_there_is_under_the_same_index() {
     let dir = tempfile::tempdir().unwrap();
     let room = begin(dir.path()).await;
