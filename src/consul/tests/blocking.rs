@@ -209,3 +209,39 @@ async fn who_waits_for_news_is_not_idle() {
     assert!(clock.now() - began >= wait, "its connection was closed once it was idle, and not before");
     room.end().await;
 }
+
+#[tokio::test]
+async fn in_a_crowd_each_waits_less_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    let request = crate::serve::Request::local(http::Method::GET, "/v1/kv/a?index=1&wait=10m".parse().unwrap(), "");
+    let asked = front::Asked {
+        rest: "a".to_owned(),
+        ask: ask::Ask::read(&request).unwrap(),
+        method: http::Method::GET,
+        as_text: false,
+        stopping: request.stopping.clone(),
+        client: request.client.clone(),
+        body: Bytes::new(),
+    };
+    // From here on time is only told.
+    tokio::time::pause();
+    let clock = Clock::real();
+    let waits = async || {
+        let began = clock.now();
+        room.front.patience(&asked).await;
+        (clock.now() - began).as_secs()
+    };
+    let mut crowd: Vec<_> = (0..4_096).map(|_| Box::pin(room.front.patience(&asked))).collect();
+    for one in &mut crowd {
+        assert!(futures_util::FutureExt::now_or_never(one.as_mut()).is_none());
+    }
+    let crowded = waits().await;
+    assert!((30..=32).contains(&crowded), "{crowded} s");
+    drop(crowd.pop());
+    let alone = waits().await;
+    assert!((600..=638).contains(&alone), "{alone} s");
+    drop(crowd);
+    tokio::time::resume();
+    room.end().await;
+}
