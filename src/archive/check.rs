@@ -86,6 +86,8 @@ pub struct Checked {
     pub has_row: bool,
     /// Bytes that were read and summed up.
     pub bytes_read: u64,
+    /// Its last write failed, and row and file are yet to be made to agree.
+    pub unsettled: bool,
 }
 
 /// Compares the file of this name with its row. Failures of the index are errors; what is wrong with the two of them is
@@ -115,7 +117,7 @@ pub fn check(
         (Some(_), None) => Some((Fault::NoFile, "the index lists it, and it is not there".to_owned())),
         (None, Some(len)) => Some((Fault::NoRow, format!("{len} bytes that the index does not list"))),
         (Some(row), Some(len)) => {
-            let found = compare(files, dir, index, &row, name, len, depth, &mut checked.bytes_read);
+            let found = compare(files, dir, index, &row, name, len, depth, &mut checked);
             match found {
                 Err(Error::Disk(e)) if e.kind() == Kind::NotFound => None,
                 Err(Error::Disk(e)) => Some((Fault::Unreadable, e.to_string())),
@@ -135,18 +137,19 @@ fn compare(
     name: Name,
     len: u64,
     depth: Depth,
-    bytes_read: &mut u64,
+    checked: &mut Checked,
 ) -> Result<Option<(Fault, String)>, Error> {
     let fault = |fault, what: String| Ok(Some((fault, what)));
     if !row.closed {
         return fault(Fault::LeftOpen, "its row says that it is being written; the next start completes it".to_owned());
     }
+    // Its last write or sync failed. The one that sums it up makes both agree.
+    if len != row.bytes && index.is_unhashed(&row.stream, row.start)? {
+        checked.unsettled = true;
+        return Ok(None);
+    }
     if len < row.bytes {
         return fault(Fault::Short, format!("{len} bytes, its row says {}", row.bytes));
-    }
-    if len > row.bytes && index.is_unhashed(&row.stream, row.start)? {
-        // Its last write failed. The one that sums it up cuts it first.
-        return Ok(None);
     }
     if len > row.bytes {
         return fault(Fault::Tail, format!("{} bytes behind the {} that its row says", len - row.bytes, row.bytes));
@@ -169,7 +172,7 @@ fn compare(
     }
     if depth == Depth::Deep {
         let sha256 = scan::hash(files, &scan::path_of(dir, &row.stream, name), row.bytes)?;
-        *bytes_read += row.bytes;
+        checked.bytes_read += row.bytes;
         if row.sha256.is_some_and(|known| known != sha256) {
             return fault(Fault::Checksum, "its bytes are not those that were recorded".to_owned());
         }

@@ -9,7 +9,7 @@ use super::{
     scan::{self, Read, Torn},
 };
 use crate::{
-    base::Kind,
+    base::{Kind, Wall},
     disk::Files,
     media::fmp4::read::Tail,
     model::{Range, Segment},
@@ -68,31 +68,57 @@ pub(super) async fn hash_pending(archive: &Archive, stopped: impl Fn() -> bool) 
             let (entered, row) = (archive.clone(), segment.clone());
             let settled = archive.disk().run(move |files| settle(&entered, files, row)).await?;
             let change = match settled {
-                Ok(change) => change,
+                Ok(Settled { change, lost }) => {
+                    if let Some((start, end)) = lost {
+                        archive.ledger().lost(&segment.stream, start, end);
+                    }
+                    change
+                }
                 // What ails the whole disk passes; it is tried again then.
                 Err(error) if archive.health().borrow().trouble.is_some() => return Err(error),
                 // A file that cannot be read must not hold up the others for ever; its row says that it has no sum.
                 Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Storage) => {
                     tracing::warn!(%error, "a checksum could not be computed");
-                    Change::Unmark { stream: segment.stream, start: segment.start }
+                    Change::Unmark { stream: segment.stream.clone(), start: segment.start }
                 }
                 Err(error) => return Err(error),
             };
             hashed += 1;
+            let table = match &change {
+                Change::Put { table, .. } => table.clone(),
+                _ => None,
+            };
             archive.apply_changes(vec![change]).await?;
+            if let Some(table) = table {
+                // The one that playback knows says more.
+                archive.0.tables.put(&segment.stream, segment.start, table);
+            }
         }
     }
 }
 
-/// Sums up a file that was closed. Where its last write or sync failed, it may not end where its row says; what lies
-/// behind was never listed and goes. Blocks.
-fn settle(archive: &Archive, files: &Files, row: Segment) -> Result<Change, Error> {
+/// What is to become of a row.
+struct Settled {
+    change: Change,
+    /// What the row said and the file does not hold any more.
+    lost: Option<(Wall, Wall)>,
+}
+
+impl From<Change> for Settled {
+    fn from(change: Change) -> Self {
+        Self { change, lost: None }
+    }
+}
+
+/// Sums up a file that was closed. Where its last write or sync failed, it may not end where its row says: what lies
+/// behind was never listed and goes, what is missing was listed before it was durable, and is a gap. Blocks.
+fn settle(archive: &Archive, files: &Files, row: Segment) -> Result<Settled, Error> {
     let dir = archive.enter(files)?;
     let name = Name { start_ms: layout::nameable(row.start).millis(), suffix: row.name_suffix };
     let (stream, start) = (row.stream.clone(), row.start);
     let path = scan::path_of(archive.dir(), &stream, name);
     let Some(len) = dir.len_of(&layout::path(&stream, start, row.name_suffix))? else {
-        return Ok(Change::Drop { stream, start });
+        return Ok(Change::Drop { stream, start }.into());
     };
     let torn = if len < row.bytes { Torn::Cut } else { Torn::Leave };
     let read = if len == row.bytes { None } else { Some(scan::read(files, archive.dir(), &stream, name, torn)?) };
@@ -101,7 +127,9 @@ fn settle(archive: &Archive, files: &Files, row: Segment) -> Result<Change, Erro
         None | Some(Read::Segment(_, _, Tail::Foreign)) => {}
         Some(Read::Segment(segment, table, _)) if len < row.bytes => {
             tracing::warn!(path = %path.display(), "a file has lost its end; its row says what is left");
-            return Ok(Change::Put { segment: *segment, table: Some(table), mark: Some(Mark::Unhashed) });
+            let lost = Some((segment.end(), row.end()));
+            let change = Change::Put { segment: *segment, table: Some(table), mark: Some(Mark::Unhashed) };
+            return Ok(Settled { change, lost });
         }
         Some(Read::Segment(..)) => {
             let mut file = files.open_append(&path)?;
@@ -110,16 +138,16 @@ fn settle(archive: &Archive, files: &Files, row: Segment) -> Result<Change, Erro
         }
         Some(Read::Empty) => {
             files.remove_file(&path)?;
-            return Ok(Change::Drop { stream, start });
+            return Ok(Settled { change: Change::Drop { stream, start }, lost: Some((start, row.end())) });
         }
         Some(Read::Damaged(what)) => {
             tracing::warn!(path = %path.display(), what, "a file is not what its row says");
-            return Ok(Change::Unmark { stream, start });
+            return Ok(Change::Unmark { stream, start }.into());
         }
     }
     if !archive.config().sums(&stream) {
-        return Ok(Change::Unmark { stream, start });
+        return Ok(Change::Unmark { stream, start }.into());
     }
     let sha256 = scan::hash(files, &path, row.bytes)?;
-    Ok(Change::Hashed { segment: row, sha256 })
+    Ok(Change::Hashed { segment: row, sha256 }.into())
 }

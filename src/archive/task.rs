@@ -161,7 +161,7 @@ impl ArchiveTask {
 
 /// Tells how the disk is, and has retention run as soon as less is free than is wanted.
 async fn watch_disk(archive: Archive, stop: CancellationToken) {
-    let mut had_room = true;
+    let mut was_well = true;
     while stop.run_until_cancelled(archive.clock().sleep(LOOK_EVERY)).await.is_some() {
         if archive.phase() == Phase::Closed {
             continue;
@@ -170,12 +170,12 @@ async fn watch_disk(archive: Archive, stop: CancellationToken) {
         if archive.is_short_of_space() {
             archive.poke_retention();
         }
-        let has_room = archive.has_room();
-        if has_room && !had_room {
-            // What the index could not take, it may take now.
+        let is_well = archive.has_room() && archive.health().borrow().trouble.is_none();
+        if is_well && !was_well {
+            // What the index could not take, it may take now; and files may have lost what was not durable.
             archive.0.repair.poke();
         }
-        had_room = has_room;
+        was_well = is_well;
     }
 }
 

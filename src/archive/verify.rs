@@ -69,6 +69,9 @@ pub struct Report {
     pub bytes_read: u64,
     /// Rows that have no checksum yet, or whose file could not be read for one.
     pub without_checksum: u64,
+    /// Files that end elsewhere than their rows say since their last write failed: whoever sums them up makes both agree,
+    /// which the daemon does within seconds once the disk is well.
+    pub unsettled: u64,
     /// Files whose first fragment was not durable yet when they were written last: the next start lists those that hold
     /// one.
     pub unfinished: u64,
@@ -227,6 +230,7 @@ async fn one(
     }
     report.rows += u64::from(checked.has_row);
     report.bytes_read += checked.bytes_read;
+    report.unsettled += u64::from(checked.unsettled);
     let path = scan::path_of(archive.dir(), &stream, name);
     Ok(checked.fault.map(|(fault, what)| {
         let finding = Finding { fault, stream: stream.clone(), path, what };

@@ -90,6 +90,7 @@ fn show(report: &Value, out: &mut Out) {
     for (key, what) in [
         ("growing", "files are being written and were left alone"),
         ("without_checksum", "rows have no checksum yet"),
+        ("unsettled", "files end where their last write failed; the daemon makes their rows say so"),
         ("unfinished", "files have no name yet; the next start lists what plays of them"),
         ("foreign", "entries are not footage and were left alone"),
     ] {

@@ -21,6 +21,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 mod checksum;
 mod gaps;
+mod lost;
 mod slow;
 
 const PATIENCE: Duration = Duration::from_secs(30);

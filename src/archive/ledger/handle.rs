@@ -117,9 +117,14 @@ impl Ledger {
     pub fn silent(&self, stream: &StreamKey, start: Wall, end: Wall) {
         self.with(stream, |of_stream, _, out| {
             if of_stream.expected {
-                of_stream.line.silent(start, end, out);
+                of_stream.line.lost((start, end), GapCause::Silence, out);
             }
         });
+    }
+
+    /// Footage was listed in `[start, end)`, and the disk has lost it.
+    pub(in crate::archive) fn lost(&self, stream: &StreamKey, start: Wall, end: Wall) {
+        self.with(stream, |of_stream, _, out| of_stream.line.lost((start, end), GapCause::DiskError, out));
     }
 
     /// The stream is not to be recorded any more: nothing is missing from `at` on.

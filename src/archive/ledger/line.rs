@@ -121,9 +121,10 @@ impl Line {
         self.missing = Some(cause);
     }
 
-    /// Within the file that is open no picture was sent in `[start, end)`.
-    pub fn silent(&mut self, start: Wall, end: Wall, out: &mut Vec<Out>) {
-        let now = Piece { start, cause: GapCause::Silence, counted_to: start };
+    /// There is nothing in `[start, end)`, whatever was told of it before, and footage goes on behind it or another gap
+    /// begins.
+    pub fn lost(&self, (start, end): (Wall, Wall), cause: GapCause, out: &mut Vec<Out>) {
+        let now = Piece { start, cause, counted_to: start };
         Open { start, before: Vec::new(), now, announced: false }.close(end, out);
     }
 

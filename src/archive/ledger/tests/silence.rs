@@ -4,7 +4,7 @@ use super::*;
 use GapCause::Silence;
 
 fn silent(bench: &mut Bench, from: i64, to: i64) {
-    bench.report(|line, out| line.silent(at(from), at(to), out));
+    bench.report(|line, out| line.lost((at(from), at(to)), GapCause::Silence, out));
 }
 
 #[test]
@@ -37,6 +37,6 @@ fn rows_that_speak_of_footage_as_missing_are_not_believed_but_for_silences() {
 fn a_silence_that_nobody_would_miss_is_none() {
     let mut bench = Bench::default();
     bench.footage(at(0), at(30));
-    bench.report(|line, out| line.silent(at(10), at(10).plus_micros(JOIN_MICROS_MAX), out));
+    bench.report(|line, out| line.lost((at(10), at(10).plus_micros(JOIN_MICROS_MAX)), GapCause::Silence, out));
     assert!(bench.rows.is_empty());
 }
