@@ -7,7 +7,8 @@
 //! of connections on which nothing is asked.
 //!
 //! `-- --rounds N`, `-- --seconds S`, `-- --case small,16k,64k,1m,tunnel,idle`, `-- --only skyvis,nginx`; `-- --smoke` is
-//! short and takes skyvis alone. `SKYVIS=path` measures another build of it.
+//! short and takes skyvis alone. `SKYVIS=path` measures another build of it, `BEFORE=path` one more in the same rounds:
+//! what a change costs or gains.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 

@@ -36,7 +36,11 @@ impl Drop for Server {
 
 /// Those that are wanted, skyvis first.
 pub fn start_all(dir: &Path, origin: SocketAddr, wanted: impl Fn(&str) -> bool) -> Result<Vec<Server>, Box<dyn Error>> {
-    let mut all = vec![skyvis(dir, origin)?];
+    let own = std::env::var("SKYVIS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_skyvis").into());
+    let mut all = vec![skyvis(dir, "skyvis", &own, origin)?];
+    if let Ok(before) = std::env::var("BEFORE") {
+        all.push(skyvis(dir, "skyvis before", &before, origin)?);
+    }
     for (name, tuning) in [("nginx", NGINX_PLAIN), ("nginx tuned", NGINX_TUNED), ("nginx unbuffered", NGINX_UNBUFFERED)]
     {
         if wanted(name) {
@@ -108,9 +112,9 @@ fn haproxy(dir: &Path, name: &'static str, option: &str, origin: SocketAddr) -> 
     start(name, command, address, &dir)
 }
 
-fn skyvis(dir: &Path, origin: SocketAddr) -> Result<Server, Box<dyn Error>> {
+fn skyvis(dir: &Path, name: &'static str, program: &str, origin: SocketAddr) -> Result<Server, Box<dyn Error>> {
     let (address, admin) = (free_address()?, free_address()?);
-    let dir = dir.join("skyvis");
+    let dir = dir.join(name.replace(' ', "-"));
     fs::create_dir_all(&dir)?;
     let config = dir.join("skyvis.toml");
     let text = format!(
@@ -120,10 +124,9 @@ fn skyvis(dir: &Path, origin: SocketAddr) -> Result<Server, Box<dyn Error>> {
         dir.join("data").display().to_string()
     );
     fs::write(&config, text)?;
-    let program = std::env::var("SKYVIS").unwrap_or_else(|_| env!("CARGO_BIN_EXE_skyvis").into());
-    let mut command = process::on_core(0, &program);
+    let mut command = process::on_core(0, program);
     command.args(["run", "--config"]).arg(&config);
-    start("skyvis", command, address, &dir)
+    start(name, command, address, &dir)
 }
 
 fn start(name: &'static str, mut command: Command, address: SocketAddr, dir: &Path) -> Result<Server, Box<dyn Error>> {
