@@ -152,6 +152,11 @@ impl Deadlines {
         expired
     }
 
+    /// The ticks of now, for [`Deadline::passed`].
+    pub(super) fn now(&self) -> u64 {
+        self.now.get()
+    }
+
     /// Ends once there is a limit to look at.
     pub(super) async fn used(&self) {
         while self.is_unused() {
@@ -220,9 +225,9 @@ impl Deadline {
         self.of.slots.borrow_mut().at(self.slot).due == 0
     }
 
-    /// The ticks of now, for [`Deadline::passed`].
+    /// See [`Deadlines::now`].
     pub(super) fn now(&self) -> u64 {
-        self.of.now.get()
+        self.of.now()
     }
 
     /// The time since then, in whole ticks: right on the average of many waits.

@@ -14,6 +14,9 @@ pub enum Error {
         /// Why not.
         error: io::Error,
     },
+    /// The host has no descriptor for a thread.
+    #[error("cannot set up a thread of the proxy: {0}")]
+    Thread(io::Error),
     /// The library of TLS gives nothing to work with.
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
@@ -23,7 +26,7 @@ impl Error {
     /// Whose fault it is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Listen { .. } | Self::Tls(_) => Kind::Internal,
+            Self::Listen { .. } | Self::Thread(_) | Self::Tls(_) => Kind::Internal,
         }
     }
 }

@@ -5,13 +5,16 @@ use super::{
     deadline::{Deadline, Elapsed},
     pace::Limit,
 };
+use socket2::SockRef;
 use std::{
     cell::RefCell,
     future::poll_fn,
     io,
+    os::fd::AsFd,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -31,6 +34,14 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
 
     /// Makes its close tell the peer that what was sent is not whole.
     fn abort(&mut self);
+
+    /// The socket, where there is nothing else: see [`Transport::plain`].
+    fn into_plain(self) -> Option<TcpStream>
+    where
+        Self: Sized,
+    {
+        None
+    }
 
     /// Whether it is a stream of HTTP/2.
     fn is_h2(&self) -> bool {
@@ -54,9 +65,26 @@ impl Transport for TcpStream {
         Some(self)
     }
 
+    fn into_plain(self) -> Option<TcpStream> {
+        Some(self)
+    }
+
     fn abort(&mut self) {
-        // One that is gone already needs no reset.
-        let _ = socket2::SockRef::from(&*self).set_linger(Some(std::time::Duration::ZERO));
+        reset_on_close(self);
+    }
+}
+
+/// Makes a socket's close tell the peer that what was sent is not whole.
+pub(super) fn reset_on_close(socket: &impl AsFd) {
+    // One that is gone already needs no reset.
+    let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+}
+
+/// None: not now, the socket tells when.
+pub(super) fn or_not_now<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        done => done.map(Some),
     }
 }
 

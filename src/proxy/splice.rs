@@ -129,20 +129,27 @@ impl Pipe {
 
     /// Takes at most `most` bytes of the socket; 0 at its end.
     pub(super) fn take(&mut self, from: &TcpStream, most: u64) -> io::Result<usize> {
+        from.try_io(Interest::READABLE, || self.take_from(from, most))
+    }
+
+    /// The same of a socket that the runtime does not know.
+    pub(super) fn take_from(&mut self, from: impl AsFd, most: u64) -> io::Result<usize> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
-        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        let into = self.in_end()?;
-        let got = from.try_io(Interest::READABLE, || Ok(splice(from.as_fd(), None, into, None, most, flags)?))?;
+        let got = splice(from, None, self.in_end()?, None, most, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)?;
         self.held += got;
         Ok(got)
     }
 
     /// Gives what is held to the socket. `more`: the body goes on behind it.
     pub(super) fn give(&mut self, to: &TcpStream, more: bool) -> io::Result<usize> {
+        to.try_io(Interest::WRITABLE, || self.give_to(to, more))
+    }
+
+    /// The same to a socket that the runtime does not know.
+    pub(super) fn give_to(&mut self, to: impl AsFd, more: bool) -> io::Result<usize> {
         let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         flags.set(SpliceFlags::MORE, more);
-        let given =
-            to.try_io(Interest::WRITABLE, || Ok(splice(self.out_end(), None, to.as_fd(), None, self.held, flags)?))?;
+        let given = splice(self.out_end(), None, to, None, self.held, flags)?;
         self.held -= given;
         Ok(given)
     }

@@ -1,24 +1,29 @@
 //! Two connections whose bytes go both ways, whatever they are, until both have ended or neither says anything.
 //!
 //! It holds no table and no route: what becomes of those does not touch it. Small pieces are copied, through memory that
-//! all tunnels of a worker share; where large ones come, the kernel moves them.
+//! all tunnels of a worker share; where large ones come in the clear, the kernel moves them.
+//!
+//! Flow: both ends in the clear → `carrier`, for all of a worker's tunnels at once; else (TLS, a stream of HTTP/2) → this
+//! file, in the task of the connection.
+
+mod carrier;
+mod pair;
 
 use super::{
-    buffer::{BUFFER_BYTES, Buffer},
+    buffer::Buffer,
     connection::Connection,
     deadline::Deadline,
     io::{Broken, Io, Transport},
     plane::Shared,
-    splice::Pipe,
     upstream::Upstream,
     worker::Worker,
 };
 use crate::balance::InFlight;
+pub(super) use carrier::Carrier;
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     cell::Cell,
     future::poll_fn,
-    io,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -30,8 +35,6 @@ use tokio::{io::ReadBuf, net::TcpStream};
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(3600);
 /// Once one side has ended, the other has so long from one piece to the next.
 const HALF_CLOSED_IDLE_MAX: Duration = Duration::from_secs(60);
-/// Pieces that are this large are worth a pipe; once they are smaller again, they are copied.
-const LARGE_BYTES: usize = BUFFER_BYTES / 2;
 
 /// A peer of a quiet tunnel that answers no probe of the kernel is gone: it went without a word, as a host does that loses
 /// its power or its address. It is asked after so long, and so often, before it is given up.
@@ -69,14 +72,12 @@ impl Drop for Open {
     }
 }
 
-/// Why a direction is not just copied on.
+/// What came of copying.
 enum Came {
     /// The stream's end.
     End,
     /// What the other side does not take yet.
     Slow(Buffer),
-    /// A large piece, all of which was passed on: more of them may follow.
-    Large,
 }
 
 /// What both directions know.
@@ -92,13 +93,33 @@ struct Both<'a> {
 impl Tunnel {
     /// Runs to the end of both directions.
     pub(super) async fn run<C: Transport>(self: Box<Self>, connection: Box<Connection<C>>) {
-        let Self { upstream, behind, meters, idle, carried, .. } = *self;
-        meters.meters.tunnels.inc();
-        let _open = Open(meters);
+        self.meters.meters.tunnels.inc();
+        let _open = Open(self.meters.clone());
+        probe(&connection.io, &self.upstream.io);
+        if connection.io.is_plain() && self.upstream.io.is_plain() {
+            self.carry(*connection).await;
+        } else {
+            self.copy(&connection).await;
+        }
+    }
+
+    /// In the clear: the worker does it for all tunnels at once.
+    async fn carry<C: Transport>(self, connection: Connection<C>) {
+        let Self { upstream, behind, idle, carried, .. } = self;
+        let Connection { worker, io, deadline, input, .. } = connection;
+        let (upstream, _counted) = upstream.into_parts();
+        // The runtime forgets of them: else it would be told of each byte, too.
+        let sockets = [io.into_inner().into_plain(), upstream.into_inner().into_plain()];
+        let [Some(Ok(client)), Some(Ok(upstream))] = sockets.map(|s| s.map(TcpStream::into_std)) else { return };
+        let ahead = [input.into_inner(), behind];
+        Carrier::carry(&worker, [client, upstream], ahead, (&deadline, idle), carried).await;
+    }
+
+    /// Where either end is more than a socket: in this task.
+    async fn copy<C: Transport>(self, connection: &Connection<C>) {
+        let Self { upstream, behind, idle, carried, .. } = self;
+        let Connection { worker, io: client, deadline, .. } = connection;
         let ahead = connection.input.borrow_mut().take();
-        probe(&connection.io, &upstream.io);
-        let worker = &connection.worker;
-        let (client, deadline) = (&connection.io, &connection.deadline);
         let other = worker.deadlines.slot();
         let both = Both { worker, idle, last: Cell::new(deadline.now()), half: Cell::new(false) };
         let up = both.pump((client, &upstream.io), ahead, (deadline, &other), &carried.up);
@@ -126,8 +147,7 @@ impl Both<'_> {
         (deadline, others): (&Deadline, &Deadline),
         carried: &Cell<u64>,
     ) -> Result<(), Broken> {
-        let (from, to) = ends;
-        let can_splice = from.is_plain() && to.is_plain();
+        let (_, to) = ends;
         let mut rest = first;
         loop {
             if let Some(buffer) = rest.take() {
@@ -137,14 +157,6 @@ impl Both<'_> {
             match self.copy(ends, deadline, carried).await? {
                 Came::End => break,
                 Came::Slow(buffer) => rest = Some(buffer),
-                Came::Large if !can_splice => {}
-                Came::Large => {
-                    if let Some(pipe) = self.worker.pipes.lease()
-                        && self.splice(ends, pipe, deadline, carried).await?
-                    {
-                        break;
-                    }
-                }
             }
         }
         self.half.set(true);
@@ -153,8 +165,7 @@ impl Both<'_> {
         Ok(to.shutdown().await?)
     }
 
-    /// Passes on what comes until that is more than a copy of what was just read. A message costs a read, a write, and
-    /// little else: no memory is leased for it, and no limit is set.
+    /// Passes on what comes. No memory is leased for a message, and no limit is set.
     async fn copy<F: Transport, T: Transport>(
         &self,
         (from, to): (&Io<F>, &Io<T>),
@@ -182,24 +193,7 @@ impl Both<'_> {
                 if written < piece.len() || !to.poll_flush(cx)?.is_ready() {
                     return Poll::Ready(Ok(Came::Slow(self.worker.buffers.holding(&piece[written..]))));
                 }
-                if piece.len() >= LARGE_BYTES {
-                    return Poll::Ready(Ok(Came::Large));
-                }
             }
-        })
-        .await
-    }
-
-    /// Waits for one of the directions, for as long as it may be quiet.
-    async fn within<R>(
-        &self,
-        deadline: &Deadline,
-        mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<R>>,
-    ) -> Result<R, Broken> {
-        deadline.set(self.limit());
-        poll_fn(|cx| match poll(cx) {
-            Poll::Ready(came) => Poll::Ready(came.map_err(Broken::from)),
-            Poll::Pending => self.poll_quiet(cx, deadline).map(Err),
         })
         .await
     }
@@ -219,50 +213,6 @@ impl Both<'_> {
             }
         }
         Poll::Pending
-    }
-
-    /// Has the kernel move what comes. True at the end; false once pieces are small again.
-    async fn splice<F: Transport, T: Transport>(
-        &self,
-        (from, to): (&Io<F>, &Io<T>),
-        mut pipe: Pipe,
-        deadline: &Deadline,
-        carried: &Cell<u64>,
-    ) -> Result<bool, Broken> {
-        loop {
-            self.within(deadline, |cx| from.poll_readable(cx)).await?;
-            let taken = from.with(|from| from.plain().map(|from| pipe.take(from, u64::MAX)));
-            let got = match taken {
-                None => return Ok(false),
-                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Some(Err(error)) => return Err(error.into()),
-                Some(Ok(0)) => return Ok(true),
-                Some(Ok(got)) => got,
-            };
-            deadline.set(HALF_CLOSED_IDLE_MAX);
-            while pipe.holds() {
-                let given = poll_fn(|cx| {
-                    loop {
-                        let given = to.with(|to| to.plain().map(|to| pipe.give(to, false)));
-                        match given {
-                            None => return Poll::Ready(Err(Broken::Ended)),
-                            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                            Some(done) => return Poll::Ready(done.map_err(Broken::from)),
-                        }
-                        match to.with(|to| to.plain().map(|to| to.poll_write_ready(cx))) {
-                            None | Some(Poll::Ready(Ok(()))) => {}
-                            Some(Poll::Ready(Err(error))) => return Poll::Ready(Err(error.into())),
-                            Some(Poll::Pending) => return deadline.poll(cx).map(|elapsed| Err(elapsed.into())),
-                        }
-                    }
-                });
-                self.moved(given.await?, deadline, carried);
-                deadline.set(HALF_CLOSED_IDLE_MAX);
-            }
-            if got < LARGE_BYTES {
-                return Ok(false);
-            }
-        }
     }
 
     fn moved(&self, n: usize, deadline: &Deadline, carried: &Cell<u64>) {

@@ -112,11 +112,18 @@ pub(super) struct Upstream {
     via: Option<Arc<Via>>,
     /// It was used before.
     pub(super) reused: bool,
-    _counted: Rc<Counted>,
+    counted: Rc<Counted>,
+}
+
+impl Upstream {
+    /// The connection, for something else than exchanges, and what keeps it in the count of its instance.
+    pub(super) fn into_parts(self) -> (Io<Wire>, Rc<Counted>) {
+        (self.io, self.counted)
+    }
 }
 
 /// One connection in the count of its instance.
-struct Counted(Arc<InstanceState>);
+pub(super) struct Counted(Arc<InstanceState>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -170,7 +177,7 @@ impl Upstreams {
                 long: Cell::new(false),
                 address,
                 via: Some(via.clone()),
-                _counted: shared.counted.clone(),
+                counted: shared.counted.clone(),
             })
         })
     }
@@ -195,7 +202,7 @@ impl Upstreams {
         let Some(via) = &endpoint.via else {
             let (stream, counted) = dial(worker, address, &endpoint.state).await?;
             let io = Io::new(Wire::Plain(stream));
-            return Ok(Upstream { io, long: Cell::new(false), address, via: None, reused: false, _counted: counted });
+            return Ok(Upstream { io, long: Cell::new(false), address, via: None, reused: false, counted });
         };
         Box::pin(worker.upstreams.speak(worker, (address, via.clone()), &endpoint.state)).await
     }
@@ -211,14 +218,7 @@ impl Upstreams {
             let (stream, counted) = dial(worker, address, state).await?;
             let session = self.tls.connect(&via, stream).await.map_err(NoConnection::Refused)?;
             let io = Io::new(Wire::Tls(Box::new(session)));
-            return Ok(Upstream {
-                io,
-                long: Cell::new(false),
-                address,
-                via: Some(via),
-                reused: false,
-                _counted: counted,
-            });
+            return Ok(Upstream { io, long: Cell::new(false), address, via: Some(via), reused: false, counted });
         }
         let opening = loop {
             if let Some(upstream) = self.take(address, Some(&via), worker.now_micros()) {
@@ -253,7 +253,7 @@ impl Upstreams {
         self.sessions.borrow_mut().entry(place).or_default().push(shared);
         drop(opening);
         let io = Io::new(Wire::H2(Box::new(asking)));
-        Ok(Upstream { io, long: Cell::new(false), address, via: Some(via), reused: false, _counted: counted })
+        Ok(Upstream { io, long: Cell::new(false), address, via: Some(via), reused: false, counted })
     }
 
     /// Keeps a connection whose last answer is whole.

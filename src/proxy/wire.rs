@@ -110,6 +110,13 @@ impl Transport for Wire {
         }
     }
 
+    fn into_plain(self) -> Option<TcpStream> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            Self::Tls(_) | Self::H2(_) => None,
+        }
+    }
+
     fn abort(&mut self) {
         match self {
             Self::Plain(socket) => socket.abort(),

@@ -20,6 +20,7 @@ use super::{
     splice::Pipes,
     table::{PARTS, Pickers, RouteTable},
     tcp,
+    tunnel::Carrier,
     upstream::{Upstreams, is_exhausted},
 };
 use crate::base::LocalTasks;
@@ -75,6 +76,7 @@ pub(super) struct Worker {
     pub(super) pipes: Rc<Pipes>,
     /// Where pieces of tunnels pass through: nothing is in it from one poll to the next.
     pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) carrier: Carrier,
     pub(super) upstreams: Upstreams,
     pub(super) pickers: RefCell<Pickers>,
     pub(super) budget: RefCell<Budget>,
@@ -125,7 +127,7 @@ impl<T> Drop for Lent<T> {
 }
 
 impl Worker {
-    fn new(id: usize, shared: Arc<Shared>, tasks: LocalTasks) -> Rc<Self> {
+    fn new(id: usize, shared: Arc<Shared>, tasks: LocalTasks) -> io::Result<Rc<Self>> {
         let lines = Lines::new(&shared);
         let worker = Self {
             id,
@@ -134,6 +136,7 @@ impl Worker {
             buffers: Rc::new(Buffers::new(shared.meters.buffer_bytes.clone())),
             pipes: Rc::default(),
             scratch: RefCell::new(vec![0; BUFFER_BYTES].into()),
+            carrier: Carrier::new()?,
             upstreams: Upstreams::default(),
             pickers: RefCell::new(Pickers::new(rand::random())),
             budget: RefCell::default(),
@@ -149,7 +152,7 @@ impl Worker {
             shared,
         };
         worker.set_date();
-        Rc::new(worker)
+        Ok(Rc::new(worker))
     }
 
     /// Serves until `stop`, then until the connections have ended or `cut` comes. As a thread's future.
@@ -167,7 +170,7 @@ impl Worker {
             let listener = TcpListener::from_std(listener).map_err(|error| Error::Listen { address, error })?;
             sockets.push(Socket { listener, serves, outlives });
         }
-        let worker = Self::new(id, shared, tasks.clone());
+        let worker = Self::new(id, shared, tasks.clone()).map_err(Error::Thread)?;
         let upkeep = worker.clone();
         let upkeep = async move { upkeep.upkeep().await };
         let serving = async {

@@ -144,3 +144,69 @@ fn a_switch_before_the_request_is_whole_is_no_switch() {
     client.send(ask.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n").as_bytes());
     assert_eq!(client.answer(false).status, 502, "what is left of the body is nobody's other protocol");
 }
+
+#[test]
+fn each_of_many_tunnels_gets_its_own_bytes_however_large_they_come() {
+    let origin = echo();
+    let rig = Rig::new(vec![route(&[origin.address])]);
+    // Of one that ends, another gets the place.
+    for round in 0..3u32 {
+        std::thread::scope(|scope| {
+            for n in 0..24u32 {
+                let mut client = open(&rig, b"");
+                scope.spawn(move || {
+                    let byte = move |at: usize| ((at as u32).wrapping_mul(0x9e37_79b9 ^ n ^ round << 8) >> 13) as u8;
+                    let mut socket = client.socket.try_clone().unwrap();
+                    let size = move |i: usize| 1 + i.pow(5).wrapping_mul(n as usize + 7) % [90, 3_000, 190_000][i % 3];
+                    let sizes = (1..60).map(size);
+                    let all: usize = sizes.clone().sum();
+                    let sending = std::thread::spawn(move || {
+                        let mut at = 0;
+                        for size in sizes {
+                            let piece: Vec<u8> = (at..at + size).map(byte).collect();
+                            std::io::Write::write_all(&mut socket, &piece).unwrap();
+                            at += size;
+                        }
+                        socket.shutdown(std::net::Shutdown::Write).unwrap();
+                    });
+                    assert!(client.take(all).into_iter().enumerate().all(|(at, b)| b == byte(at)), "{n}");
+                    assert!(client.ended());
+                    sending.join().unwrap();
+                });
+            }
+        });
+        rig.until_metric("skyvis_proxy_tunnels", 0.0);
+    }
+    assert!(rig.stop(), "who carries has nothing left to carry");
+}
+
+#[test]
+fn a_reset_of_one_side_is_one_for_the_other() {
+    let (told, tells) = mpsc::channel();
+    let told = std::sync::Mutex::new(told);
+    let origin = Origin::new(move |c| {
+        c.request().unwrap();
+        c.send(GRANT);
+        let mut byte = [0];
+        let read = std::io::Read::read(&mut c.socket, &mut byte);
+        if read.as_ref().is_ok_and(|n| *n > 0) {
+            socket2::SockRef::from(&c.socket).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        told.lock().unwrap().send(read.map_err(|error| error.kind())).unwrap();
+    });
+    let rig = Rig::new(vec![route(&[origin.address])]);
+    let reset = Err(std::io::ErrorKind::ConnectionReset);
+    let mut client = rig.client();
+    client.send(ASK);
+    client.head().unwrap();
+    socket2::SockRef::from(&client.socket).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    assert_eq!(tells.recv().unwrap(), reset);
+    let mut client = rig.client();
+    client.send(ASK);
+    client.head().unwrap();
+    client.send(b"x");
+    assert_eq!(tells.recv().unwrap(), Ok(1));
+    let read = std::io::Read::read(&mut client.socket, &mut [0]);
+    assert_eq!(read.map_err(|error| error.kind()), reset);
+}
