@@ -222,11 +222,12 @@ impl Front {
         Arc::strong_count(&self.waiting) - 1
     }
 
-    /// Reads what is made of all that the catalog holds, once there is news where the client has seen what there is: what
-    /// changes something else in the catalog is none.
-    pub async fn read_all(
+    /// Reads, once there is news where the client has seen what there is. `index` says how new what it asks for is; what reads
+    /// the same all the same is no news.
+    async fn read(
         &self,
         asked: &Asked,
+        index: impl Fn(&Catalog) -> u64,
         make: impl Fn(&Self) -> Result<Value, Refusal>,
     ) -> Result<Reply, Refusal> {
         let mut catalog = self.registry.catalog();
@@ -237,16 +238,18 @@ impl Front {
         let mut is_over = asked.ask.index == 0;
         loop {
             // Before what it is of is read: so nothing that comes in between is taken for seen.
-            let newest = catalog.borrow_and_update().revision.max(1);
-            let reply = Reply { index: Some(newest), ..Reply::json(&make(self)?) };
-            let (is_known, digest) = (newest <= asked.ask.index, Sha256::digest(&reply.body));
-            if is_over || !is_known && seen.as_ref() != Some(&digest) {
-                return Ok(reply);
-            }
-            drop(reply);
-            // What came while it was made is not what the client has seen, and shows at once.
-            if is_known && catalog.borrow().revision.max(1) == newest {
-                seen = Some(digest);
+            let newest = index(&catalog.borrow_and_update()).max(1);
+            let is_known = newest <= asked.ask.index;
+            if is_over || !is_known || seen.is_none() {
+                let reply = Reply { index: Some(newest), ..Reply::json(&make(self)?) };
+                let digest = Sha256::digest(&reply.body);
+                if is_over || !is_known && seen.as_ref() != Some(&digest) {
+                    return Ok(reply);
+                }
+                // What came while it was made is not what the client has seen, and shows at once.
+                if is_known && index(&catalog.borrow()).max(1) == newest {
+                    seen = Some(digest);
+                }
             }
             is_over = tokio::select! {
                 changed = catalog.changed() => changed.is_err(),
@@ -254,6 +257,15 @@ impl Front {
                 () = asked.ended() => true,
             };
         }
+    }
+
+    /// The same of all that the catalog holds.
+    pub async fn read_all(
+        &self,
+        asked: &Asked,
+        make: impl Fn(&Self) -> Result<Value, Refusal>,
+    ) -> Result<Reply, Refusal> {
+        self.read(asked, |catalog| catalog.revision, make).await
     }
 
     /// The same of one service.
@@ -264,21 +276,7 @@ impl Front {
     ) -> Result<Reply, Refusal> {
         let index =
             |catalog: &Catalog| catalog.service(&asked.rest).map_or(catalog.revision, |service| service.modified);
-        let mut catalog = self.registry.catalog();
-        let patience = self.patience(asked);
-        let mut patience = std::pin::pin!(patience);
-        let newest = loop {
-            let newest = index(&catalog.borrow_and_update()).max(1);
-            if asked.ask.index == 0 || newest > asked.ask.index {
-                break newest;
-            }
-            tokio::select! {
-                changed = catalog.changed() => if changed.is_err() { break newest },
-                () = &mut patience => break newest,
-                () = asked.ended() => break newest,
-            }
-        };
-        Ok(Reply { index: Some(newest), ..Reply::json(&make(self)?) })
+        self.read(asked, index, make).await
     }
 
     /// What is on the node that is named (`near`) comes first. How far the others are is not known: they stay in order.

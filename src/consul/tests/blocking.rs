@@ -51,10 +51,17 @@ async fn a_read_of_a_list_waits_for_news_of_what_it_shows() {
         room.register(json!({ "Name": "web", "ID": id, "Port": 80, "Tags": ["x"], "Check": check })).await;
     }
     let index = room.get("/v1/catalog/services").await.index();
-    let lists = ["catalog/services", "catalog/nodes", "health/state/critical", "health/node/none"];
-    let mut waiting = lists.map(|path| room.wait(&format!("/v1/{path}?index={index}&wait=30s")));
+    // The last one of a service that is not there, which anything could be news of.
+    let lists = [
+        "catalog/services?",
+        "catalog/nodes?",
+        "health/state/critical?",
+        "health/service/web?filter=Service.ID==b&",
+        "health/service/none?",
+    ];
+    let mut waiting = lists.map(|path| room.wait(&format!("/v1/{path}index={index}&wait=30s")));
     room.until_waiting(lists.len()).await;
-    // How an instance is says nothing of who there is, or of others that are worse.
+    // How an instance is says nothing of who there is, or of others.
     for say in ["warn", "pass", "warn"] {
         room.done(&format!("/v1/agent/check/{say}/service:a"), "").await;
     }
@@ -64,8 +71,9 @@ async fn a_read_of_a_list_waits_for_news_of_what_it_shows() {
     for list in &mut waiting {
         assert!(list.try_recv().is_err(), "nothing of it is news");
     }
-    let [services, nodes, state, none] = waiting;
+    let [services, nodes, state, one, none] = waiting;
     room.done("/v1/agent/check/fail/service:b", "").await;
+    assert_eq!(one.await.unwrap().json()[0]["Checks"][1]["Status"], "critical");
     let ill = state.await.unwrap();
     assert_eq!((&ill.json()[0]["ServiceID"], ill.index()), (&json!("b"), room.registry.revision()));
     room.register(json!({ "Name": "db", "Port": 81 })).await;
@@ -74,7 +82,8 @@ async fn a_read_of_a_list_waits_for_news_of_what_it_shows() {
     assert_eq!(room.put("/v1/catalog/register", body).await.json(), json!(true));
     assert_eq!(nodes.await.unwrap().json()[0]["Node"], "far");
     room.until_waiting(1).await;
-    drop(none);
+    room.register(json!({ "Name": "none", "Port": 82 })).await;
+    assert_eq!(none.await.unwrap().json()[0]["Service"]["Port"], 82);
     room.end().await;
 }
 
