@@ -14,6 +14,7 @@ use crate::{
         sound::{Coding, Decoder, Order, flac},
     },
     model::{Segment, SessionId, StreamKey, VideoCodec},
+    playback,
     proxy::{self, h1},
     rtsp::{digest::Credentials, message::Parser},
 };
@@ -48,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "proxy_protocol", run: h1::fuzz::preludes },
     Target { name: "routes", run: proxy::table::fuzz::routes },
     Target { name: "static_files", run: proxy::files::fuzz::run },
+    Target { name: "plays", run: playback::fuzz },
     Target { name: "tls_hello", run: proxy::tcp::fuzz::run },
 ];
 

@@ -154,6 +154,7 @@ macro_rules! failure_from {
 failure_from!(
     crate::archive::Error,
     crate::camera::Error,
+    crate::playback::plays::Error,
     crate::recorder::Error,
     crate::registry::Error,
     crate::serve::Error,

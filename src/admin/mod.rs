@@ -13,6 +13,7 @@ mod failure;
 mod handlers;
 mod openapi;
 mod paging;
+mod parameters;
 mod route;
 mod table;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::{
     camera::Cameras,
     events::Events,
     live::Hub,
+    playback::plays::Plays,
     proxy::sync::Routes,
     recorder::Recorder,
     registry::Registry,
@@ -68,8 +70,10 @@ pub struct Deps {
     pub hub: Hub,
     /// What the proxy does with requests.
     pub routes: Routes,
-    /// Answers `/media/…`.
+    /// Answers `/media/…` and `/vod/…`.
     pub playback: Arc<dyn Handler>,
+    /// Who may see what of it.
+    pub plays: Plays,
     /// For `/metrics`.
     pub metrics: Metrics,
     /// For uptime.

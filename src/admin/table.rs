@@ -3,168 +3,21 @@
 
 use super::{
     auth::Access::{Operator, Probe, Shell},
-    handlers::{console, devices, events, footage, gaps, keys, pauses, routes, services, streams, system, upkeep},
+    handlers::{
+        console, devices, events, footage, gaps, keys, pauses, plays, routes, services, streams, system, upkeep,
+    },
     paging::Page,
+    parameters::*,
     route::{
         Answer::{Json, Media},
         Parameter, Route,
     },
     views,
 };
-use crate::{base::Wall, camera, model::StreamKey};
+use crate::camera;
 use http::Method;
 use schemars::json_schema;
 
-const LIMIT: Parameter = Parameter {
-    name: "limit",
-    required: false,
-    summary: "How many items at most",
-    schema: |_| json_schema!({ "type": "integer", "minimum": 1, "maximum": super::call::LIMIT_MAX, "default": super::call::LIMIT_DEFAULT }),
-};
-const CURSOR: Parameter = Parameter {
-    name: "cursor",
-    required: false,
-    summary: "The `next` of a former answer: go on behind it",
-    schema: |_| json_schema!({ "type": "string" }),
-};
-
-const STREAM: Parameter = Parameter {
-    name: "stream",
-    required: true,
-    summary: "Whose footage: <device>/<channel>/<main|sub>",
-    schema: |g| g.subschema_for::<StreamKey>(),
-};
-const FROM: Parameter = Parameter {
-    name: "from",
-    required: false,
-    summary: "First moment; without it, from the oldest on",
-    schema: |g| g.subschema_for::<Wall>(),
-};
-const TO: Parameter = Parameter {
-    name: "to",
-    required: false,
-    summary: "First moment after; without it, up to now",
-    schema: |g| g.subschema_for::<Wall>(),
-};
-const AFTER: Parameter = Parameter {
-    name: "after",
-    required: false,
-    summary: "Begin behind the event with this id, 0: at the oldest; without it, with what happens from now on",
-    schema: |_| json_schema!({ "type": "integer", "minimum": 0 }),
-};
-const KIND: Parameter = Parameter {
-    name: "kind",
-    required: false,
-    summary: "Only these kinds, by commas: `presence.*,disk.full`",
-    schema: |_| json_schema!({ "type": "string" }),
-};
-
-const DEEP: Parameter = Parameter {
-    name: "deep",
-    required: false,
-    summary: "`true`: read every byte and compare checksums, too",
-    schema: |_| json_schema!({ "type": "boolean", "default": false }),
-};
-
-const ANY_STREAM: Parameter = Parameter {
-    required: false,
-    summary: "Whose footage: <device>/<channel>/<main|sub>; without it, that of every stream that has some",
-    ..STREAM
-};
-
-const GAPS_OF: Parameter = Parameter {
-    summary: "Whose gaps: <device>/<channel>/<main|sub>; without it, those of every stream that should be recorded or was",
-    ..ANY_STREAM
-};
-const GAPS_FROM: Parameter = Parameter {
-    summary: "First moment; without it, from the begin of what is known on, and of every stream from 24 hours ago",
-    ..FROM
-};
-const GAPS: &[Parameter] = &[GAPS_OF, GAPS_FROM, TO, LIMIT, CURSOR];
-
-const REASON: Parameter = Parameter {
-    name: "reason",
-    required: false,
-    summary: "Why, in your words; shown as the stream's reason",
-    schema: |_| json_schema!({ "type": "string", "maxLength": super::handlers::pauses::REASON_CHARS_MAX }),
-};
-const FOR: Parameter = Parameter {
-    name: "for",
-    required: false,
-    summary: "How long, such as 30m; without `for` and `until`, until it is resumed",
-    schema: |_| json_schema!({ "type": "string", "examples": ["30m"] }),
-};
-const UNTIL: Parameter = Parameter {
-    name: "until",
-    required: false,
-    summary: "When it ends by itself",
-    schema: |g| g.subschema_for::<Wall>(),
-};
-
-const URL: Parameter = Parameter {
-    name: "url",
-    required: false,
-    summary: "Only the route that a request for this URL (or path) would meet",
-    schema: |_| json_schema!({ "type": "string", "examples": ["https://media.example.com/api/users"] }),
-};
-const METHOD: Parameter = Parameter {
-    name: "method",
-    required: false,
-    summary: "With `url`: the method of that request",
-    schema: |_| json_schema!({ "type": "string", "default": "GET" }),
-};
-const TAGS: Parameter = Parameter {
-    name: "tags",
-    required: false,
-    summary: "Only an instance that carries all of them, by commas",
-    schema: |_| json_schema!({ "type": "string" }),
-};
-const PREFIX: Parameter = Parameter {
-    name: "prefix",
-    required: false,
-    summary: "Only keys that begin like this; without it, all",
-    schema: |_| json_schema!({ "type": "string" }),
-};
-const IS_PREFIX: Parameter = Parameter {
-    name: "prefix",
-    required: false,
-    summary: "`true`: all keys that begin like this; the answer is then a list",
-    schema: |_| json_schema!({ "type": "boolean", "default": false }),
-};
-const RAW: Parameter = Parameter {
-    name: "raw",
-    required: false,
-    summary: "`true`: the bytes of the value and nothing else",
-    schema: |_| json_schema!({ "type": "boolean", "default": false }),
-};
-const AFTER_REVISION: Parameter = Parameter {
-    name: "after",
-    required: false,
-    summary: "Wait for a change behind this revision; what is there then, or after `wait`, is the answer",
-    schema: |_| json_schema!({ "type": "integer", "minimum": 0 }),
-};
-const WAIT: Parameter = Parameter {
-    name: "wait",
-    required: false,
-    summary: "How long to wait for a change, 10m at most",
-    schema: |_| json_schema!({ "type": "string", "default": "30s" }),
-};
-const IF_REVISION: Parameter = Parameter {
-    name: "if_revision",
-    required: false,
-    summary: "Only where this revision changed the key last, 0: only where it is not there; else 409",
-    schema: |_| json_schema!({ "type": "integer", "minimum": 0 }),
-};
-const LEASE: Parameter = Parameter {
-    name: "lease",
-    required: false,
-    summary: "The lease that the key goes with",
-    schema: |_| json_schema!({ "type": "integer" }),
-};
-
-const FOOTAGE: &[Parameter] = &[STREAM, FROM, TO, LIMIT, CURSOR];
-const SPANS: &[Parameter] = &[ANY_STREAM, FROM, TO, LIMIT, CURSOR];
-const LIST: &[Parameter] = &[LIMIT, CURSOR];
 const NONE: Option<&[Parameter]> = Some(&[]);
 
 /// A route's function as the table holds it.
@@ -500,6 +353,78 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::GET,
+        pattern: "/api/v1/plays",
+        summary: "Grants to see one stream over one interval, or live",
+        query: Some(LIST),
+        access: Operator,
+        answer: schema!(Page<views::PlayView>),
+        run: run!(plays::list),
+    },
+    Route {
+        method: Method::POST,
+        pattern: "/api/v1/plays",
+        summary: "Make a play: {stream, from, to | live, password?, password_hash?, expires_in?, max_viewers?}; 201, with its links",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::PlayView),
+        run: run!(plays::create),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/plays/{id}",
+        summary: "One play",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::PlayView),
+        run: run!(plays::one),
+    },
+    Route {
+        method: Method::DELETE,
+        pattern: "/api/v1/plays/{id}",
+        summary: "Take a play back: its links are dead at once, and what is being sent by them ends",
+        query: NONE,
+        access: Operator,
+        answer: schema!(views::DoneView),
+        run: run!(plays::revoke),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/plays/{id}/views",
+        summary: "Who watched a play: when, what of it, from where, how many bytes; the newest first, of a revoked play too",
+        query: Some(LIST),
+        access: Operator,
+        answer: schema!(Page<crate::playback::plays::View>),
+        run: run!(plays::views_of),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/api/v1/views",
+        summary: "Who watched which play, of all plays, the newest first",
+        query: Some(LIST),
+        access: Operator,
+        answer: schema!(Page<crate::playback::plays::View>),
+        run: run!(plays::views),
+    },
+    Route {
+        method: Method::GET,
+        pattern: "/vod/{rest}",
+        summary: "A play: its page, index.m3u8 and video.mp4, by its password",
+        query: None,
+        access: Shell,
+        answer: Media("text/html"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::POST,
+        pattern: "/vod/{rest}",
+        summary: "The password of a play, as a form: 303 to its page",
+        query: None,
+        access: Shell,
+        answer: Media("text/html"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::GET,
         pattern: "/media/{stream}/vod.mp4",
         summary: "Footage from `from` to `to` as one MP4 file, ranges and entity tags included",
         query: None,
@@ -550,13 +475,10 @@ pub(super) const NOT_BUILT: &[(&str, &str)] = &[
     ("POST", "/api/v1/devices"),
     ("POST PUT DELETE", "/api/v1/devices/{id}"),
     ("POST", "/api/v1/devices/{id}/reboot"),
-    ("GET POST DELETE", "/api/v1/plays"),
-    ("GET POST DELETE", "/api/v1/plays/{id}"),
     ("GET POST DELETE", "/api/v1/jobs"),
     ("GET POST DELETE", "/api/v1/jobs/{rest}"),
     ("POST", "/api/v1/queues/{rest}"),
     ("GET POST DELETE", "/api/v1/webhooks"),
     ("GET POST DELETE", "/api/v1/webhooks/{rest}"),
-    ("GET POST", "/vod/{rest}"),
     ("POST", "/media/{stream}/whep"),
 ];

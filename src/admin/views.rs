@@ -1,7 +1,9 @@
 //! What the API answers with: plain values, serialised and described from the same types.
 
+mod plays;
 mod registry;
 
+pub(super) use plays::PlayView;
 pub(super) use registry::{
     InstanceView, KeyView, KeysDeletedView, KeysView, PickView, RenewedView, ServiceInstancesView, ServiceSummaryView,
     ServiceView, WrittenView,

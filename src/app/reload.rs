@@ -40,6 +40,7 @@ struct Targets {
     proxy: crate::proxy::Proxy,
     archive: crate::archive::Archive,
     registry: crate::registry::Registry,
+    plays: crate::playback::plays::Plays,
     events: crate::events::Events,
 }
 
@@ -68,6 +69,7 @@ impl Reloading {
                 proxy: rooms.proxy.clone(),
                 archive: rooms.archive.clone(),
                 registry: rooms.registry.clone(),
+                plays: rooms.plays.clone(),
                 events: rooms.events.clone(),
             },
         })
@@ -123,6 +125,7 @@ impl Reloading {
         self.targets.transcoder.apply(next.transcode());
         self.targets.cameras.apply(next.cameras()).await?;
         self.targets.proxy.apply(next.proxy());
+        self.targets.plays.apply(next.plays());
         self.view.send_replace(Arc::new(next.to_view()));
         *current = next;
         Ok(changed)

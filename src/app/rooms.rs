@@ -8,6 +8,7 @@ use crate::{
     disk::Disk,
     events::Events,
     live::Hub,
+    playback::plays::Plays,
     proxy::Proxy,
     recorder::Recorder,
     registry::Registry,
@@ -44,6 +45,8 @@ pub struct Rooms {
     pub transcoder: Transcoder,
     /// Footage to players.
     pub playback: Arc<dyn Handler>,
+    /// Who may see what of it.
+    pub plays: Plays,
     /// Requests of others, to services and to playback.
     pub proxy: Proxy,
     /// What is counted.

@@ -20,7 +20,11 @@ use crate::{
     etcd,
     events::{self, Events},
     live::Hub,
-    outbound, playback,
+    outbound,
+    playback::{
+        self,
+        plays::{self, Plays},
+    },
     proxy::{self, PlaneTask, Proxy, table::BuiltIn},
     recorder::{self, Recorder},
     registry::{self, ChecksTask, Registry},
@@ -29,6 +33,7 @@ use crate::{
     transcode::{self, Transcoder},
 };
 use std::{
+    collections::BTreeSet,
     net::{SocketAddr, TcpListener},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -82,8 +87,10 @@ pub(super) async fn build(
     let (cameras, task) = camera::build(config.cameras(), deps);
     run_room(&phases.cameras, "cameras", &ended, task.run(phases.cameras.stop_token()));
 
+    let plays = start_plays(config, phases, &ended, &disk, &store, &clock, &events, &metrics, &registry).await?;
     let deps = playback::Deps {
         footage: Arc::new(archive.clone()),
+        plays: plays.clone(),
         hub: hub.clone(),
         disk: disk.clone(),
         clock: clock.clone(),
@@ -108,6 +115,7 @@ pub(super) async fn build(
         cameras,
         transcoder,
         playback,
+        plays,
         proxy,
         metrics,
         clock,
@@ -178,6 +186,44 @@ async fn start_registry(
     let checks = ChecksTask::new(registry.clone(), clock.clone(), metrics, outbound::system_lookup());
     run_room(&phases.keeping, "checks", ended, checks.run(phases.keeping.stop_token()));
     Ok(registry)
+}
+
+/// Plays as they were.
+#[expect(clippy::too_many_arguments, reason = "this is the list of what plays know")]
+async fn start_plays(
+    config: &Config,
+    phases: &Phases,
+    ended: &mpsc::Sender<&'static str>,
+    disk: &Disk,
+    store: &Store,
+    clock: &Clock,
+    events: &Events,
+    metrics: &Metrics,
+    registry: &Registry,
+) -> Result<Plays, Error> {
+    let deps = plays::Deps {
+        store: store.clone(),
+        disk: disk.clone(),
+        events: events.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        services: Arc::new(Live(registry.clone())),
+    };
+    let config = config.plays();
+    let (plays, task) = disk.run(move |_| plays::build(config, deps)).await??;
+    run_room(&phases.keeping, "plays", ended, task.run(phases.keeping.stop_token()));
+    Ok(plays)
+}
+
+/// Services by their names, for who asks one of them.
+struct Live(Registry);
+
+impl plays::Services for Live {
+    fn targets(&self, service: &str) -> Option<Arc<[SocketAddr]>> {
+        let name = service.parse().ok()?;
+        let instance = self.0.pick(&name, &BTreeSet::new()).ok()?;
+        Some(instance.map_or_else(|| Arc::from([]), |instance| instance.targets.clone()))
+    }
 }
 
 /// What was recorded, with what a crash left taken in.
@@ -280,6 +326,7 @@ pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: 
             hub: rooms.hub.clone(),
             routes: rooms.proxy.routes().clone(),
             playback: rooms.playback.clone(),
+            plays: rooms.plays.clone(),
             metrics: rooms.metrics.clone(),
             clock: rooms.clock.clone(),
             group: phases.listeners.clone(),

@@ -57,7 +57,7 @@ pub(super) enum Command {
     Jobs(Admin),
     /// Compare the index with the files of footage; changes nothing
     Verify(Verify),
-    /// Make an Argon2id string of a password (not built yet)
+    /// Read a password from the terminal, or a line of the standard input, and print its Argon2id string
     HashPassword,
 }
 

@@ -5,7 +5,7 @@ use super::{
     args::{Cli, Command, Demo},
     care, check,
     daemon::{Daemon, config_path},
-    export, reindex, services, show, simulate, verify,
+    export, password, reindex, services, show, simulate, verify,
 };
 use crate::{
     app::{self, DemoOptions},
@@ -59,7 +59,7 @@ fn dispatch(command: Command, env: &Env, out: &mut Out) -> Result<(), Error> {
         }
         Command::Services(args) => one_thread(services::services(&Daemon::of(&args, env)?, &args, out)),
         Command::Jobs(_) => Err(Error::NotBuilt("jobs")),
-        Command::HashPassword => Err(Error::NotBuilt("hash-password")),
+        Command::HashPassword => password::hash_password(out),
     }
 }
 

@@ -14,6 +14,7 @@ mod error;
 mod export;
 mod human;
 mod out;
+mod password;
 mod reindex;
 mod save;
 mod services;

@@ -82,6 +82,13 @@ impl Out {
         let _ = writeln!(self.stderr, "{}", text.as_ref());
     }
 
+    /// Asks a person something beside the answer.
+    pub fn aside(&mut self, text: impl AsRef<str>) {
+        self.flush();
+        // Nobody is left who could be asked.
+        let _ = self.stderr.write_all(text.as_ref().as_bytes()).and_then(|()| self.stderr.flush());
+    }
+
     /// Ends the answer. The error is that of a disk that is full and the like, not that of a reader who left.
     pub fn finish(&mut self) -> Result<(), io::Error> {
         self.flush();

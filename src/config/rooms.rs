@@ -57,6 +57,15 @@ impl Config {
         playback::Config { token: self.playback.token.clone() }
     }
 
+    /// What plays run on.
+    pub fn plays(&self) -> playback::plays::Config {
+        playback::plays::Config {
+            expiry_default: self.playback.play_expiry_default,
+            wan_endpoint: self.proxy.wan_endpoint.clone(),
+            authorize: self.playback.authorize.clone(),
+        }
+    }
+
     /// What the archive runs on.
     pub fn archive(&self) -> archive::Config {
         let of_device = |d: &Device| archive::DeviceLimits {

@@ -77,7 +77,8 @@ fn a_comment_gives_the_defaults_of_the_contract() {
     assert_eq!(c.recorder().defaults, crate::recorder::Settings::default());
     assert_eq!(c.archive().defaults, crate::archive::Limits::default());
     assert_eq!((c.archive().dir.to_str(), c.archive().retain_bytes), (Some("/var/lib/skyvis/recordings"), None));
-    assert_eq!((c.playback.token, c.notify_prefix.as_str()), (None, ""));
+    assert_eq!((c.playback.token.as_ref(), c.notify_prefix.as_str()), (None, ""));
+    assert_eq!(c.plays(), crate::playback::plays::Config::default());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::{
     base::Secret,
     camera::{DeviceKind, Transport},
     model::{DeviceId, Profile, Trust},
+    playback::plays,
     proxy,
     recorder::{Checksum, Mode, Schedule, Sync},
     registry, transcode,
@@ -192,6 +193,10 @@ pub struct Recording {
 pub struct Playback {
     /// `playback.token`, else the admin token; `None` where neither is set.
     pub token: Option<Secret>,
+    /// `playback.play_expiry_default`: how long a play lasts where nobody says.
+    pub play_expiry_default: Duration,
+    /// `playback.authorize`: who is asked instead of plays' own passwords.
+    pub authorize: Option<plays::Asking>,
 }
 
 impl LogFormat {

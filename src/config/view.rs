@@ -1,6 +1,6 @@
 //! The effective configuration as others may see it: secrets are `***`.
 
-use super::{Config, Device, Proxy, Recording, route_view};
+use super::{Config, Device, Playback, Proxy, Recording, route_view};
 use crate::{
     archive::MinFree,
     base::{
@@ -141,7 +141,7 @@ impl Config {
                 ],
             ),
             ("recording", recording),
-            ("playback", vec![("token", blank(self.playback.token.as_ref()))]),
+            ("playback", playback_keys(&self.playback)),
             (
                 "transcode",
                 vec![
@@ -152,6 +152,16 @@ impl Config {
             ("notify", vec![("prefix", json!(self.notify_prefix))]),
         ]
     }
+}
+
+/// `[playback]`
+fn playback_keys(playback: &Playback) -> Keys {
+    let authorize = playback.authorize.as_ref().map_or("", |asking| asking.as_str());
+    vec![
+        ("play_expiry_default", json!(format_duration(playback.play_expiry_default))),
+        ("token", blank(playback.token.as_ref())),
+        ("authorize", json!(authorize)),
+    ]
 }
 
 /// `[proxy]` behind its addresses.

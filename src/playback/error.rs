@@ -1,5 +1,6 @@
 //! Why a request for footage is refused, and how that is said.
 
+use super::plays;
 use crate::{
     base::{Kind, Wall},
     disk, media,
@@ -86,6 +87,12 @@ pub enum Error {
     /// No token could be right, since none is set.
     #[error("no token is set, so footage is served to this host at the admin endpoint alone; set playback.token_file")]
     NoToken,
+    /// A form that cannot be read.
+    #[error("the form could not be read: {0}")]
+    Form(String),
+    /// A play that is refused.
+    #[error(transparent)]
+    Play(#[from] plays::Error),
     /// Media that cannot be planned from.
     #[error(transparent)]
     Media(#[from] media::Error),
@@ -115,6 +122,7 @@ impl Error {
             | Self::Bad { .. }
             | Self::Backwards(_)
             | Self::TooLong(_)
+            | Self::Form(_)
             | Self::MotionJpeg(_) => Kind::Invalid,
             Self::NoSuchPath(_) | Self::NotBuilt(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => {
                 Kind::NotFound
@@ -122,6 +130,7 @@ impl Error {
             Self::Mixed(_) | Self::PicturesOnly | Self::VideoOnly(_) => Kind::Invalid,
             Self::NoPicture(_) => Kind::Peer,
             Self::Denied | Self::NoToken => Kind::Denied,
+            Self::Play(e) => e.kind(),
             Self::Media(e) => e.kind(),
             Self::Disk(e) => e.kind(),
             Self::Archive(_) => Kind::Storage,
@@ -134,52 +143,112 @@ impl Error {
             Kind::Invalid => "bad_request",
             Kind::NotFound => "not_found",
             Kind::Denied => "denied",
+            Kind::Busy => "busy",
             _ => "failed",
         }
     }
 
-    /// The answer that says so. What went wrong inside is for the log, not for the client.
-    pub(super) fn response(&self) -> Response {
-        let say = |status, slug, title| problem(status, slug, title, self.to_string());
+    /// Status, stable name and title.
+    fn named(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::NoSuchPath(_) => say(StatusCode::NOT_FOUND, "not-found", "Not found"),
-            Self::NotBuilt(_) => say(StatusCode::NOT_IMPLEMENTED, "not-built", "Not built yet"),
-            Self::Method => {
-                let mut response = say(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed");
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-                response
-            }
-            Self::Missing(_) | Self::Bad { .. } => say(StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter"),
-            Self::Backwards(_) => say(StatusCode::BAD_REQUEST, "bad-range", "Bad range of time"),
-            Self::Mixed(_) => say(StatusCode::BAD_REQUEST, "mixed-range", "Pictures and video in one range"),
-            Self::PicturesOnly => say(StatusCode::CONFLICT, "pictures-only", "Recorded as pictures"),
-            Self::VideoOnly(_) => say(StatusCode::CONFLICT, "video-only", "Recorded as video"),
-            Self::NoPicture(_) => say(StatusCode::SERVICE_UNAVAILABLE, "no-picture", "No picture"),
+            Self::NoSuchPath(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
+            Self::NotBuilt(_) => (StatusCode::NOT_IMPLEMENTED, "not-built", "Not built yet"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
+            Self::Missing(_) | Self::Bad { .. } => (StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter"),
+            Self::Form(_) => (StatusCode::BAD_REQUEST, "bad-form", "Bad form"),
+            Self::Backwards(_) => (StatusCode::BAD_REQUEST, "bad-range", "Bad range of time"),
+            Self::Mixed(_) => (StatusCode::BAD_REQUEST, "mixed-range", "Pictures and video in one range"),
+            Self::PicturesOnly => (StatusCode::CONFLICT, "pictures-only", "Recorded as pictures"),
+            Self::VideoOnly(_) => (StatusCode::CONFLICT, "video-only", "Recorded as video"),
+            Self::NoPicture(_) => (StatusCode::SERVICE_UNAVAILABLE, "no-picture", "No picture"),
             Self::TooLong(_) | Self::Media(media::Error::TooLarge { .. }) => {
-                say(StatusCode::BAD_REQUEST, "range-too-long", "Range too long")
+                (StatusCode::BAD_REQUEST, "range-too-long", "Range too long")
             }
-            Self::MotionJpeg(_) => say(StatusCode::NOT_ACCEPTABLE, "motion-jpeg", "No HLS of Motion JPEG"),
+            Self::MotionJpeg(_) => (StatusCode::NOT_ACCEPTABLE, "motion-jpeg", "No HLS of Motion JPEG"),
             Self::Media(media::Error::Mixed { .. }) => {
-                say(StatusCode::BAD_REQUEST, "mixed-codecs", "Two codecs in the range")
+                (StatusCode::BAD_REQUEST, "mixed-codecs", "Two codecs in the range")
             }
-            Self::NoSuchStream(_) => say(StatusCode::NOT_FOUND, "no-such-stream", "No such stream"),
-            Self::NoFootage { .. } => say(StatusCode::NOT_FOUND, "no-footage", "No footage in the range"),
-            Self::Gone | Self::Media(media::Error::NoFrames) => {
-                say(StatusCode::NOT_FOUND, "footage-gone", "Footage gone")
+            Self::NoSuchStream(_) => (StatusCode::NOT_FOUND, "no-such-stream", "No such stream"),
+            Self::NoFootage { .. } => (StatusCode::NOT_FOUND, "no-footage", "No footage in the range"),
+            Self::Gone | Self::Media(media::Error::NoFrames) => (StatusCode::NOT_FOUND, "footage-gone", "Footage gone"),
+            Self::Denied | Self::NoToken => (StatusCode::UNAUTHORIZED, "token-needed", "Token needed"),
+            Self::Play(e) => named_play(e),
+            Self::Media(_) | Self::Disk(_) | Self::Archive(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "storage", "Storage failed")
             }
-            Self::Denied | Self::NoToken => {
-                let mut response = say(StatusCode::UNAUTHORIZED, "token-needed", "Token needed");
-                for challenge in ["Bearer realm=\"skyvis media\"", "Basic realm=\"skyvis media\""] {
-                    response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-                }
-                response
-            }
-            Self::Media(_) | Self::Disk(_) | Self::Archive(_) => problem(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "storage",
-                "Storage failed",
-                "the footage could not be read; the log says why",
-            ),
         }
+    }
+
+    /// The kind of failure in words.
+    pub(super) fn title(&self) -> &'static str {
+        self.named().2
+    }
+
+    /// What went wrong this time. What went wrong inside is for the log, not for the client.
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Self::Media(media::Error::TooLarge { .. } | media::Error::Mixed { .. } | media::Error::NoFrames) => {
+                self.to_string()
+            }
+            Self::Media(_) | Self::Disk(_) | Self::Archive(_) => {
+                "the footage could not be read; the log says why".into()
+            }
+            Self::Play(plays::Error::Store(_) | plays::Error::Unwritten(_) | plays::Error::Thread(_)) => {
+                "that it is watched could not be written down, so it is not shown; the log says why".into()
+            }
+            Self::Play(plays::Error::Authorizer(_)) => {
+                "whether this may be seen could not be asked; try again in a moment".into()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// The answer that says so.
+    pub(super) fn response(&self) -> Response {
+        let (status, slug, title) = self.named();
+        let mut response = problem(status, slug, title, self.detail());
+        let headers = response.headers_mut();
+        let challenges: &[&'static str] = match self {
+            Self::Denied | Self::NoToken => &["Bearer realm=\"skyvis media\"", "Basic realm=\"skyvis media\""],
+            Self::Play(plays::Error::PasswordNeeded | plays::Error::WrongPassword) => {
+                &["Basic realm=\"skyvis play\", charset=\"UTF-8\""]
+            }
+            _ => &[],
+        };
+        for challenge in challenges {
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        match self {
+            Self::Method => drop(headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
+            Self::Play(plays::Error::Refused(wait) | plays::Error::Full(wait)) => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            }
+            Self::Play(plays::Error::Busy | plays::Error::Unwritten(_)) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// What becomes of who asks for a play.
+fn named_play(error: &plays::Error) -> (StatusCode, &'static str, &'static str) {
+    use plays::Error as E;
+    match error {
+        E::NotKnown => (StatusCode::NOT_FOUND, "no-such-play", "No such play"),
+        E::Revoked => (StatusCode::GONE, "play-revoked", "Link withdrawn"),
+        E::Expired => (StatusCode::GONE, "play-expired", "Link expired"),
+        E::PasswordNeeded => (StatusCode::UNAUTHORIZED, "password-needed", "Password needed"),
+        E::WrongPassword => (StatusCode::UNAUTHORIZED, "wrong-password", "Wrong password"),
+        E::NoPass => (StatusCode::FORBIDDEN, "link-stale", "Link has run out"),
+        E::Refused(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-tries", "Too many wrong passwords"),
+        E::Full(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-viewers", "Too many viewers"),
+        E::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy"),
+        E::Authorizer(_) => (StatusCode::BAD_GATEWAY, "peer-failed", "A peer failed"),
+        E::Grant(_) | E::Password(_) => (StatusCode::BAD_REQUEST, "invalid", "Invalid request"),
+        E::TooMany(_) => (StatusCode::CONFLICT, "conflict", "Conflict"),
+        E::Unwritten(_) | E::Store(_) | E::Thread(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage", "Storage failed"),
     }
 }

@@ -4,6 +4,7 @@ use super::{
     Config, Deps, Error, hls,
     metrics::Meters,
     plan::Planner,
+    plays::Plays,
     query,
     route::{self, Route},
     send::{self, Content, IMMUTABLE, NOW, REVALIDATE},
@@ -19,25 +20,27 @@ use crate::{
 use http::Method;
 use std::sync::{PoisonError, RwLock};
 
-const MP4: &str = "video/mp4";
+pub(super) const MP4: &str = "video/mp4";
 const JPEG: &str = "image/jpeg";
-const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+pub(super) const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 
-/// Serves footage: `/media/<device>/<channel>/<main|sub>/vod.mp4`, `…/vod.m3u8` and what that names under `…/hls/`.
+/// Serves footage: `/media/<device>/<channel>/<main|sub>/vod.mp4`, `…/vod.m3u8` and what that names under `…/hls/`; and
+/// plays, under `/vod/`.
 pub struct Playback {
     config: RwLock<Config>,
-    planner: Planner,
+    pub(super) planner: Planner,
+    pub(super) plays: Plays,
     hub: Hub,
-    disk: Disk,
-    meters: Meters,
+    pub(super) disk: Disk,
+    pub(super) meters: Meters,
 }
 
 impl Playback {
     pub(super) fn new(config: Config, deps: Deps) -> Self {
-        let Deps { footage, hub, disk, clock, metrics } = deps;
+        let Deps { footage, plays, hub, disk, clock, metrics } = deps;
         let meters = Meters::new(&metrics);
         let planner = Planner::new(footage, disk.clone(), clock, meters.clone());
-        Self { config: RwLock::new(config), planner, hub, disk, meters }
+        Self { config: RwLock::new(config), planner, plays, hub, disk, meters }
     }
 
     /// Takes a new config; requests from now on follow it.
@@ -57,7 +60,7 @@ impl Playback {
                 Ok(send::bytes(request, &bytes, &content, &self.meters))
             }
             Route::Part(range) => {
-                let plan = hls::part(&self.planner, &stream, &range).await?;
+                let (plan, _) = hls::part(&self.planner, &stream, &range).await?;
                 let content = content(MP4, IMMUTABLE, plan.layout.tag.clone());
                 Ok(send::plan(request, plan, &content, &self.disk, &self.meters))
             }
@@ -77,6 +80,16 @@ impl Playback {
     async fn mp4(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
         let (from, to) = (query::moment(request, "from")?, query::moment(request, "to")?);
         let range = query::checked(Range { from, to })?;
+        self.file_of(request, stream, range).await
+    }
+
+    /// A range as one file.
+    pub(super) async fn file_of(
+        &self,
+        request: &Request,
+        stream: &StreamKey,
+        range: Range,
+    ) -> Result<(Response, &'static str), Error> {
         let plan = self.planner.mp4(stream, range).await?;
         let mut content = content(MP4, REVALIDATE, plan.layout.tag.clone());
         let save = request.query("download").is_some_and(|v| v != "0");
@@ -98,13 +111,13 @@ impl Playback {
 
     async fn playlist(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
         let from = query::moment(request, "from")?;
-        let token = token::in_query(request);
+        let seal = route::token_seal(token::in_query(request).as_ref());
         let text = match query::optional_moment(request, "to")? {
             Some(to) => {
                 let range = query::checked(Range { from, to })?;
-                hls::whole(&self.planner, stream, range, token.as_ref()).await?
+                hls::whole(&self.planner, stream, range, &seal).await?
             }
-            None => hls::growing(&self.planner, stream, from, token.as_ref()).await?,
+            None => hls::growing(&self.planner, stream, from, &seal).await?,
         };
         let content = content(PLAYLIST, REVALIDATE, text.tag);
         Ok(send::bytes(request, &text.bytes, &content, &self.meters))
@@ -114,6 +127,11 @@ impl Playback {
 impl Handler for Playback {
     fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
         Box::pin(async move {
+            if request.path().starts_with("/vod/") {
+                let (response, outcome) = self.vod(request).await;
+                self.meters.count(outcome);
+                return response;
+            }
             match self.answer(&request).await {
                 Ok((response, outcome)) => {
                     self.meters.count(outcome);
@@ -121,9 +139,7 @@ impl Handler for Playback {
                 }
                 Err(error) => {
                     self.meters.count(error.outcome());
-                    if !matches!(error.kind(), Kind::Invalid | Kind::NotFound | Kind::Denied | Kind::Peer) {
-                        tracing::error!(path = request.path(), %error, "footage could not be served");
-                    }
+                    log(request.path(), &error);
                     error.response()
                 }
             }
@@ -131,7 +147,14 @@ impl Handler for Playback {
     }
 }
 
-fn content(content_type: &'static str, cache_control: &'static str, tag: String) -> Content {
+/// What is nobody's fault outside is told to the operator.
+pub(super) fn log(path: &str, error: &Error) {
+    if !matches!(error.kind(), Kind::Invalid | Kind::NotFound | Kind::Denied | Kind::Busy | Kind::Peer) {
+        tracing::error!(path, %error, "footage could not be served");
+    }
+}
+
+pub(super) fn content(content_type: &'static str, cache_control: &'static str, tag: String) -> Content {
     Content { content_type, cache_control, tag, file_name: None }
 }
 

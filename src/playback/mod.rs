@@ -1,6 +1,6 @@
-//! Segments to players: any range of time of a stream as one MP4 file or as HLS, over HTTP.
+//! Segments to players: any range of time of a stream as one MP4 file or as HLS, over HTTP, to the operator or by a play.
 //!
-//! Owns: the addresses under `/media/`, their token, the cache of plans. Never does: reads what it does not send,
+//! Owns: the addresses under `/media/` and `/vod/`, the operator's token, plays and their record, the cache of plans. Never does: reads what it does not send,
 //! decides what is kept, knows which listener it hangs on beyond who may ask.
 //!
 //! Flow: an address and a range of time → segments and tables from the [`Footage`] → a plan (`media::vod`) → its head
@@ -14,6 +14,7 @@ mod handler;
 mod hls;
 mod metrics;
 mod plan;
+pub mod plays;
 mod pour;
 mod query;
 mod route;
@@ -21,10 +22,12 @@ mod send;
 #[cfg(test)]
 mod tests;
 mod token;
+mod vod;
 
 pub use error::Error;
 pub use footage::Footage;
 pub use handler::Playback;
+pub use vod::PLAYLIST_JS;
 
 use crate::base::{Clock, Metrics, Secret};
 use crate::disk::Disk;
@@ -42,6 +45,8 @@ pub struct Config {
 pub struct Deps {
     /// The archive.
     pub footage: Arc<dyn Footage>,
+    /// Who may see what of it without the operator's token.
+    pub plays: plays::Plays,
     /// Who is asked for a picture of now.
     pub hub: Hub,
     /// Reads the files.
@@ -52,7 +57,14 @@ pub struct Deps {
     pub metrics: Metrics,
 }
 
-/// Puts the room together: a [`crate::serve::Handler`] for every path that begins with `/media/`.
+/// Any text as an address under `/vod/`.
+pub fn fuzz(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        vod::fuzz(text);
+    }
+}
+
+/// Puts the room together: a [`crate::serve::Handler`] for every path that begins with `/media/` or `/vod/`.
 pub fn build(config: Config, deps: Deps) -> Arc<Playback> {
     Arc::new(Playback::new(config, deps))
 }

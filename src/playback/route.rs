@@ -24,17 +24,16 @@ pub(super) enum Route {
     Part(PartRange),
 }
 
+/// The longest name of a format.
+const HASH_BYTES_MAX: usize = 64;
+
 /// Paths under `/media/{stream}/` that other versions have.
 const NOT_BUILT: [&str; 3] = ["live.m3u8", "live.ws", "whep"];
 
 /// Whether a request is for footage at all; the listener for players has nothing else.
 pub(super) fn is_media(request: &Request) -> Result<(), Error> {
     let shown = || request.path().chars().take(200).collect();
-    match request.path() {
-        path if path.starts_with("/media/") => Ok(()),
-        path if path.starts_with("/vod/") => Err(Error::NotBuilt(shown())),
-        _ => Err(Error::NoSuchPath(shown())),
-    }
+    if request.path().starts_with("/media/") { Ok(()) } else { Err(Error::NoSuchPath(shown())) }
 }
 
 /// Splits a request's path into the stream and what is asked of it.
@@ -49,15 +48,24 @@ pub(super) fn parse(request: &Request) -> Result<(StreamKey, Route), Error> {
         ["vod.mp4"] => Some(Route::Mp4),
         ["vod.m3u8"] => Some(Route::Playlist),
         ["snapshot.jpg"] => Some(Route::Snapshot),
-        ["hls", name] => init(name, request).or_else(|| part(name, request)),
+        ["hls", name] => hls(name, request),
         [name] if NOT_BUILT.contains(&name) => return Err(Error::NotBuilt(format!("/media/{stream}/{name}"))),
         _ => None,
     };
     Ok((stream, route.ok_or_else(unknown)?))
 }
 
+/// What a playlist names, by its name below `hls/`.
+pub(super) fn hls(name: &str, request: &Request) -> Option<Route> {
+    init(name, request).or_else(|| part(name, request))
+}
+
 fn init(name: &str, request: &Request) -> Option<Route> {
     let hash = name.strip_prefix("init-")?.strip_suffix(".mp4")?.to_owned();
+    let is_hash = hash.len() <= HASH_BYTES_MAX && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_hash {
+        return None;
+    }
     Some(Route::Init { hash, segment: Wall::from_micros(request.query("file")?.parse().ok()?) })
 }
 
@@ -79,20 +87,24 @@ fn samples(text: &str) -> Option<Range<u32>> {
 }
 
 /// Address of a part, relative to its playlist.
-pub(super) fn part_uri(range: &PartRange, token: Option<&Secret>) -> String {
+pub(super) fn part_uri(range: &PartRange) -> String {
     let PartRange { segment, video, audio, ticks } = range;
     let (v, a) = (video, audio);
-    let name = format!("{}_{}-{}_{}-{}", segment.micros(), v.start, v.end, a.start, a.end);
-    format!("hls/{name}.m4s?t={ticks}{}", token_query(token))
+    format!("hls/{}_{}-{}_{}-{}.m4s?t={ticks}", segment.micros(), v.start, v.end, a.start, a.end)
 }
 
 /// Address of an init segment, relative to the playlist.
-pub(super) fn init_uri(hash: &str, segment: Wall, token: Option<&Secret>) -> String {
-    format!("hls/init-{hash}.mp4?file={}{}", segment.micros(), token_query(token))
+pub(super) fn init_uri(hash: &str, segment: Wall) -> String {
+    format!("hls/init-{hash}.mp4?file={}", segment.micros())
 }
 
-fn token_query(token: Option<&Secret>) -> String {
-    token.map(|t| format!("&token={}", encode_component(t.expose()))).unwrap_or_default()
+/// What stands behind an address of ours in a playlist, so that a player who follows it is let in.
+pub(super) type Seal<'a> = &'a (dyn Fn(&str) -> String + Send + Sync);
+
+/// The operator's token behind every address, as it came.
+pub(super) fn token_seal(token: Option<&Secret>) -> impl Fn(&str) -> String + Send + Sync + use<> {
+    let query = token.map(|t| format!("&token={}", encode_component(t.expose()))).unwrap_or_default();
+    move |_| query.clone()
 }
 
 #[cfg(test)]
@@ -138,11 +150,13 @@ mod tests {
             token in "[ -~]{0,12}",
         ) {
             let range = PartRange { segment: Wall::from_micros(segment), video: v.0..v.1, audio: a.0..a.1, ticks };
-            let uri = format!("/media/n/1/main/{}", part_uri(&range, Some(&Secret::new(token.clone()))));
+            let seal = token_seal(Some(&Secret::new(token.clone())));
+            let uri = part_uri(&range);
+            let uri = format!("/media/n/1/main/{uri}{}", seal(&uri));
             prop_assert_eq!(read(&uri).unwrap().1, Route::Part(range));
             let request = Request::local(Method::GET, uri.parse().unwrap(), "");
             prop_assert_eq!(request.query("token"), Some(token));
-            let uri = format!("/media/n/1/main/{}", init_uri("ab12", Wall::from_micros(segment), None));
+            let uri = format!("/media/n/1/main/{}", init_uri("ab12", Wall::from_micros(segment)));
             let wanted = Route::Init { hash: "ab12".into(), segment: Wall::from_micros(segment) };
             prop_assert_eq!(read(&uri).unwrap().1, wanted);
         }

@@ -1,5 +1,8 @@
 //! Playback through its handler, over real files: what is sent, what is refused, and that nothing else is read.
 
+mod plays;
+
+use super::plays::{Plays, tests::plays_in};
 use super::{Config, Deps, Error, Footage, Playback, build};
 use crate::archive::fixture::Bench;
 use crate::base::{Clock, Metrics, Secret, Wall};
@@ -79,6 +82,7 @@ impl Footage for Library {
 struct World {
     library: Arc<Library>,
     playback: Arc<Playback>,
+    plays: Plays,
     faults: Faults,
     metrics: Metrics,
     clock: Clock,
@@ -88,15 +92,17 @@ fn world(shelf: &Shelf, token: Option<&str>) -> World {
     let (library, faults, metrics) = (Library::of(shelf), Faults::new(), Metrics::default());
     let clock = Clock::simulated(at(1_000));
     let disk = Disk::faulty(1, faults.clone());
+    let (plays, _) = plays_in(library.dir.path(), &clock, &metrics);
     let deps = Deps {
         footage: library.clone(),
+        plays: plays.clone(),
         hub: crate::live::Hub::default(),
         disk,
         clock: clock.clone(),
         metrics: metrics.clone(),
     };
     let playback = build(Config { token: token.map(Secret::new) }, deps);
-    World { library, playback, faults, metrics, clock }
+    World { library, playback, plays, faults, metrics, clock }
 }
 
 impl World {
@@ -289,7 +295,7 @@ async fn who_may_see_footage() {
     }
     assert_eq!(ask(&guarded, peer(remote, proxy), &format!("{uri}&token=geheim%2B1"), None).await, 200);
     assert_eq!(ask(&guarded, peer(remote, proxy), "/media/x", None).await, 401, "nothing is learned without one");
-    for (path, status) in [("/", 404), ("/favicon.ico", 404), ("/vod/x", 501), ("/media/cam/1/main/live.m3u8", 401)] {
+    for (path, status) in [("/", 404), ("/favicon.ico", 404), ("/vod/x", 404), ("/media/cam/1/main/live.m3u8", 401)] {
         assert_eq!(ask(&guarded, peer(remote, proxy), path, None).await, status, "{path}");
     }
     for name in ["live.m3u8", "live.ws", "whep"] {
@@ -452,9 +458,11 @@ async fn the_archive_is_played_through_cuts_and_from_the_file_that_grows() {
     bench.lay_open(&stream, &between(75, 200), 1, 12).await;
     let (disk, metrics) = (bench.disk.clone(), Metrics::default());
     let footage = Arc::new(bench.archive.clone());
+    let beside = tempfile::tempdir().unwrap();
+    let (plays, _) = plays_in(beside.path(), &Clock::real(), &metrics);
     let playback = build(
         Config::default(),
-        Deps { footage, hub: crate::live::Hub::default(), disk, clock: Clock::real(), metrics },
+        Deps { footage, plays, hub: crate::live::Hub::default(), disk, clock: Clock::real(), metrics },
     );
     let file = body(playback.handle(request(&mp4(60, 130), &[])).await).await;
     let shown: Vec<Vec<u8>> = read_progressive(&file).0.shown().into_iter().map(|(_, b)| b).collect();

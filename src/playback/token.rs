@@ -29,7 +29,7 @@ fn given(request: &Request) -> Option<Secret> {
         let (scheme, token) = value.split_once(' ')?;
         match scheme.to_ascii_lowercase().as_str() {
             "bearer" => Some(Secret::new(token.trim())),
-            "basic" => password(token.trim()),
+            "basic" => pair(token.trim()).map(|(_, password)| password),
             _ => None,
         }
     });
@@ -37,9 +37,16 @@ fn given(request: &Request) -> Option<Secret> {
 }
 
 /// Players that ask their user for a name and a password send them so; the token is the password of any name.
-fn password(pair: &str) -> Option<Secret> {
-    let pair = String::from_utf8(BASE64_STANDARD.decode(pair).ok()?).ok()?;
-    Some(Secret::new(pair.split_once(':')?.1))
+fn pair(text: &str) -> Option<(String, Secret)> {
+    let pair = String::from_utf8(BASE64_STANDARD.decode(text).ok()?).ok()?;
+    let (user, password) = pair.split_once(':')?;
+    Some((user.to_owned(), Secret::new(password)))
+}
+
+/// The name and the password of a request, if it has some.
+pub(super) fn basic(request: &Request) -> Option<(String, Secret)> {
+    let (scheme, text) = request.header(AUTHORIZATION)?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| pair(text.trim())).flatten()
 }
 
 /// Compares hashes, all of them, so that the time taken says nothing of the token.

@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hikvision", &["base", "model", "outbound"]),
     ("camera", &["base", "model", "media", "store", "events", "upkeep", "live", "hikvision"]),
     ("recorder", &["base", "model", "media", "disk", "store", "events", "live", "archive"]),
-    ("playback", &["base", "model", "media", "disk", "store", "events", "serve", "live", "archive"]),
+    ("playback", &["base", "model", "media", "disk", "store", "events", "serve", "outbound", "live", "archive"]),
     ("proxy", &["base", "model", "disk", "serve", "outbound", "balance"]),
     ("etcd", &["base", "model", "serve", "registry"]),
     ("consul", &["base", "model", "serve", "registry"]),
@@ -103,8 +103,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "base", "model", "disk", "store", "events", "serve", "archive", "outbound", "camera", "recorder", "admin",
-            "sim", "config", "app",
+            "base", "model", "disk", "store", "events", "serve", "archive", "outbound", "camera", "recorder",
+            "playback", "admin", "sim", "config", "app",
         ],
     ),
 ];

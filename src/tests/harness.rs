@@ -150,7 +150,11 @@ impl Api {
 
     /// As [`Api::send`], with a body.
     pub(super) async fn put(&self, path: &str, body: impl Into<Bytes>) -> Option<(u16, Bytes)> {
-        let request = http::Request::builder().method("PUT").uri(path).header("host", "localhost");
+        self.with_body("PUT", path, body).await
+    }
+
+    pub(super) async fn with_body(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Option<(u16, Bytes)> {
+        let request = http::Request::builder().method(method).uri(path).header("host", "localhost");
         let answer = self.0.request(request.body(body.into()).unwrap()).await.ok()?;
         Some((answer.status().as_u16(), answer.into_body()))
     }

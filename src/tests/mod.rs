@@ -23,6 +23,7 @@ mod logins;
 mod main_job;
 mod next_request;
 mod nonsense;
+mod plays;
 mod presence;
 mod real_peers;
 mod real_streams;

@@ -6,6 +6,7 @@ use crate::{
         call::Call,
         failure::Failure,
     },
+    playback,
     serve::{ETag, Response, not_modified},
 };
 use http::{
@@ -37,7 +38,7 @@ const ASSETS: &[Asset] = &[
     Asset { name: "api.js", content_type: JS, text: include_str!("../console/api.js") },
     Asset { name: "live.js", content_type: JS, text: include_str!("../console/live.js") },
     Asset { name: "player.js", content_type: JS, text: include_str!("../console/player.js") },
-    Asset { name: "playlist.js", content_type: JS, text: include_str!("../console/playlist.js") },
+    Asset { name: "playlist.js", content_type: JS, text: playback::PLAYLIST_JS },
     Asset { name: "recordings.js", content_type: JS, text: include_str!("../console/recordings.js") },
     Asset { name: "text.js", content_type: JS, text: include_str!("../console/text.js") },
 ];

@@ -7,6 +7,7 @@ pub(super) mod footage;
 pub(super) mod gaps;
 pub(super) mod keys;
 pub(super) mod pauses;
+pub(super) mod plays;
 pub(super) mod routes;
 pub(super) mod services;
 pub(super) mod streams;

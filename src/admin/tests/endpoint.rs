@@ -10,6 +10,7 @@ use crate::{
     events::{self, Events},
     live::Hub,
     model::{SampleTable, Segment, SessionId, StreamKey},
+    playback::plays::{self, Plays},
     proxy, recorder, registry,
     serve::{Body, BoxFuture, Handler, HandlerFn, ListenerKind, Peer, Request, Response},
     store::{self, Store},
@@ -106,6 +107,26 @@ fn services(store: &Store, clock: &Clock, events: &Events, metrics: &Metrics, gr
     registry
 }
 
+/// Plays that ask no service.
+async fn plays(store: &Store, clock: &Clock, events: &Events, metrics: &Metrics) -> Plays {
+    struct Nobody;
+    impl plays::Services for Nobody {
+        fn targets(&self, _: &str) -> Option<Arc<[std::net::SocketAddr]>> {
+            None
+        }
+    }
+    let disk = Disk::real(1);
+    let deps = plays::Deps {
+        store: store.clone(),
+        disk: disk.clone(),
+        events: events.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        services: Arc::new(Nobody),
+    };
+    disk.run(move |_| plays::build(plays::Config::default(), deps)).await.unwrap().unwrap().0
+}
+
 /// Footage below a directory, none of which is deleted.
 fn footage(dir: &std::path::Path) -> archive::Config {
     archive::Config {
@@ -159,6 +180,7 @@ pub(super) async fn house(token: Option<&str>) -> House {
     let (recorder, recorder_task) = recorder::build(config, deps).unwrap();
     group.spawn("recorder", recorder_task.run(group.stop_token()));
     let registry = services(&store, &clock, &events, &metrics, &group);
+    let plays = plays(&store, &clock, &events, &metrics).await;
     let (phase, phases) = watch::channel(Phase::Ready);
     let reload_works = Arc::new(AtomicBool::new(true));
     let media = |request: Request| async move { Response::new(Body::bytes(format!("media {}", request.path()))) };
@@ -173,6 +195,7 @@ pub(super) async fn house(token: Option<&str>) -> House {
         events: events.clone(),
         hub,
         playback: Arc::new(HandlerFn(media)),
+        plays,
         metrics,
         clock,
         phase: phases,
@@ -253,7 +276,7 @@ async fn every_route_of_the_table_answers() {
         let names_a_thing = ["{id}", "{key}", "{name}"].iter().any(|name| route.pattern.contains(name));
         let expected = match (route.method.as_str(), route.pattern) {
             // A registration says something.
-            ("PUT", "/api/v1/services/{name}/instances/{id}") => 400,
+            ("PUT", "/api/v1/services/{name}/instances/{id}") | ("POST", "/api/v1/plays") => 400,
             // A value may be empty; and is there, then.
             ("PUT" | "DELETE", "/api/v1/kv/{key}") => 200,
             _ if names_a_thing => 404,
@@ -285,7 +308,8 @@ async fn what_is_not_there_says_so() {
         (Method::POST, "/api/v1/streams/nvr1/3/main/pause", 404, "not-found"),
         (Method::GET, "/api/v1/gaps?stream=nvr1", 400, "bad-parameter"),
         (Method::DELETE, "/api/v1/devices/nvr1", 501, "not-built"),
-        (Method::GET, "/vod/abc/index.m3u8", 501, "not-built"),
+        (Method::GET, "/api/v1/plays/abc", 404, "not-found"),
+        (Method::DELETE, "/api/v1/plays/00000000000000000000000000000000", 404, "not-found"),
         (Method::POST, "/media/nvr1/1/main/whep", 501, "not-built"),
         (Method::DELETE, "/api/v1/status", 405, "method-not-allowed"),
         (Method::GET, "/api/v1/streams?form=x", 400, "bad-parameter"),
@@ -439,7 +463,7 @@ async fn the_token_guards_every_route_but_probes_and_the_shell() {
         let path = example(route.pattern);
         let open = matches!(path.as_str(), "/" | "/healthz" | "/readyz")
             || path.starts_with("/console/")
-            || path.starts_with("/media/");
+            || ["/media/", "/vod/"].iter().any(|own| path.starts_with(own));
         let response = house.ask(route.method.clone(), &path, &[("host", "nvr.example")]).await;
         assert_eq!(response.status() == 401, !open, "{path}");
     }

@@ -46,6 +46,10 @@ const PROMISED: &[(&str, &str)] = &[
     ("GET", "/api/v1/kv/{key}"),
     ("PUT", "/api/v1/kv/{key}"),
     ("DELETE", "/api/v1/kv/{key}"),
+    ("GET", "/api/v1/plays"),
+    ("POST", "/api/v1/plays"),
+    ("GET", "/api/v1/plays/{id}"),
+    ("DELETE", "/api/v1/plays/{id}"),
     ("GET", "/media/{stream}/vod.mp4"),
     ("GET", "/media/{stream}/vod.m3u8"),
 ];

@@ -6,7 +6,9 @@ use crate::{
     config::{
         Hikvision, Log, LogFormat, Playback,
         reader::{Scope, as_choice, as_text, clip},
+        tree::Node,
     },
+    playback::plays,
 };
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -21,6 +23,8 @@ const AGE_OUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fro
 const AGE_OUT_DEFAULT: Duration = Duration::from_secs(300);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// As for a single play.
+const PLAY_EXPIRY: RangeInclusive<Duration> = Duration::from_secs(1)..=plays::EXPIRES_IN_MAX;
 
 /// `node`
 pub(super) fn node_name(name: String) -> Result<String, String> {
@@ -70,7 +74,15 @@ pub(super) fn hikvision(scope: &Scope<'_>) -> Hikvision {
 pub(super) fn playback(scope: &Scope<'_>, origin: &Origin<'_>, admin: Option<&Secret>) -> Playback {
     unbuilt::playback(scope);
     let own = secret::read(scope, "token", "token_file", origin);
-    Playback { token: own.or_else(|| admin.cloned()) }
+    let asking = |n: &Node| match as_text(n)?.as_str() {
+        "" => Ok(None),
+        text => plays::Asking::parse(text).map(Some).map_err(|problem| format!("`{}` {problem}", clip(text))),
+    };
+    Playback {
+        token: own.or_else(|| admin.cloned()),
+        play_expiry_default: duration(scope, "play_expiry_default", plays::EXPIRY_DEFAULT, &PLAY_EXPIRY),
+        authorize: scope.value("authorize", None, asking),
+    }
 }
 
 /// `[notify]`

@@ -47,9 +47,7 @@ pub(super) fn device(scope: &Scope<'_>) {
 
 /// `[playback]`
 pub(super) fn playback(scope: &Scope<'_>) {
-    scope.not_built("play_expiry_default", Duration("24h"));
     scope.not_built("rtsp_listen", Text(""));
-    scope.not_built("authorize", Text(""));
 }
 
 /// `[notify]`
