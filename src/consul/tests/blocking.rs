@@ -1,6 +1,7 @@
 //! Reads that wait for news: what wakes them, and what does not.
 
 use super::*;
+use crate::model::service::Source;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -219,20 +220,46 @@ async fn who_waits_for_news_is_not_idle() {
     room.end().await;
 }
 
-#[tokio::test]
-async fn in_a_crowd_each_waits_less_long() {
-    let dir = tempfile::tempdir().unwrap();
-    let room = begin(dir.path()).await;
-    let request = crate::serve::Request::local(http::Method::GET, "/v1/kv/a?index=1&wait=10m".parse().unwrap(), "");
-    let asked = front::Asked {
-        rest: "a".to_owned(),
+/// What a call is given of a request.
+fn asked(rest: &str, query: &str) -> front::Asked {
+    let target = format!("/v1/x?{query}").parse().unwrap();
+    let request = crate::serve::Request::local(http::Method::GET, target, "");
+    front::Asked {
+        rest: rest.to_owned(),
         ask: ask::Ask::read(&request).unwrap(),
-        method: http::Method::GET,
+        method: request.method.clone(),
         as_text: false,
         stopping: request.stopping.clone(),
         client: request.client.clone(),
         body: Bytes::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_an_answer_is_made_is_not_taken_for_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    room.register(json!({ "Name": "web", "Port": 80 })).await;
+    let asked = asked("", &format!("index={}&wait=10m", room.registry.revision()));
+    let came = std::sync::atomic::AtomicBool::new(false);
+    let make = |front: &front::Front| {
+        if !came.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            let key = crate::model::InstanceKey { service: "db".parse().unwrap(), id: "a".parse().unwrap() };
+            let comes = front.registry.register(key, registry::Spec::new("10.0.0.1", 1), Source::Api);
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(comes)).unwrap();
+        }
+        Ok(json!(front.registry.records().len()))
     };
+    let reply = tokio::time::timeout(PATIENCE, room.front.read_all(&asked, make)).await.expect("it is news").unwrap();
+    assert_eq!((reply.index, &reply.body[..]), (Some(room.registry.revision()), &b"2"[..]));
+    room.end().await;
+}
+
+#[tokio::test]
+async fn in_a_crowd_each_waits_less_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = begin(dir.path()).await;
+    let asked = asked("a", "index=1&wait=10m");
     // From here on time is only told.
     tokio::time::pause();
     let clock = Clock::real();
