@@ -11,6 +11,8 @@ use std::{
 #[derive(Default)]
 pub struct Growing {
     open: Mutex<BTreeMap<(StreamKey, Wall), Open>>,
+    /// How often those of a stream have changed. Counted once a change can be seen.
+    changes: Mutex<BTreeMap<StreamKey, u64>>,
 }
 
 #[derive(Clone)]
@@ -24,22 +26,24 @@ struct Open {
 impl Growing {
     /// A file has its first fragment.
     pub fn open(&self, segment: Segment, table: SampleTable) {
-        let key = (segment.stream.clone(), segment.start);
-        let counted = segment.bytes;
-        self.with(|open| open.insert(key, Open { segment, counted, table: Arc::new(table) }));
+        let (stream, start, counted) = (segment.stream.clone(), segment.start, segment.bytes);
+        self.change(&stream, |open| {
+            open.insert((stream.clone(), start), Open { segment, counted, table: Arc::new(table) })
+        });
     }
 
     /// A complete file was found that the index cannot take yet.
     pub fn hold(&self, segment: Segment, table: Arc<SampleTable>) {
-        let key = (segment.stream.clone(), segment.start);
+        let (stream, start) = (segment.stream.clone(), segment.start);
         // Of what a crash left, the index has counted the first fragment at most.
-        self.with(|open| open.insert(key, Open { segment, counted: 0, table }));
+        self.change(&stream, |open| open.insert((stream.clone(), start), Open { segment, counted: 0, table }));
     }
 
     /// A file has one more fragment.
     pub fn extend(&self, segment: Segment, video: &TrackSamples, audio: &TrackSamples) {
-        self.with(|open| {
-            if let Some(entry) = open.get_mut(&(segment.stream.clone(), segment.start)) {
+        let stream = segment.stream.clone();
+        self.change(&stream, |open| {
+            if let Some(entry) = open.get_mut(&(stream.clone(), segment.start)) {
                 entry.segment = segment;
                 // A copy is made only while a query holds the table as it was.
                 let table = Arc::make_mut(&mut entry.table);
@@ -55,8 +59,9 @@ impl Growing {
 
     /// A file is complete. It stays visible until [`Growing::forget`].
     pub fn close(&self, segment: Segment) -> Option<Arc<SampleTable>> {
-        self.with(|open| {
-            let entry = open.get_mut(&(segment.stream.clone(), segment.start))?;
+        let stream = segment.stream.clone();
+        self.change(&stream, |open| {
+            let entry = open.get_mut(&(stream.clone(), segment.start))?;
             entry.segment = segment;
             Some(entry.table.clone())
         })
@@ -64,7 +69,7 @@ impl Growing {
 
     /// The index has it.
     pub fn forget(&self, stream: &StreamKey, start: Wall) {
-        self.with(|open| open.remove(&(stream.clone(), start)));
+        self.change(stream, |open| open.remove(&(stream.clone(), start)));
     }
 
     /// The table as it is now.
@@ -101,17 +106,36 @@ impl Growing {
 
     /// Lets go of the oldest of these beyond so many; how many.
     pub fn shed(&self, keep: usize) -> usize {
-        self.with(|open| {
+        let shed: Vec<_> = self.with(|open| {
             let mut closed: Vec<_> =
                 open.iter().filter(|(_, o)| o.segment.closed).map(|(key, _)| key.clone()).collect();
-            if closed.len() <= keep {
-                return 0;
-            }
             closed.sort_unstable_by_key(|(_, start)| *start);
-            let over = closed.len() - keep;
-            closed.into_iter().take(over).for_each(|key| drop(open.remove(&key)));
-            over
-        })
+            closed.truncate(closed.len().saturating_sub(keep));
+            closed.iter().for_each(|key| drop(open.remove(key)));
+            closed
+        });
+        shed.iter().for_each(|(stream, _)| self.changed(stream));
+        shed.len()
+    }
+
+    /// How often the growing segments of a stream have changed. Who reads it, and then the segments, has read them as they
+    /// were then or later.
+    pub fn changes(&self, stream: &StreamKey) -> u64 {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).get(stream).copied().unwrap_or_default()
+    }
+
+    fn change<T>(&self, stream: &StreamKey, f: impl FnOnce(&mut BTreeMap<(StreamKey, Wall), Open>) -> T) -> T {
+        let changed = self.with(f);
+        self.changed(stream);
+        changed
+    }
+
+    fn changed(&self, stream: &StreamKey) {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        match changes.get_mut(stream) {
+            Some(count) => *count += 1,
+            None => drop(changes.insert(stream.clone(), 1)),
+        }
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<(StreamKey, Wall), Open>) -> T) -> T {

@@ -41,6 +41,9 @@ const UNSAVED_MAX: usize = 4096;
 /// A read of the index that takes longer is given up: the database's disk hangs.
 const READ_MAX: Duration = Duration::from_secs(10);
 
+/// Changes of a stream's rows, and of what grows.
+pub type Version = (u64, u64);
+
 /// Changes to commit, and whom to tell.
 pub(super) struct Command {
     pub changes: Vec<Change>,
@@ -278,6 +281,12 @@ impl Archive {
         if let Err(error) = self.commit_now(held).await {
             tracing::warn!(%error, segments, "the index did not take all segments; the next start finds their files");
         }
+    }
+
+    /// As of which changes the segments of a stream are listed. Does not wait. Who reads it, and the segments after it, has
+    /// them as they are for as long as it stays the same.
+    pub fn version(&self, stream: &StreamKey) -> Version {
+        (self.0.hours.changes(stream), self.growing().changes(stream))
     }
 
     /// The segments that have a moment in common with the range, growing ones among them, by start; the first `limit`.

@@ -48,6 +48,11 @@ impl Hours {
         });
     }
 
+    /// How often rows of a stream have changed.
+    pub fn changes(&self, stream: &StreamKey) -> u64 {
+        self.with(|streams| streams.get(stream).map_or(0, |of| of.version))
+    }
+
     /// Whether the rows of a stream are still to be read for the first time.
     pub fn is_unread(&self, stream: &StreamKey) -> bool {
         self.with(|streams| streams.get(stream).is_none_or(|of| of.hours.is_none()))

@@ -42,7 +42,7 @@ pub use check::Fault;
 pub use config::{ChannelLimits, Config, DeviceLimits, Limits, MinFree};
 pub use error::Error;
 pub use gaps::Gaps;
-pub use handle::Archive;
+pub use handle::{Archive, Version};
 pub use health::{HANG_AFTER, Health};
 pub use identity::{DIR_MODE, FILE_NAME as IDENTITY_FILE_NAME};
 pub use index::{StreamUsage, Usage};

@@ -3,6 +3,7 @@
 use super::{Error, Faults, Op};
 use std::{
     fs, io,
+    num::NonZeroU64,
     os::{fd::BorrowedFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,9 +11,6 @@ use std::{
 
 /// Slices that one `pwritev` takes (`IOV_MAX` on Linux).
 const SLICES_PER_WRITE_MAX: usize = 1024;
-
-/// From one look at what is in memory to the next, in bytes: no more than a read ahead brings at once.
-const LOOK_BYTES: u64 = 64 << 10;
 
 /// An open file that knows its path, so that its errors can name it. Every method blocks.
 #[derive(Debug)]
@@ -27,6 +25,11 @@ pub struct File {
 impl File {
     pub(super) fn new(inner: fs::File, path: PathBuf, faults: Faults, end: u64) -> Self {
         Self { inner: Arc::new(inner), path, faults, end }
+    }
+
+    /// A file that somebody opened to read it, under a name by which its errors tell it.
+    pub fn opened(inner: fs::File, path: PathBuf) -> Self {
+        Self::new(inner, path, Faults::none(), 0)
     }
 
     /// The same open file, to be made durable by another thread while this one appends.
@@ -142,27 +145,23 @@ impl File {
         Ok(rustix::io::preadv2(&self.inner, &mut [io::IoSliceMut::new(buffer)], offset, flags).unwrap_or(0))
     }
 
-    /// How many of `len` bytes from `offset` on are in memory, as [`in_memory`] tells. Does not block; where it cannot be
-    /// told, none are.
-    pub fn in_memory(&self, offset: u64, len: u64) -> Result<u64, Error> {
-        self.faults.pass(Op::Read, &self.path)?;
-        Ok(in_memory(&self.inner, offset, len))
-    }
-
-    /// Moves up to `len` bytes from `offset` into a pipe without copying them: how many, 0 at the end; None where the
-    /// pipe is full, which is not waited for. Blocks for what is not in memory.
-    pub fn splice_at(&self, offset: u64, pipe: BorrowedFd<'_>, len: u64) -> Result<Option<usize>, Error> {
-        self.faults.pass(Op::Read, &self.path)?;
-        let (mut at, len) = (offset, usize::try_from(len).unwrap_or(usize::MAX));
-        let flags = rustix::pipe::SpliceFlags::NONBLOCK;
+    /// Sends from `at` on, `len` bytes at most, to a socket without copying them, and moves `at`: how many; 0 at the end.
+    /// Blocks for what is not in memory, and not for the socket (`WouldBlock`).
+    pub(super) fn send_to(&self, socket: BorrowedFd<'_>, at: &mut u64, len: u64) -> io::Result<usize> {
+        self.faults.pass(Op::Read, &self.path).map_err(io::Error::other)?;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
         loop {
-            match rustix::pipe::splice(&self.inner, Some(&mut at), pipe, None, len, flags) {
-                Ok(n) => return Ok(Some(n)),
-                Err(rustix::io::Errno::AGAIN) => return Ok(None),
+            match rustix::fs::sendfile(socket, &self.inner, Some(at), len) {
                 Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(Error::io(Op::Read, &self.path, e)),
+                sent => return Ok(sent?),
             }
         }
+    }
+
+    /// Tells the kernel that a part will be wanted.
+    pub(super) fn will_need(&self, offset: u64, len: NonZeroU64) {
+        // Advice that is not heard costs time and nothing else.
+        let _ = rustix::fs::fadvise(&self.inner, offset, Some(len), rustix::fs::Advice::WillNeed);
     }
 
     /// Overwrites `bytes` at `offset`, not durable until synced. Blocks.
@@ -177,26 +176,6 @@ impl File {
         rustix::fs::flock(&self.inner, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|e| Error::io(Op::Lock, &self.path, e))
     }
-}
-
-/// How many of `len` bytes of a file from `offset` on are in memory, as looks at some of them tell. What lies between two
-/// of them came and goes with them, but for what was evicted just there: whoever reads it then waits for the disk once.
-/// Does not block.
-pub fn in_memory(file: &fs::File, offset: u64, len: u64) -> u64 {
-    let is_there = |at: u64| {
-        let flags = rustix::io::ReadWriteFlags::NOWAIT;
-        rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut [0])], at, flags) == Ok(1)
-    };
-    let Some(last) = len.checked_sub(1).map(|len| offset + len) else { return 0 };
-    let (mut at, mut there) = (offset, offset);
-    while is_there(at) {
-        if at == last {
-            return len;
-        }
-        there = at;
-        at = (at + LOOK_BYTES).min(last);
-    }
-    there - offset
 }
 
 /// What makes an open file durable. Every method blocks.

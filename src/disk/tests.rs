@@ -278,34 +278,3 @@ fn a_file_that_was_renamed_names_its_new_path() {
     let error = file.append_vectored(&[b"x"]).unwrap_err().to_string();
     assert!(error.contains(&*to.to_string_lossy()) && !error.contains("a.tmp"), "{error}");
 }
-
-#[test]
-fn no_more_is_said_to_be_in_memory_than_is_there() {
-    const PAGE: u64 = 4096;
-    const LEN: u64 = 300 * PAGE + 17;
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("f");
-    std::fs::write(&path, vec![7; LEN as usize]).unwrap();
-    let file = std::fs::File::open(&path).unwrap();
-    file.sync_all().unwrap();
-    let is_there = |at: u64| {
-        let flags = rustix::io::ReadWriteFlags::NOWAIT;
-        rustix::io::preadv2(&file, &mut [std::io::IoSliceMut::new(&mut [0])], at, flags) == Ok(1)
-    };
-    assert_eq!(super::in_memory(&file, 0, LEN), LEN, "it was just written");
-    assert_eq!((super::in_memory(&file, 5, 1), super::in_memory(&file, 5, 0)), (1, 0));
-    assert_eq!(super::in_memory(&file, LEN, 1), 0, "there is nothing behind the end");
-    for evicted in [250..280, 100..130, 0..300] {
-        let len = std::num::NonZeroU64::new((evicted.end - evicted.start) * PAGE);
-        rustix::fs::fadvise(&file, evicted.start * PAGE, len, rustix::fs::Advice::DontNeed).unwrap();
-        let pages: Vec<bool> = (0..300).map(|page| is_there(page * PAGE)).collect();
-        for from in (0..300).step_by(10) {
-            let sure = super::in_memory(&file, from as u64 * PAGE, LEN - from as u64 * PAGE);
-            let rest = &pages[from..];
-            // A hole of less than that may lie between two looks.
-            let hole = rest.windows(16).position(|run| !run.contains(&true)).map(|at| at as u64 * PAGE);
-            assert!(hole.is_none_or(|hole| sure <= hole), "{evicted:?}: {sure} from page {from}, but {hole:?}");
-            assert!(rest.contains(&false) || sure == LEN - from as u64 * PAGE, "{evicted:?}: only {sure} from {from}");
-        }
-    }
-}

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::{
-    archive::{self, Archive},
+    archive::{self, Archive, Version},
     base::{Kind, Wall},
     model::{Range, SampleTable, Segment, StreamKey},
     serve::BoxFuture,
@@ -23,6 +23,10 @@ pub trait Footage: Send + Sync + 'static {
     /// The segment that begins just then.
     fn segment<'a>(&'a self, stream: &'a StreamKey, start: Wall) -> BoxFuture<'a, Result<Option<Segment>, Error>>;
 
+    /// As of which changes the segments of a stream are listed: for as long as it stays the same, so do they. Does not
+    /// wait.
+    fn version(&self, stream: &StreamKey) -> Version;
+
     /// Where the samples of a segment lie; [`Error::Gone`] where it was removed meanwhile.
     fn table<'a>(&'a self, segment: &'a Segment) -> BoxFuture<'a, Result<Arc<SampleTable>, Error>>;
 
@@ -42,6 +46,10 @@ impl Footage for Archive {
 
     fn segment<'a>(&'a self, stream: &'a StreamKey, start: Wall) -> BoxFuture<'a, Result<Option<Segment>, Error>> {
         Box::pin(async move { Ok(Archive::segment(self, stream, start).await?) })
+    }
+
+    fn version(&self, stream: &StreamKey) -> Version {
+        Archive::version(self, stream)
     }
 
     fn table<'a>(&'a self, segment: &'a Segment) -> BoxFuture<'a, Result<Arc<SampleTable>, Error>> {

@@ -3,22 +3,21 @@
 use super::{
     Config, Deps, Error, hls,
     metrics::Meters,
-    plan::Planner,
+    plan::{Plan, Planner},
     plays::Plays,
     query,
     route::{self, Route},
-    send::{self, Content, IMMUTABLE, NOW, REVALIDATE},
+    send::{self, Content, IMMUTABLE, NOW, REVALIDATE, Sender},
     token,
 };
 use crate::{
     base::{Kind, Wall},
-    disk::Disk,
     live::Hub,
     model::{Range, StreamKey},
     serve::{BoxFuture, Handler, Request, Response},
 };
 use http::Method;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 pub(super) const MP4: &str = "video/mp4";
 const JPEG: &str = "image/jpeg";
@@ -31,16 +30,15 @@ pub struct Playback {
     pub(super) planner: Planner,
     pub(super) plays: Plays,
     hub: Hub,
-    pub(super) disk: Disk,
-    pub(super) meters: Meters,
+    pub(super) sender: Sender,
 }
 
 impl Playback {
     pub(super) fn new(config: Config, deps: Deps) -> Self {
         let Deps { footage, plays, hub, disk, clock, metrics } = deps;
         let meters = Meters::new(&metrics);
-        let planner = Planner::new(footage, disk.clone(), clock, meters.clone());
-        Self { config: RwLock::new(config), planner, plays, hub, disk, meters }
+        let planner = Planner::new(footage, disk.clone(), clock.clone(), meters.clone());
+        Self { config: RwLock::new(config), planner, plays, hub, sender: Sender { disk, clock, meters } }
     }
 
     /// Takes a new config; requests from now on follow it.
@@ -57,12 +55,12 @@ impl Playback {
             Route::Init { hash, segment } => {
                 let bytes = hls::init(&self.planner, &stream, &hash, segment).await?;
                 let content = content(MP4, IMMUTABLE, hash);
-                Ok(send::bytes(request, &bytes, &content, &self.meters))
+                Ok(send::bytes(request, &bytes, &content, &self.sender.meters))
             }
             Route::Part(range) => {
                 let (plan, _) = hls::part(&self.planner, &stream, &range).await?;
                 let content = content(MP4, IMMUTABLE, plan.layout.tag.clone());
-                Ok(send::plan(request, plan, &content, &self.disk, &self.meters))
+                Ok(send::plan(request, plan, &content, &self.sender))
             }
         }
     }
@@ -78,9 +76,7 @@ impl Playback {
     }
 
     async fn mp4(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
-        let (from, to) = (query::moment(request, "from")?, query::moment(request, "to")?);
-        let range = query::checked(Range { from, to })?;
-        self.file_of(request, stream, range).await
+        self.file_of(request, stream, asked(request)?).await
     }
 
     /// A range as one file.
@@ -91,10 +87,19 @@ impl Playback {
         range: Range,
     ) -> Result<(Response, &'static str), Error> {
         let plan = self.planner.mp4(stream, range).await?;
+        Ok(self.send_mp4(request, (stream, range), plan))
+    }
+
+    fn send_mp4(
+        &self,
+        request: &Request,
+        (stream, range): (&StreamKey, Range),
+        plan: Arc<Plan>,
+    ) -> (Response, &'static str) {
         let mut content = content(MP4, REVALIDATE, plan.layout.tag.clone());
         let save = request.query("download").is_some_and(|v| v != "0");
         content.file_name = Some((file_name(stream, range), save));
-        Ok(send::plan(request, plan, &content, &self.disk, &self.meters))
+        send::plan(request, plan, &content, &self.sender)
     }
 
     /// The recorded picture of a moment, or one of now from the camera.
@@ -102,11 +107,11 @@ impl Playback {
         let Some(at) = query::optional_moment(request, "at")? else {
             let picture = self.hub.picture(stream).await.map_err(|none| Error::NoPicture(none.to_string()))?;
             let content = content(JPEG, NOW, format!("{}", picture.taken.micros()));
-            return Ok(send::bytes(request, &picture.data, &content, &self.meters));
+            return Ok(send::bytes(request, &picture.data, &content, &self.sender.meters));
         };
         let plan = self.planner.picture(stream, at).await?;
         let content = content(JPEG, REVALIDATE, plan.layout.tag.clone());
-        Ok(send::plan(request, plan, &content, &self.disk, &self.meters))
+        Ok(send::plan(request, plan, &content, &self.sender))
     }
 
     async fn playlist(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
@@ -120,25 +125,35 @@ impl Playback {
             None => hls::growing(&self.planner, stream, from, &seal).await?,
         };
         let content = content(PLAYLIST, REVALIDATE, text.tag);
-        Ok(send::bytes(request, &text.bytes, &content, &self.meters))
+        Ok(send::bytes(request, &text.bytes, &content, &self.sender.meters))
     }
 }
 
 impl Handler for Playback {
+    /// What many ranges of one file are asked of, one after the other.
+    fn at_hand(&self, request: &Request) -> Option<Response> {
+        let (stream, Route::Mp4) = self.admit(request).ok()? else { return None };
+        let range = asked(request).ok()?;
+        let plan = self.planner.mp4_at_hand(&stream, range)?;
+        let (response, outcome) = self.send_mp4(request, (&stream, range), plan);
+        self.sender.meters.count(outcome);
+        Some(response)
+    }
+
     fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
         Box::pin(async move {
             if request.path().starts_with("/vod/") {
                 let (response, outcome) = self.vod(request).await;
-                self.meters.count(outcome);
+                self.sender.meters.count(outcome);
                 return response;
             }
             match self.answer(&request).await {
                 Ok((response, outcome)) => {
-                    self.meters.count(outcome);
+                    self.sender.meters.count(outcome);
                     response
                 }
                 Err(error) => {
-                    self.meters.count(error.outcome());
+                    self.sender.meters.count(error.outcome());
                     log(request.path(), &error);
                     error.response()
                 }
@@ -152,6 +167,11 @@ pub(super) fn log(path: &str, error: &Error) {
     if !matches!(error.kind(), Kind::Invalid | Kind::NotFound | Kind::Denied | Kind::Busy | Kind::Peer) {
         tracing::error!(path, %error, "footage could not be served");
     }
+}
+
+/// The range of time that a request names.
+fn asked(request: &Request) -> Result<Range, Error> {
+    query::checked(Range { from: query::moment(request, "from")?, to: query::moment(request, "to")? })
 }
 
 pub(super) fn content(content_type: &'static str, cache_control: &'static str, tag: String) -> Content {

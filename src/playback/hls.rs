@@ -157,7 +157,7 @@ pub(super) async fn part(
     let source = planner.source_at(stream, range.segment).await?;
     let layout = vod::plan_hls_segment(&source, range)?;
     let shown = shown(&source, range);
-    Ok((Arc::new(Plan { layout, paths: vec![planner.footage.path(&source.segment)] }), shown))
+    Ok((Arc::new(Plan::new(layout, vec![planner.footage.path(&source.segment)])), shown))
 }
 
 /// From the first picture of a part to the end of its last.

@@ -18,6 +18,7 @@ pub mod plays;
 mod pour;
 mod query;
 mod route;
+mod seen;
 mod send;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! From a range of time to a plan: rows, then tables, then the layout.
 
-use super::{Error, cache::Cache, footage::Footage, metrics::Meters};
+use super::{Error, cache::Cache, footage::Footage, metrics::Meters, seen::SeenFiles};
 use crate::{
     base::{Clock, Wall},
     disk::Disk,
@@ -34,9 +34,15 @@ pub(super) struct Plan {
     pub(super) layout: Layout,
     /// The file of each source.
     pub(super) paths: Vec<PathBuf>,
+    /// Where these were found in memory.
+    pub(super) seen: SeenFiles,
 }
 
 impl Plan {
+    pub(super) fn new(layout: Layout, paths: Vec<PathBuf>) -> Self {
+        Self { layout, paths, seen: SeenFiles::default() }
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         self.layout.memory_bytes()
             + self.paths.iter().map(|p| p.as_os_str().len() + size_of::<PathBuf>()).sum::<usize>()
@@ -58,17 +64,23 @@ impl Planner {
         Self { footage, disk, clock, meters, cache: Cache::default(), turns: Semaphore::new(PLANS_AT_ONCE_MAX) }
     }
 
+    /// `range` as one MP4, where it is planned already and nothing of the stream has changed since. Does not wait.
+    pub(super) fn mp4_at_hand(&self, stream: &StreamKey, range: Range) -> Option<Arc<Plan>> {
+        self.cache.at_hand(stream, range, self.footage.version(stream))
+    }
+
     /// `range` as one MP4.
     pub(super) async fn mp4(&self, stream: &StreamKey, range: Range) -> Result<Arc<Plan>, Error> {
+        let version = self.footage.version(stream);
         let segments = self.segments(stream, range).await?;
         let range = whole_pictures(&segments, range)?;
-        let fingerprint = fingerprint(&segments, range);
-        if let Some(plan) = self.cache.get(stream, range, fingerprint) {
+        let made_of = (fingerprint(&segments, range), version);
+        if let Some(plan) = self.cache.get(stream, range, made_of) {
             return Ok(plan);
         }
         // The semaphore is never closed; without a turn we would only plan earlier.
         let _turn = self.turns.acquire().await.ok();
-        if let Some(plan) = self.cache.get(stream, range, fingerprint) {
+        if let Some(plan) = self.cache.get(stream, range, made_of) {
             return Ok(plan);
         }
         let begun = self.clock.now();
@@ -81,8 +93,8 @@ impl Planner {
             planned => planned?,
         };
         self.meters.plan_seconds.observe(begun.elapsed().as_secs_f64());
-        let plan = Arc::new(Plan { layout, paths });
-        self.cache.put(stream, range, fingerprint, &plan);
+        let plan = Arc::new(Plan::new(layout, paths));
+        self.cache.put(stream, range, made_of, &plan);
         Ok(plan)
     }
 
@@ -95,7 +107,7 @@ impl Planner {
         let slice = vod::Slice { source: 0, offset: 0, len: segment.bytes };
         let tag = format!("{}-{}", segment.start.micros(), segment.bytes);
         let layout = Layout::new(bytes::Bytes::new(), vec![slice], tag);
-        Ok(Arc::new(Plan { layout, paths: vec![self.footage.path(segment)] }))
+        Ok(Arc::new(Plan::new(layout, vec![self.footage.path(segment)])))
     }
 
     /// The segments in a range; an error where there are none or too many.

@@ -2,6 +2,7 @@
 
 use super::{body, metrics::Meters, plan::Plan, pour::Pouring};
 use crate::{
+    base::Clock,
     disk::Disk,
     serve::{Body, ETag, Precondition, RangeOutcome, Request, Response, if_range_holds, problem},
 };
@@ -24,6 +25,13 @@ pub(super) struct Content {
     pub(super) file_name: Option<(String, bool)>,
 }
 
+/// What bytes are sent by.
+pub(super) struct Sender {
+    pub(super) disk: Disk,
+    pub(super) clock: Clock,
+    pub(super) meters: Meters,
+}
+
 /// May change as footage grows or goes: ask again each time.
 pub(super) const REVALIDATE: &str = "private, no-cache";
 /// Another one each time.
@@ -32,16 +40,18 @@ pub(super) const NOW: &str = "private, no-store";
 pub(super) const IMMUTABLE: &str = "private, max-age=86400, immutable";
 
 /// Sends a plan or the range of it that was asked for. Also says how it went, for the count.
-pub(super) fn plan(
-    request: &Request,
-    plan: Arc<Plan>,
-    content: &Content,
-    disk: &Disk,
-    meters: &Meters,
-) -> (Response, &'static str) {
+pub(super) fn plan(request: &Request, plan: Arc<Plan>, content: &Content, by: &Sender) -> (Response, &'static str) {
+    let Sender { disk, clock, meters } = by;
     answer(request, content, plan.layout.len(), |range| {
-        let (files, meters) = (disk.files(), meters.clone());
-        let pouring = Pouring { plan: plan.clone(), range: range.clone(), files, meters: meters.clone(), open: None };
+        let pouring = Pouring {
+            plan: plan.clone(),
+            range: range.clone(),
+            files: disk.files(),
+            meters: meters.clone(),
+            asked: clock.now(),
+            open: None,
+        };
+        let meters = meters.clone();
         Body::sized(range.end - range.start, body::stream(plan, range, disk.clone(), meters)).pouring(pouring)
     })
 }

@@ -10,7 +10,7 @@ use super::{
     pour,
     record::Record,
     send::{self, Fault},
-    splice::{Patience, SPLICE_BYTES_MIN},
+    splice::{SPLICE_BYTES_MIN, send_ahead},
 };
 use crate::serve::{Handler, ListenerKind, Peer, Pour, Request, RequestParts, Response, problem};
 use bytes::Bytes;
@@ -25,9 +25,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// A client that sends nothing more is waited for so long: it may have half-closed and still read.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(30);
 
-/// A disk that gives nothing for so long has failed, as far as this client goes.
-const POUR_STALL_MAX: Duration = Duration::from_secs(60);
-
 /// A request for a handler.
 pub(super) struct Job {
     pub(super) request: Option<RequestParts>,
@@ -38,9 +35,19 @@ pub(super) struct Job {
     pub(super) expects: bool,
 }
 
+/// An answer's head, how long its body is, and the kernel's way to it.
+type Head = (http::response::Parts, Option<u64>, Option<Box<dyn Pour>>);
+
+/// What a handler said.
+struct Said {
+    head: Head,
+    /// What is to be sent of it piece by piece.
+    rest: Option<crate::serve::Body>,
+}
+
 /// What of the answer comes from the other thread: its head, then its pieces.
 struct Coming {
-    head: oneshot::Receiver<(http::response::Parts, Option<u64>, Option<Box<dyn Pour>>)>,
+    head: oneshot::Receiver<Head>,
     pieces: mpsc::Receiver<io::Result<Bytes>>,
 }
 
@@ -105,24 +112,37 @@ pub(super) async fn answer<C: Transport>(connection: &Connection<C>, job: Job) -
     }
 }
 
-/// Starts the handler where handlers run. It ends when nobody takes its answer any more.
+impl Said {
+    /// `kernel`: it may carry the body.
+    fn of(response: Response, kernel: bool, head_only: bool) -> Self {
+        let (head, mut body) = response.into_parts();
+        let len = body.len();
+        let pour = body.take_pour().filter(|_| kernel && !head_only && len.is_some_and(|len| len >= SPLICE_BYTES_MIN));
+        let rest = (pour.is_none() && !head_only && len != Some(0)).then_some(body);
+        Self { head: (head, len, pour), rest }
+    }
+}
+
+/// Starts the handler where handlers run, unless what it says is at hand. It ends when nobody takes its answer any more.
 fn run<C: Transport>(connection: &Connection<C>, request: Request, handler: Arc<dyn Handler>) -> Coming {
     let (head_in, head) = oneshot::channel();
     let (piece_in, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-    let plain = connection.io.is_plain();
+    let (kernel, head_only) = (connection.io.is_plain(), request.head_only);
+    let mut at_hand = handler.at_hand(&request).map(|response| Said::of(response, kernel, head_only));
+    if let Some(said) = at_hand.take_if(|said| said.rest.is_none()) {
+        // The other end is right here.
+        let _ = head_in.send(said.head);
+        return Coming { head, pieces };
+    }
     connection.worker.shared.handlers.spawn("handler", async move {
-        let head_only = request.head_only;
-        let response = tokio::select! {
-            response = handler.handle(request) => response,
-            () = piece_in.closed() => return,
+        let said = match at_hand {
+            Some(said) => said,
+            None => tokio::select! {
+                response = handler.handle(request) => Said::of(response, kernel, head_only),
+                () = piece_in.closed() => return,
+            },
         };
-        let (parts, mut body) = response.into_parts();
-        let len = body.len();
-        let pour = body.take_pour().filter(|_| plain && !head_only && len.is_some_and(|len| len >= SPLICE_BYTES_MIN));
-        let poured = pour.is_some();
-        if head_in.send((parts, len, pour)).is_err() || head_only || poured {
-            return;
-        }
+        let (Ok(()), Some(body)) = (head_in.send(said.head), said.rest) else { return };
         let mut body = pin!(body);
         loop {
             let frame = tokio::select! {
@@ -237,16 +257,18 @@ async fn reply<C: Transport>(connection: &Connection<C>, record: &Record, mut co
     write_head(&mut out.bytes, &parts, framing, record.version, stay, &connection.worker.date());
     record.answered(parts.status.as_u16(), 0);
     let nothing = record.method == Method::Head || bare;
-    let mut whole = send_to(connection, &out.bytes).await;
+    // Where the kernel sends what follows, it goes out with the first of that.
+    let ahead = match pour {
+        Some(_) => connection.io.with(|to| to.plain().map_or(0, |to| send_ahead(to, &out.bytes))),
+        None => 0,
+    };
+    let mut whole = ahead == out.bytes.len() || send_to(connection, &out.bytes[ahead..]).await;
     drop(out);
     let mut left = len;
     if let (true, Some(pour), Some(len)) = (whole, pour, len) {
-        let patience = Patience { from: POUR_STALL_MAX.into(), to: (&connection.takes).into() };
-        let (worker, sent) = (&connection.worker, &record.sent);
-        let by = (&worker.pipes, &worker.shared.disk);
-        let poured = pour::pour(&connection.io, pour, len, by, &connection.deadline, patience, sent).await;
-        connection.worker.shared.meters.spliced_bytes.inc_by(sent.get());
-        (whole, left) = (poured.is_ok(), Some(0));
+        whole = pour::pour(connection, pour, len, &record.sent).await.is_some();
+        left = Some(0);
+        connection.worker.shared.meters.spliced_bytes.inc_by(record.sent.get());
     }
     while whole && !nothing && left != Some(0) {
         let piece = match &own {

@@ -42,6 +42,7 @@ mod secure;
 mod send;
 mod settings;
 mod splice;
+mod straight;
 pub mod sync;
 pub mod table;
 pub mod tcp;

@@ -1,51 +1,72 @@
-//! Bodies out of files of this process, by pipes: pages that are in memory go into a pipe and on into the socket here; for
-//! others a disk thread fills the pipe, which may wait for the disk. No byte is copied.
+//! Bodies out of files of this process, piece by piece: parts of files go from memory to the socket by the kernel, packed with
+//! what stands between them.
 
 use super::{
-    deadline::Deadline,
-    io::{Broken, Io, Transport},
-    splice::{Patience, Pipe, Pipes, Side, give_all},
+    connection::Connection,
+    io::Transport,
+    straight::{self, DISK_STALL_MAX, Packed, TURN_BYTES_MAX},
 };
-use crate::{disk::Disk, serve::Pour};
-use std::{cell::Cell, os::fd::AsFd, rc::Rc};
+use crate::{
+    disk::Disk,
+    serve::{Piece, Pour},
+};
+use std::cell::Cell;
 
-/// Sends `len` bytes that a source pours, to a plain socket.
-pub(super) async fn pour<T: Transport>(
-    to: &Io<T>,
+/// Sends `len` bytes that a source names, to a plain socket; `sent` counts them, also where it fails. None: the client is
+/// gone, or takes nothing, or the source gives something else than it said.
+pub(super) async fn pour<C: Transport>(
+    connection: &Connection<C>,
     mut source: Box<dyn Pour>,
     len: u64,
-    (pipes, disk): (&Rc<Pipes>, &Disk),
-    deadline: &Deadline,
-    patience: Patience<'_>,
-    moved: &Cell<u64>,
-) -> Result<(), Side> {
-    let mut pipe = pipes.open().map_err(|error| Side::From(error.into()))?;
-    let mut left = len;
+    sent: &Cell<u64>,
+) -> Option<()> {
+    let Connection { io: to, deadline, takes, .. } = connection;
+    let disk = &connection.worker.shared.disk;
+    let mut packed = None;
+    let (mut left, mut turn) = (len, 0);
     while left > 0 {
-        let mut poured = pipe.fill(|into| source.pour_from_memory(into)).map_err(|error| Side::From(error.into()))?;
-        if poured == 0 {
-            patience.from.begins(deadline);
-            let waited = deadline.within(fill(pipe, disk, source)).await;
-            (pipe, source, poured) = waited.map_err(|e| Side::From(e.into()))?.map_err(Side::From)?;
-        }
+        let piece = source.next().ok()?;
+        let given = match &piece {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::File(_, range) => range.end - range.start,
+            Piece::Closed => {
+                source = open(disk, source).await?;
+                continue;
+            }
+            Piece::End => 0,
+        };
         // More than was announced is as wrong as less.
-        left = left.checked_sub(poured as u64).filter(|_| poured > 0).ok_or(Side::From(Broken::Ended))?;
-        give_all(&mut pipe, to, left > 0, deadline, patience.to, moved).await.map_err(|_| Side::To)?;
-        // A client that takes all at once does not have the worker to itself.
-        tokio::task::yield_now().await;
+        left = left.checked_sub(given).filter(|_| given > 0)?;
+        if left > 0 && packed.is_none() {
+            packed = Some(Packed::begin(to));
+        }
+        match piece {
+            Piece::Bytes(bytes) => {
+                to.write_all(&bytes, deadline, takes).await.ok()?;
+                sent.set(sent.get() + given);
+            }
+            Piece::File(file, range) => {
+                straight::send(to, &file, range, (disk, deadline), takes.into(), sent).await?;
+            }
+            Piece::Closed | Piece::End => {}
+        }
+        turn += given;
+        if turn >= TURN_BYTES_MAX {
+            turn = 0;
+            tokio::task::yield_now().await;
+        }
     }
-    Ok(())
+    Some(())
 }
 
-/// Has a disk thread fill an empty pipe.
-async fn fill(mut pipe: Pipe, disk: &Disk, mut source: Box<dyn Pour>) -> Result<(Pipe, Box<dyn Pour>, usize), Broken> {
-    let into = pipe.lend()?;
-    let filled = disk.run(move |_| {
-        let poured = source.pour(into.as_fd());
-        (into, source, poured)
-    });
-    let (into, source, poured) = filled.await.map_err(|_| Broken::Failed)?;
-    let poured = poured?;
-    pipe.give_back(into, poured);
-    Ok((pipe, source, poured))
+/// On a thread that may wait.
+async fn open(disk: &Disk, mut source: Box<dyn Pour>) -> Option<Box<dyn Pour>> {
+    let opened = disk.run_within(DISK_STALL_MAX, move |_| source.open().map(|()| source));
+    match opened.await {
+        Ok(opened) => opened.ok(),
+        Err(error) => {
+            tracing::warn!(%error, "a file cannot be opened; the response is cut");
+            None
+        }
+    }
 }

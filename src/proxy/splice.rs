@@ -15,7 +15,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     rc::Rc,
     task::Poll,
 };
@@ -40,10 +40,8 @@ pub(super) struct Pipes {
 /// A leased pipe. One with bytes left in it is closed on drop, an empty one goes back.
 pub(super) struct Pipe {
     of: Rc<Pipes>,
-    /// Where bytes come out; none only within drop.
-    out: Option<OwnedFd>,
-    /// Where they go in; none while it is lent, and within drop.
-    into: Option<OwnedFd>,
+    /// Where bytes come out, and where they go in; none only within drop.
+    ends: Option<[OwnedFd; 2]>,
     held: usize,
 }
 
@@ -60,61 +58,24 @@ impl Pipes {
                 [out, into]
             }
         };
-        Some(self.of(ends))
-    }
-
-    /// An empty pipe for what goes no other way: where there are too many, one of the size that the host gives.
-    pub(super) fn open(self: &Rc<Self>) -> io::Result<Pipe> {
-        if let Some(pipe) = self.lease() {
-            return Ok(pipe);
-        }
-        let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        self.open.set(self.open.get() + 1);
-        Ok(self.of([out, into]))
-    }
-
-    fn of(self: &Rc<Self>, [out, into]: [OwnedFd; 2]) -> Pipe {
-        Pipe { of: self.clone(), out: Some(out), into: Some(into), held: 0 }
+        Some(Pipe { of: self.clone(), ends: Some(ends), held: 0 })
     }
 }
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        match (self.out.take(), self.into.take()) {
-            (Some(out), Some(into)) if self.held == 0 && self.of.open.get() <= PIPES_MAX => {
-                self.of.spare.borrow_mut().push([out, into]);
-            }
-            _ => self.of.open.set(self.of.open.get().saturating_sub(1)),
+        let Some(ends) = self.ends.take() else { return };
+        if self.held == 0 {
+            self.of.spare.borrow_mut().push(ends);
+        } else {
+            self.of.open.set(self.of.open.get().saturating_sub(1));
         }
     }
 }
 
 impl Pipe {
-    fn out_end(&self) -> &OwnedFd {
-        self.out.as_ref().expect("it is taken on drop alone")
-    }
-
-    fn in_end(&self) -> io::Result<&OwnedFd> {
-        // Another thread had it and did not bring it back.
-        self.into.as_ref().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
-    }
-
-    /// Has somebody put bytes into it, who answers how many.
-    pub(super) fn fill(&mut self, put: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>) -> io::Result<usize> {
-        let got = put(self.in_end()?.as_fd())?;
-        self.held += got;
-        Ok(got)
-    }
-
-    /// Where bytes go in, for another thread to put some there.
-    pub(super) fn lend(&mut self) -> io::Result<OwnedFd> {
-        self.into.take().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
-    }
-
-    /// It is back, and so many bytes are in it.
-    pub(super) fn give_back(&mut self, into: OwnedFd, got: usize) {
-        self.into = Some(into);
-        self.held += got;
+    fn ends(&self) -> &[OwnedFd; 2] {
+        self.ends.as_ref().expect("they are taken on drop alone")
     }
 
     /// Whether there is anything in it.
@@ -135,7 +96,8 @@ impl Pipe {
     /// The same of a socket that the runtime does not know.
     pub(super) fn take_from(&mut self, from: impl AsFd, most: u64) -> io::Result<usize> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIPE_BYTES);
-        let got = splice(from, None, self.in_end()?, None, most, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)?;
+        let [_, into] = self.ends();
+        let got = splice(from, None, into, None, most, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)?;
         self.held += got;
         Ok(got)
     }
@@ -149,7 +111,8 @@ impl Pipe {
     pub(super) fn give_to(&mut self, to: impl AsFd, more: bool) -> io::Result<usize> {
         let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         flags.set(SpliceFlags::MORE, more);
-        let given = splice(self.out_end(), None, to, None, self.held, flags)?;
+        let [out, _] = self.ends();
+        let given = splice(out, None, to, None, self.held, flags)?;
         self.held -= given;
         Ok(given)
     }

@@ -19,6 +19,12 @@ pub type Response = http::Response<Body>;
 pub trait Handler: Send + Sync + 'static {
     /// The answer to one request. A panic in here is caught: the client gets a 500 and its connection lives on.
     fn handle(&self, request: Request) -> BoxFuture<'_, Response>;
+
+    /// The same answer, where it is at hand: nothing is waited for, and little is done. Servers may ask for it first, on
+    /// threads that must not wait. None: only [`Handler::handle`] can tell.
+    fn at_hand(&self, _request: &Request) -> Option<Response> {
+        None
+    }
 }
 
 /// A [`Handler`] out of an async closure.

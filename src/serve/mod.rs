@@ -30,7 +30,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use listener::{Listener, ListenerKind};
 pub use message::{Handler, HandlerFn, Peer, Request, RequestParts, Response};
-pub use pour::Pour;
+pub use pour::{Piece, Pour};
 pub use problem::{Problem, problem};
 pub use query::{decode_component, encode_component, parse_query};
 pub use range::{ByteRange, RangeOutcome};

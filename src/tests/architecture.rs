@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("disk", &["base"]),
     ("store", &["base", "model", "disk"]),
     ("events", &["base", "model", "store"]),
-    ("serve", &["base", "model"]),
+    ("serve", &["base", "model", "disk"]),
     ("outbound", &["base", "model"]),
     ("balance", &["base", "model"]),
     ("upkeep", &["base", "model"]),

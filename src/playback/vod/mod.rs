@@ -135,7 +135,7 @@ impl Playback {
             false => hls::whole(&self.planner, &play.stream, range, &seal).await?,
         };
         let content = handler::content(handler::PLAYLIST, REVALIDATE, text.tag);
-        let (response, outcome) = send::bytes(request, &text.bytes, &content, &self.meters);
+        let (response, outcome) = send::bytes(request, &text.bytes, &content, &self.sender.meters);
         Ok((watched(response, watching), outcome))
     }
 
@@ -159,14 +159,14 @@ impl Playback {
                 let watching = entry.watch(None).await?;
                 let bytes = hls::init(&self.planner, stream, hash, *segment).await?;
                 let content = handler::content(handler::MP4, IMMUTABLE, hash.clone());
-                let (response, outcome) = send::bytes(request, &bytes, &content, &self.meters);
+                let (response, outcome) = send::bytes(request, &bytes, &content, &self.sender.meters);
                 (response, outcome, watching)
             }
             Route::Part(part) => {
                 let (plan, shown) = hls::part(&self.planner, stream, part).await?;
                 let watching = entry.watch(Some(shown)).await?;
                 let content = handler::content(handler::MP4, IMMUTABLE, plan.layout.tag.clone());
-                let (response, outcome) = send::plan(request, plan, &content, &self.disk, &self.meters);
+                let (response, outcome) = send::plan(request, plan, &content, &self.sender);
                 (response, outcome, watching)
             }
             _ => return Err(Error::NoSuchPath(request.path().to_owned())),

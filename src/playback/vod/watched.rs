@@ -1,12 +1,17 @@
 //! An answer on its way to somebody who watches: counted, and ended when its play is.
 
 use crate::{
+    disk::Kept,
     playback::plays::Watching,
-    serve::{Body, Pour, Response},
+    serve::{Body, Piece, Pour, Response},
 };
 use futures_util::StreamExt;
 use http_body_util::BodyDataStream;
-use std::{io, os::fd::BorrowedFd, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
+
+/// What is sent of a file before it is seen whether the play is over, in bytes: a slow client gets no more than this of
+/// one that is.
+const PIECE_BYTES_MAX: u64 = 256 << 10;
 
 /// The same answer, watched until its last byte has gone, or nobody takes it any more.
 pub(super) fn watched(response: Response, watching: Watching) -> Response {
@@ -29,41 +34,46 @@ pub(super) fn watched(response: Response, watching: Watching) -> Response {
         None => Body::unsized_stream(pieces),
     };
     let body = match pour {
-        Some(inner) => body.pouring(Poured { inner, watching }),
+        Some(inner) => body.pouring(Poured { inner, watching, rest: None }),
         None => body,
     };
     Response::from_parts(head, body)
 }
 
-/// What the kernel carries, counted as it goes into the pipe.
+/// What the kernel carries, counted as it is handed over.
 struct Poured {
     inner: Box<dyn Pour>,
     watching: Arc<Watching>,
-}
-
-impl Poured {
-    fn count(&self, poured: io::Result<usize>) -> io::Result<usize> {
-        poured.inspect(|n| self.watching.sent(*n as u64))
-    }
-
-    fn go_on(&self) -> io::Result<()> {
-        match self.watching.stop().is_cancelled() {
-            true => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the play is over")),
-            false => Ok(()),
-        }
-    }
+    /// What is still to be handed over of a file.
+    rest: Option<(Arc<Kept>, Range<u64>)>,
 }
 
 impl Pour for Poured {
-    fn pour(&mut self, pipe: BorrowedFd<'_>) -> io::Result<usize> {
-        self.go_on()?;
-        let poured = self.inner.pour(pipe);
-        self.count(poured)
+    fn next(&mut self) -> io::Result<Piece> {
+        if self.watching.stop().is_cancelled() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the play is over"));
+        }
+        let next = match self.rest.take() {
+            Some((file, range)) => Piece::File(file, range),
+            None => self.inner.next()?,
+        };
+        let (piece, len) = match next {
+            Piece::File(file, range) => {
+                let end = range.end.min(range.start.saturating_add(PIECE_BYTES_MAX));
+                self.rest = (end < range.end).then(|| (file.clone(), end..range.end));
+                (Piece::File(file, range.start..end), end - range.start)
+            }
+            Piece::Bytes(bytes) => {
+                let len = bytes.len() as u64;
+                (Piece::Bytes(bytes), len)
+            }
+            Piece::Closed | Piece::End => (next, 0),
+        };
+        self.watching.sent(len);
+        Ok(piece)
     }
 
-    fn pour_from_memory(&mut self, pipe: BorrowedFd<'_>) -> io::Result<usize> {
-        self.go_on()?;
-        let poured = self.inner.pour_from_memory(pipe);
-        self.count(poured)
+    fn open(&mut self) -> io::Result<()> {
+        self.inner.open()
     }
 }

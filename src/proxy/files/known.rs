@@ -5,14 +5,13 @@ use super::{
     answer::Facts,
     asked::Asked,
     coding::Coding,
-    kept::Kept,
     open::{self, Looks},
     place::Place,
     site::Found,
 };
+use crate::disk::{File, Kept};
 use std::{
     collections::HashMap,
-    fs::File,
     os::fd::BorrowedFd,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -40,12 +39,18 @@ struct Version {
 
 impl Entry {
     pub(super) fn new(content_type: &'static str, place: &Place, file: File, looks: Looks) -> Self {
-        let plain = Version { coding: None, place: place.clone(), file: Arc::new(Kept::new(file)), looks };
-        Self { content_type, versions: vec![plain] }
+        let mut entry = Self { content_type, versions: Vec::with_capacity(1) };
+        entry.add(None, place.clone(), file, looks);
+        entry
     }
 
     pub(super) fn beside(&mut self, coding: Coding, place: Place, file: File, looks: Looks) {
-        self.versions.push(Version { coding: Some(coding), place, file: Arc::new(Kept::new(file)), looks });
+        self.add(Some(coding), place, file, looks);
+    }
+
+    fn add(&mut self, coding: Option<Coding>, place: Place, file: File, looks: Looks) {
+        let file = Arc::new(Kept::new(file, Arc::default()));
+        self.versions.push(Version { coding, place, file, looks });
     }
 
     /// The version that the client likes best.

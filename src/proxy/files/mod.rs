@@ -11,14 +11,12 @@ mod asked;
 mod coding;
 #[doc(hidden)]
 pub mod fuzz;
-mod kept;
 mod known;
 mod open;
 mod place;
 mod ranges;
 mod send;
 mod site;
-mod straight;
 
 pub(super) use asked::Asked;
 pub(super) use place::Place;

@@ -5,11 +5,12 @@
 //! switched while requests come.
 
 use super::place::Place;
+use crate::disk::File;
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, openat2, statat},
     io::Errno,
 };
-use std::{fs::File, io, os::fd::BorrowedFd, os::fd::OwnedFd, path::Path};
+use std::{io, os::fd::BorrowedFd, os::fd::OwnedFd, path::Path};
 
 /// How often a name is looked up whose directories are being renamed.
 const TRIES_MAX: u32 = 64;
@@ -97,7 +98,7 @@ pub(super) fn open(dir: BorrowedFd<'_>, place: &Place, cached: bool) -> Opened {
     };
     match rustix::fs::fstat(&fd) {
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Opened::File(File::from(fd), Looks::of(&stat)),
+            FileType::RegularFile => Opened::File(File::opened(fd.into(), name.into()), Looks::of(&stat)),
             FileType::Directory => Opened::Directory,
             _ => Opened::Missing,
         },

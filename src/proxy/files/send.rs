@@ -4,24 +4,23 @@
 use super::{
     answer::{self, Decided, Piece},
     asked::Asked,
-    kept::Kept,
     place::Place,
     site::{Found, Site},
-    straight,
 };
-use crate::proxy::{
-    answer::{Own, own},
-    buffer::{BUFFER_BYTES, Head},
-    connection::{Connection, Next},
-    h1::{self, Body},
-    io::Transport,
-    record::Record,
-    splice::{SPLICE_BYTES_MIN, send_ahead},
+use crate::{
+    disk::Kept,
+    proxy::{
+        answer::{Own, own},
+        buffer::{BUFFER_BYTES, Head},
+        connection::{Connection, Next},
+        h1::{self, Body},
+        io::Transport,
+        record::Record,
+        splice::{SPLICE_BYTES_MIN, send_ahead},
+        straight::{self, DISK_STALL_MAX},
+    },
 };
-use std::{io, ops::Range, os::unix::fs::FileExt, sync::Arc, time::Duration};
-
-/// A disk that opens or gives nothing for so long has failed, as far as this client goes.
-pub(super) const DISK_STALL_MAX: Duration = Duration::from_secs(60);
+use std::{io, ops::Range, sync::Arc};
 
 /// A request for a file.
 pub(in crate::proxy) struct Job {
@@ -147,7 +146,7 @@ async fn large<C: Transport>(
     }
     drop(head);
     let (disk, deadline, sent) = (&connection.worker.shared.disk, &connection.deadline, &record.sent);
-    let went = straight::send(&connection.io, file, range, (disk, deadline), (&connection.takes).into(), sent).await;
+    let went = straight::send(&connection.io, &file, range, (disk, deadline), (&connection.takes).into(), sent).await;
     connection.worker.shared.meters.spliced_bytes.inc_by(sent.get());
     went.is_some()
 }
@@ -199,9 +198,8 @@ async fn read<C: Transport>(
     let mut buffer = connection.worker.buffers.lease();
     let len = usize::try_from(range.end - range.start).ok()?;
     let got = buffer.fill_with(len, |room| {
-        let flags = rustix::io::ReadWriteFlags::NOWAIT;
         // An error is met again by who waits.
-        rustix::io::preadv2(&file, &mut [io::IoSliceMut::new(room)], range.start, flags).unwrap_or(0)
+        file.read_cached_at(range.start, room).unwrap_or(0)
     });
     if got == len {
         return Some((file, buffer));
@@ -210,16 +208,12 @@ async fn read<C: Transport>(
     let same = file.clone();
     let waited = connection.worker.shared.disk.run_within(DISK_STALL_MAX, move |_| {
         let mut rest = vec![0; left];
-        same.read_exact_at(&mut rest, from).map(|()| rest)
+        same.read_exact_at(from, &mut rest).map(|()| rest)
     });
-    match waited.await {
-        Ok(Ok(rest)) => buffer.append(&rest).then_some((file, buffer)),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "a file cannot be read as far as it was long; the response is cut");
-            None
-        }
+    match waited.await.and_then(|read| read) {
+        Ok(rest) => buffer.append(&rest).then_some((file, buffer)),
         Err(error) => {
-            tracing::warn!(%error, "a file cannot be read; the response is cut");
+            tracing::warn!(%error, "a file cannot be read as far as it was long; the response is cut");
             None
         }
     }

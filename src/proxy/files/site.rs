@@ -4,11 +4,11 @@ use super::{
     answer::Facts,
     asked::Asked,
     coding::{Coding, may_be_coded},
-    kept::Kept,
     known::{Entry, Known},
     open::{self, Opened},
     place::Place,
 };
+use crate::disk::Kept;
 use arc_swap::ArcSwapOption;
 use std::{
     io,

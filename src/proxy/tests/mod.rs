@@ -13,6 +13,7 @@ mod limits;
 mod log;
 mod loops;
 mod pki;
+mod poured;
 mod reuse;
 mod rig;
 mod slow;
