@@ -100,6 +100,15 @@ impl Slices {
         }
     }
 
+    /// What comes next lies so far on in a source's file. Where little lies between it and what was gathered last, that is
+    /// gathered, too: nobody is told what it means, and a piece less is to be sent.
+    pub(super) fn bridge(&mut self, source: usize, offset: u64, bytes_max: u64) {
+        let Some(last) = self.slices.last_mut().filter(|last| last.source == source) else { return };
+        let between = offset.checked_sub(last.offset + last.len).filter(|between| *between <= bytes_max);
+        last.len += between.unwrap_or_default();
+        self.len += between.unwrap_or_default();
+    }
+
     /// Bytes gathered.
     pub(super) fn len(&self) -> u64 {
         self.len
@@ -107,5 +116,25 @@ impl Slices {
 
     pub(super) fn into_vec(self) -> Vec<Slice> {
         self.slices
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_short_way_on_in_the_same_file_is_bridged() {
+        let mut slices = Slices::default();
+        slices.bridge(0, 5, 9);
+        slices.push(Slice { source: 0, offset: 100, len: 50 });
+        for (source, offset) in [(1, 160), (0, 149), (0, 160)] {
+            slices.bridge(source, offset, 9);
+            assert_eq!(slices.len(), 50, "{source} {offset}");
+        }
+        slices.bridge(0, 159, 9);
+        assert_eq!(slices.len(), 59);
+        slices.push(Slice { source: 0, offset: 159, len: 1 });
+        assert_eq!(slices.into_vec(), [Slice { source: 0, offset: 100, len: 60 }]);
     }
 }

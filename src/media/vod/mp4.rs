@@ -29,6 +29,10 @@ pub const PLAN_SAMPLES_MAX: u64 = 16 << 20;
 /// Files with more media than this have 64-bit chunk offsets: what is left to 4 GiB is more than any header.
 const NARROW_MEDIA_BYTES_MAX: u64 = 3 << 30;
 
+/// What lies between two chunks in a file, the head of a fragment, is sent with them where it is so much less than they are:
+/// a segment then goes out in one piece, and a file gets longer by less than a thirtieth.
+const BRIDGE_PER_BYTE_MAX: u64 = 32;
+
 /// Plans `range` of `sources` as one MP4. Every frame whose time lies in the range is shown once and in order; those
 /// that only help to decode the first are hidden by an edit list. Where nothing was recorded, play goes on with the
 /// next footage.
@@ -139,13 +143,17 @@ impl<'a> Plan<'a> {
                 (None, None) => break,
             };
             let Some(chunk) = (if video_first { video.next() } else { audio.next() }) else { break };
+            let inserted = video_first && insert.len > 0;
+            if !inserted {
+                self.slices.bridge(piece.source, chunk.offset, chunk.bytes / BRIDGE_PER_BYTE_MAX);
+            }
             match sound {
                 Some(sound) if !video_first => {
                     self.sounds[sound].tables.push_chunk(self.slices.len(), chunk.samples, 1);
                 }
                 _ => self.video.push_chunk(self.slices.len(), chunk.samples, video_entry),
             }
-            if video_first && insert.len > 0 {
+            if inserted {
                 self.slice_with_inserts(piece.source, &table.video, &chunk, insert);
             } else {
                 self.slices.push(Slice { source: piece.source, offset: chunk.offset, len: chunk.bytes });
@@ -321,7 +329,7 @@ impl Iterator for Clipped<'_> {
 /// Names the bytes of the plan: which samples of which files. What stands in the header follows from those.
 fn tag(sources: &[Source], pieces: &[Piece]) -> String {
     let mut hash = Sha256::new();
-    hash.update(b"vod.mp4 1");
+    hash.update(b"vod.mp4 2");
     for piece in pieces {
         let segment = &sources[piece.source].segment;
         hash.update(segment.stream.to_string());

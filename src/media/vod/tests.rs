@@ -368,7 +368,9 @@ fn imagined(files: usize, frames: u32, frame_bytes: u32) -> Vec<Source> {
 fn more_than_four_gibibytes_take_64_bits() {
     let sources = imagined(2, 1200, 2_000_000);
     let plan = plan_mp4(&sources, Range::ALL).unwrap();
-    assert_eq!(plan.len(), plan.head.len() as u64 + 2400 * 2_000_000);
+    // The heads of fragments that lie between others go along, so that a file is one piece.
+    let media = 2400 * 2_000_000 + 2 * 99 * 300;
+    assert_eq!((plan.len() - plan.head.len() as u64, plan.slices().len()), (media, 2));
     let mut rest = &plan.head[..];
     let Some(Any::Ftyp(_)) = Option::<Any>::read_from(&mut rest).unwrap() else { panic!("no ftyp") };
     let Some(Any::Moov(moov)) = Option::<Any>::read_from(&mut rest).unwrap() else { panic!("no moov") };
@@ -376,7 +378,7 @@ fn more_than_four_gibibytes_take_64_bits() {
     let last = *stbl.co64.as_ref().unwrap().entries.last().unwrap();
     assert_eq!(last, plan.len() - 12 * 2_000_000);
     assert_eq!(&rest[..8], b"\0\0\0\x01mdat");
-    assert_eq!(rest[8..16], (2400u64 * 2_000_000 + 16).to_be_bytes());
+    assert_eq!(rest[8..16], (media + 16).to_be_bytes());
     assert_eq!(rest.len(), 16);
 }
 
@@ -384,7 +386,10 @@ fn more_than_four_gibibytes_take_64_bits() {
 fn a_day_is_planned_whole_and_three_are_refused_by_their_length() {
     let day = imagined(2880, 744, 10_000);
     let plan = plan_mp4(&day, Range::ALL).unwrap();
-    assert_eq!(plan.len() - plan.head.len() as u64, 2880 * 744 * 10_000);
+    assert_eq!(plan.len() - plan.head.len() as u64, 2880 * (744 * 10_000 + 61 * 300));
+    assert_eq!(plan.slices().len(), 2880);
+    let narrow = plan_mp4(&imagined(2, 744, 700), Range::ALL).unwrap();
+    assert_eq!(narrow.slices().len(), 2 * 62, "what lies between is more than a thirtieth");
     let three = imagined(8640, 744, 10_000);
     let refused = plan_mp4(&three, Range::ALL).unwrap_err().to_string();
     assert!(refused.contains("172800"), "{refused}");
