@@ -115,9 +115,10 @@ pub(super) async fn relay<C: Transport>(exchange: &Exchange<'_, C>) -> Result<Re
     };
     let Exchange { connection, job, .. } = exchange;
     let (worker, record) = (&connection.worker, &job.record);
-    let micros = worker.now_micros().saturating_sub(exchange.sent_micros);
+    let now_micros = worker.now_micros();
+    let micros = now_micros.saturating_sub(exchange.sent_micros);
     let outcome = Outcome::Answered { status: head.status(), micros };
-    job.group.pool.settle(exchange.member, outcome, worker.now_micros());
+    job.group.pool.settle(exchange.member, outcome, now_micros);
 
     let switched = head.status() == 101;
     let (to, stays) = h1::framing_for(record.version, &head);

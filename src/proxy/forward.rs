@@ -14,7 +14,7 @@ use super::{
     upstream::{NoConnection, Upstream, Upstreams},
 };
 use crate::balance::{Ask, Outcome};
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 /// A request to be forwarded.
 pub(super) struct Job {
@@ -56,11 +56,14 @@ pub(super) async fn forward<C: Transport>(connection: &Connection<C>, job: Job) 
     let mut members: Vec<u32> = Vec::new();
     let mut again = job.member.map(|member| (member, false));
     let mut last = None;
+    // Looks at the clock cost more than most of what is done between them: a request that goes straight through takes
+    // one at its begin, one at the answer's head, and one at the end.
+    let mut now_micros = job.record.began_micros;
     loop {
         let (member, fresh) = match again.take() {
             Some(again) => again,
             None => {
-                let ask = Ask { now_micros: worker.now_micros(), hash: job.hash, tried: &members };
+                let ask = Ask { now_micros, hash: job.hash, tried: &members };
                 let picked = worker.pickers.borrow_mut().pick(&job.group, &ask).map(|(member, _)| member);
                 match picked {
                     Some(member) => (member, false),
@@ -69,13 +72,14 @@ pub(super) async fn forward<C: Transport>(connection: &Connection<C>, job: Job) 
             }
         };
         let endpoint = job.group.endpoints.get(member as usize);
-        let known_out = endpoint.is_some_and(|e| e.state.ejected(worker.now_micros()).is_some());
-        let lost = match attempt(connection, &job, settings, member, fresh).await {
+        let known_out = endpoint.is_some_and(|e| e.state.ejected(now_micros).is_some());
+        let lost = match attempt(connection, &job, settings, (member, fresh), now_micros).await {
             Ok(next) => return next,
             Err(lost) => lost,
         };
+        now_micros = worker.now_micros();
         if let Some(outcome) = lost.outcome() {
-            job.group.pool.settle(member, outcome, worker.now_micros());
+            job.group.pool.settle(member, outcome, now_micros);
         }
         let asked = retry::Asked {
             idempotent: job.record.method.is_idempotent(),
@@ -110,8 +114,8 @@ async fn attempt<C: Transport>(
     connection: &Connection<C>,
     job: &Job,
     settings: &Forward,
-    member: u32,
-    fresh: bool,
+    (member, fresh): (u32, bool),
+    now_micros: u64,
 ) -> Result<Next, Lost> {
     let worker = &connection.worker;
     let Some(endpoint) = job.group.endpoints.get(member as usize) else {
@@ -119,16 +123,16 @@ async fn attempt<C: Transport>(
     };
     let flight = endpoint.state.begin();
     job.record.upstream(&endpoint.name);
-    let kept = (!fresh).then(|| {
-        endpoint.targets.iter().find_map(|at| {
-            let now_micros = worker.now_micros();
-            worker.upstreams.take(*at, endpoint.via.as_ref(), now_micros)
-        })
-    });
-    let kept = kept.flatten();
+    let take = |at: &SocketAddr| worker.upstreams.take(*at, endpoint.via.as_ref(), now_micros);
+    let kept = if fresh { None } else { endpoint.targets.iter().find_map(take) };
+    let mut sent_micros = now_micros;
     let upstream = match kept {
         Some(upstream) => upstream,
-        None => Box::pin(connect(connection, endpoint, settings.connect_timeout)).await?,
+        None => {
+            let upstream = Box::pin(connect(connection, endpoint, settings.connect_timeout)).await?;
+            sent_micros = worker.now_micros();
+            upstream
+        }
     };
     let reused = upstream.reused;
     let sent = upstream.io.write_all(&job.out.bytes, &connection.deadline, settings.timeout).await;
@@ -143,7 +147,7 @@ async fn attempt<C: Transport>(
         reused,
         long: &upstream.long,
         timeout: settings.timeout,
-        sent_micros: worker.now_micros(),
+        sent_micros,
         sending: Cell::new(job.rest != Rest::None),
         broken: Cell::new(false),
         begun: Cell::new(false),
@@ -155,8 +159,9 @@ async fn attempt<C: Transport>(
     Ok(match relayed {
         Relayed::Done { reusable, stay } => {
             let all_read = !exchange.sending.get();
+            let ended_micros = job.record.end();
             if reusable && all_read && !exchange.broken.get() {
-                worker.upstreams.keep(upstream, worker.now_micros());
+                worker.upstreams.keep(upstream, ended_micros);
             }
             match (all_read, stay) {
                 (true, true) => Next::Request,
@@ -187,7 +192,7 @@ async fn connect<C: Transport>(
     connection: &Connection<C>,
     endpoint: &Endpoint,
     limit: Duration,
-) -> Result<Upstream, Lost> {
+) -> Result<Box<Upstream>, Lost> {
     connection.pack_input();
     let share = limit / u32::try_from(endpoint.targets.len()).unwrap_or(u32::MAX).max(1);
     let mut last = Lost::no_connection(Failure::Refused);

@@ -24,7 +24,9 @@ pub(super) struct Record {
     pub(super) version: Version,
     /// The client would ask again on this connection.
     pub(super) keep_alive: bool,
-    began_micros: u64,
+    pub(super) began_micros: u64,
+    /// 0: not yet.
+    ended_micros: Cell<u64>,
     status: Cell<u16>,
     /// Bytes of the request's body that went on.
     pub(super) received: Cell<u64>,
@@ -57,6 +59,7 @@ impl Record {
             version,
             keep_alive,
             began_micros,
+            ended_micros: Cell::new(0),
             status: Cell::new(CLIENT_GONE),
             received: Cell::new(0),
             sent: Cell::new(0),
@@ -85,6 +88,13 @@ impl Record {
         route.response_edits.as_ref().filter(|_| is_said)
     }
 
+    /// Nothing more is done for it. When that is.
+    pub(super) fn end(&self) -> u64 {
+        let now = self.worker.now_micros();
+        self.ended_micros.set(now);
+        now
+    }
+
     /// It is tried again.
     pub(super) fn retry(&self) {
         if let Some(route) = &self.route {
@@ -102,7 +112,11 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let micros = self.worker.now_micros().saturating_sub(self.began_micros);
+        let ended = match self.ended_micros.get() {
+            0 => self.worker.now_micros(),
+            ended => ended,
+        };
+        let micros = ended.saturating_sub(self.began_micros);
         let (status, received, sent) = (self.status.get(), self.received.get(), self.sent.get());
         match &self.route {
             Some(route) => route.meters.shard(self.worker.id).end(status, micros, received, sent),

@@ -44,7 +44,7 @@ const PROBES_MAX: u32 = 6;
 
 /// A tunnel that is about to begin.
 pub(super) struct Tunnel {
-    pub(super) upstream: Upstream,
+    pub(super) upstream: Box<Upstream>,
     /// What the upstream sent already.
     pub(super) behind: Option<Buffer>,
     pub(super) _flight: InFlight,

@@ -99,11 +99,11 @@ struct Shared {
 }
 
 struct Idle {
-    upstream: Upstream,
+    upstream: Box<Upstream>,
     since_micros: u64,
 }
 
-/// An open connection to an instance.
+/// An open connection to an instance. It goes from hand to hand with each request, so it lies apart.
 pub(super) struct Upstream {
     pub(super) io: Io<Wire>,
     /// Whether the last answer on it was long.
@@ -157,7 +157,7 @@ pub(super) fn is_exhausted(error: &io::Error) -> bool {
 
 impl Upstreams {
     /// A connection that can be used at once: a kept one that was not closed meanwhile, or room in a session.
-    pub(super) fn take(&self, address: SocketAddr, via: Option<&Arc<Via>>, now_micros: u64) -> Option<Upstream> {
+    pub(super) fn take(&self, address: SocketAddr, via: Option<&Arc<Via>>, now_micros: u64) -> Option<Box<Upstream>> {
         let Some(via) = via else {
             return self.silent(self.idle.borrow_mut().get_mut(&address)?);
         };
@@ -171,18 +171,13 @@ impl Upstreams {
         of_place.iter_mut().find_map(|shared| {
             let asking = shared.session.ask()?;
             shared.used_micros = now_micros;
-            Some(Upstream {
-                reused: asking.reused,
-                io: Io::new(Wire::H2(Box::new(asking))),
-                long: Cell::new(false),
-                address,
-                via: Some(via.clone()),
-                counted: shared.counted.clone(),
-            })
+            let (reused, counted) = (asking.reused, shared.counted.clone());
+            let io = Io::new(Wire::H2(Box::new(asking)));
+            Some(Box::new(Upstream { io, long: Cell::new(false), address, via: Some(via.clone()), reused, counted }))
         })
     }
 
-    fn silent(&self, kept: &mut Vec<Idle>) -> Option<Upstream> {
+    fn silent(&self, kept: &mut Vec<Idle>) -> Option<Box<Upstream>> {
         while let Some(Idle { mut upstream, .. }) = kept.pop() {
             self.kept.set(self.kept.get() - 1);
             if upstream.io.get_mut().is_silent() {
@@ -198,11 +193,12 @@ impl Upstreams {
         worker: &Rc<Worker>,
         address: SocketAddr,
         endpoint: &Endpoint,
-    ) -> Result<Upstream, NoConnection> {
+    ) -> Result<Box<Upstream>, NoConnection> {
         let Some(via) = &endpoint.via else {
             let (stream, counted) = dial(worker, address, &endpoint.state).await?;
             let io = Io::new(Wire::Plain(stream));
-            return Ok(Upstream { io, long: Cell::new(false), address, via: None, reused: false, counted });
+            let upstream = Upstream { io, long: Cell::new(false), address, via: None, reused: false, counted };
+            return Ok(Box::new(upstream));
         };
         Box::pin(worker.upstreams.speak(worker, (address, via.clone()), &endpoint.state)).await
     }
@@ -212,13 +208,14 @@ impl Upstreams {
         worker: &Rc<Worker>,
         place: Place,
         state: &Arc<InstanceState>,
-    ) -> Result<Upstream, NoConnection> {
+    ) -> Result<Box<Upstream>, NoConnection> {
         let (address, via) = (place.0, place.1.clone());
         if !via.h2 {
             let (stream, counted) = dial(worker, address, state).await?;
             let session = self.tls.connect(&via, stream).await.map_err(NoConnection::Refused)?;
             let io = Io::new(Wire::Tls(Box::new(session)));
-            return Ok(Upstream { io, long: Cell::new(false), address, via: Some(via), reused: false, counted });
+            let upstream = Upstream { io, long: Cell::new(false), address, via: Some(via), reused: false, counted };
+            return Ok(Box::new(upstream));
         }
         let opening = loop {
             if let Some(upstream) = self.take(address, Some(&via), worker.now_micros()) {
@@ -253,11 +250,11 @@ impl Upstreams {
         self.sessions.borrow_mut().entry(place).or_default().push(shared);
         drop(opening);
         let io = Io::new(Wire::H2(Box::new(asking)));
-        Ok(Upstream { io, long: Cell::new(false), address, via: Some(via), reused: false, counted })
+        Ok(Box::new(Upstream { io, long: Cell::new(false), address, via: Some(via), reused: false, counted }))
     }
 
     /// Keeps a connection whose last answer is whole.
-    pub(super) fn keep(&self, upstream: Upstream, now_micros: u64) {
+    pub(super) fn keep(&self, upstream: Box<Upstream>, now_micros: u64) {
         if upstream.io.with(Wire::is_single) {
             return;
         }

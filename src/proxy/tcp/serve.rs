@@ -102,7 +102,11 @@ async fn greet(connection: &Connection<TcpStream>) -> Option<Option<Box<str>>> {
 
 /// An instance that takes the connection, and what it must be told before the client's bytes. An error is the status
 /// that says why there is none.
-async fn connect(connection: &Connection<TcpStream>, tcp: &Tcp, group: &Group) -> Result<(Upstream, InFlight), u16> {
+async fn connect(
+    connection: &Connection<TcpStream>,
+    tcp: &Tcp,
+    group: &Group,
+) -> Result<(Box<Upstream>, InFlight), u16> {
     let worker = &connection.worker;
     let mut tried: Vec<u32> = Vec::new();
     while tried.len() < TRIES_MAX {
