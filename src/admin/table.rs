@@ -443,6 +443,15 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::GET,
+        pattern: "/media/{stream}/live.m3u8",
+        summary: "What the camera sends now, as HLS of low latency: parts, blocking reload, delta updates",
+        query: None,
+        access: Shell,
+        answer: Media("application/vnd.apple.mpegurl"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::GET,
         pattern: "/media/{rest}",
         summary: "What the playlists point to",
         query: None,

@@ -91,6 +91,7 @@ pub(super) async fn build(
     let deps = playback::Deps {
         footage: Arc::new(archive.clone()),
         plays: plays.clone(),
+        group: phases.listeners.here(),
         hub: hub.clone(),
         disk: disk.clone(),
         clock: clock.clone(),

@@ -72,6 +72,12 @@ pub enum Error {
     /// A picture of a moment that was recorded as video.
     #[error("{0} was recorded as video, and this version makes no picture of it; fetch vod.mp4?from&to")]
     VideoOnly(Wall),
+    /// A stream that does not run now.
+    #[error("{0} is not live now; GET /api/v1/streams says why, and which streams are")]
+    NotLive(StreamKey),
+    /// More streams are watched live than are shown.
+    #[error("{0} streams are watched live already, more than which are not shown at the same time")]
+    TooManyShows(usize),
     /// The camera gave no picture.
     #[error("the camera gave no picture: {0}")]
     NoPicture(String),
@@ -87,6 +93,9 @@ pub enum Error {
     /// No token could be right, since none is set.
     #[error("no token is set, so footage is served to this host at the admin endpoint alone; set playback.token_file")]
     NoToken,
+    /// A file of what has no end.
+    #[error("what is live has no end, and so there is no file of it; play index.m3u8")]
+    LiveFile,
     /// A form that cannot be read.
     #[error("the form could not be read: {0}")]
     Form(String),
@@ -123,12 +132,14 @@ impl Error {
             | Self::Backwards(_)
             | Self::TooLong(_)
             | Self::Form(_)
+            | Self::LiveFile
             | Self::MotionJpeg(_) => Kind::Invalid,
             Self::NoSuchPath(_) | Self::NotBuilt(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => {
                 Kind::NotFound
             }
             Self::Mixed(_) | Self::PicturesOnly | Self::VideoOnly(_) => Kind::Invalid,
-            Self::NoPicture(_) => Kind::Peer,
+            Self::NoPicture(_) | Self::NotLive(_) => Kind::Peer,
+            Self::TooManyShows(_) => Kind::Busy,
             Self::Denied | Self::NoToken => Kind::Denied,
             Self::Play(e) => e.kind(),
             Self::Media(e) => e.kind(),
@@ -155,12 +166,15 @@ impl Error {
             Self::NotBuilt(_) => (StatusCode::NOT_IMPLEMENTED, "not-built", "Not built yet"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::Missing(_) | Self::Bad { .. } => (StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter"),
+            Self::LiveFile => (StatusCode::NOT_FOUND, "live-play", "No file of what is live"),
             Self::Form(_) => (StatusCode::BAD_REQUEST, "bad-form", "Bad form"),
             Self::Backwards(_) => (StatusCode::BAD_REQUEST, "bad-range", "Bad range of time"),
             Self::Mixed(_) => (StatusCode::BAD_REQUEST, "mixed-range", "Pictures and video in one range"),
             Self::PicturesOnly => (StatusCode::CONFLICT, "pictures-only", "Recorded as pictures"),
             Self::VideoOnly(_) => (StatusCode::CONFLICT, "video-only", "Recorded as video"),
             Self::NoPicture(_) => (StatusCode::SERVICE_UNAVAILABLE, "no-picture", "No picture"),
+            Self::NotLive(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-live", "Not live"),
+            Self::TooManyShows(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy"),
             Self::TooLong(_) | Self::Media(media::Error::TooLarge { .. }) => {
                 (StatusCode::BAD_REQUEST, "range-too-long", "Range too long")
             }
@@ -224,7 +238,7 @@ impl Error {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
             }
-            Self::Play(plays::Error::Busy | plays::Error::Unwritten(_)) => {
+            Self::NotLive(_) | Self::TooManyShows(_) | Self::Play(plays::Error::Busy | plays::Error::Unwritten(_)) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
             _ => {}

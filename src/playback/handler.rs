@@ -2,6 +2,7 @@
 
 use super::{
     Config, Deps, Error, hls,
+    live::{self, Shows},
     metrics::Meters,
     plan::{Plan, Planner},
     plays::Plays,
@@ -29,16 +30,18 @@ pub struct Playback {
     config: RwLock<Config>,
     pub(super) planner: Planner,
     pub(super) plays: Plays,
+    shows: Shows,
     hub: Hub,
     pub(super) sender: Sender,
 }
 
 impl Playback {
     pub(super) fn new(config: Config, deps: Deps) -> Self {
-        let Deps { footage, plays, hub, disk, clock, metrics } = deps;
+        let Deps { footage, plays, hub, group, disk, clock, metrics } = deps;
         let meters = Meters::new(&metrics);
+        let shows = Shows::new(hub.clone(), clock.clone(), group, &metrics);
         let planner = Planner::new(footage, disk.clone(), clock.clone(), meters.clone());
-        Self { config: RwLock::new(config), planner, plays, hub, sender: Sender { disk, clock, meters } }
+        Self { config: RwLock::new(config), planner, plays, shows, hub, sender: Sender { disk, clock, meters } }
     }
 
     /// Takes a new config; requests from now on follow it.
@@ -51,6 +54,10 @@ impl Playback {
         match route {
             Route::Mp4 => self.mp4(request, &stream).await,
             Route::Playlist => self.playlist(request, &stream).await,
+            Route::Live(asked) => {
+                let seal = route::token_seal(token::in_query(request).as_ref());
+                self.live(request, &stream, &asked, &seal).await
+            }
             Route::Snapshot => self.snapshot(request, &stream).await,
             Route::Init { hash, segment } => {
                 let bytes = hls::init(&self.planner, &stream, &hash, segment).await?;
@@ -77,6 +84,21 @@ impl Playback {
 
     async fn mp4(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
         self.file_of(request, stream, asked(request)?).await
+    }
+
+    /// What is live: the playlist, or what it names.
+    pub(super) async fn live(
+        &self,
+        request: &Request,
+        stream: &StreamKey,
+        asked: &live::Asked,
+        seal: route::Seal<'_>,
+    ) -> Result<(Response, &'static str), Error> {
+        let (bytes, content) = match self.shows.answer(stream, asked, seal).await? {
+            live::Answer::Text(text) => (text.into(), content(PLAYLIST, NOW, String::new())),
+            live::Answer::Media(bytes) => (bytes, content(MP4, IMMUTABLE, asked.uri().unwrap_or_default())),
+        };
+        Ok(send::bytes(request, &bytes, &content, &self.sender.meters))
     }
 
     /// A range as one file.

@@ -12,6 +12,7 @@ mod error;
 mod footage;
 mod handler;
 mod hls;
+mod live;
 mod metrics;
 mod plan;
 pub mod plays;
@@ -30,7 +31,7 @@ pub use footage::Footage;
 pub use handler::Playback;
 pub use vod::PLAYLIST_JS;
 
-use crate::base::{Clock, Metrics, Secret};
+use crate::base::{Clock, Metrics, Secret, TaskGroup};
 use crate::disk::Disk;
 use crate::live::Hub;
 use std::sync::Arc;
@@ -48,8 +49,10 @@ pub struct Deps {
     pub footage: Arc<dyn Footage>,
     /// Who may see what of it without the operator's token.
     pub plays: plays::Plays,
-    /// Who is asked for a picture of now.
+    /// Where what is live comes from.
     pub hub: Hub,
+    /// Where what is shown live is made.
+    pub group: TaskGroup,
     /// Reads the files.
     pub disk: Disk,
     /// Says when now is.
@@ -62,6 +65,7 @@ pub struct Deps {
 pub fn fuzz(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         vod::fuzz(text);
+        live::fuzz(text);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The addresses under `/media/`, read and written. Pure.
 
-use super::Error;
+use super::{Error, live};
 use crate::{
     base::{Secret, Wall},
     media::vod::PartRange,
@@ -18,6 +18,8 @@ pub(super) enum Route {
     Playlist,
     /// `…/snapshot.jpg[?at=…]`
     Snapshot,
+    /// `…/live.m3u8` and what it names under `…/live/`
+    Live(live::Asked),
     /// `…/hls/init-<hash>.mp4?file=<segment's start>`
     Init { hash: String, segment: Wall },
     /// `…/hls/<segment's start>_<video samples>_<audio samples>.m4s?t=<decoding time>`
@@ -28,7 +30,7 @@ pub(super) enum Route {
 const HASH_BYTES_MAX: usize = 64;
 
 /// Paths under `/media/{stream}/` that other versions have.
-const NOT_BUILT: [&str; 3] = ["live.m3u8", "live.ws", "whep"];
+const NOT_BUILT: [&str; 2] = ["live.ws", "whep"];
 
 /// Whether a request is for footage at all; the listener for players has nothing else.
 pub(super) fn is_media(request: &Request) -> Result<(), Error> {
@@ -49,6 +51,8 @@ pub(super) fn parse(request: &Request) -> Result<(StreamKey, Route), Error> {
         ["vod.m3u8"] => Some(Route::Playlist),
         ["snapshot.jpg"] => Some(Route::Snapshot),
         ["hls", name] => hls(name, request),
+        ["live.m3u8"] => Some(Route::Live(live::Asked::playlist(request)?)),
+        ["live", name] => live::Asked::file(name, request).map(Route::Live),
         [name] if NOT_BUILT.contains(&name) => return Err(Error::NotBuilt(format!("/media/{stream}/{name}"))),
         _ => None,
     };

@@ -107,6 +107,7 @@ fn world(shelf: &Shelf, token: Option<&str>) -> World {
         footage: library.clone(),
         plays: plays.clone(),
         hub: crate::live::Hub::default(),
+        group: crate::base::TaskGroup::new(),
         disk,
         clock: clock.clone(),
         metrics: metrics.clone(),
@@ -312,7 +313,7 @@ async fn who_may_see_footage() {
     for (path, status) in [("/", 404), ("/favicon.ico", 404), ("/vod/x", 404), ("/media/cam/1/main/live.m3u8", 401)] {
         assert_eq!(ask(&guarded, peer(remote, proxy), path, None).await, status, "{path}");
     }
-    for name in ["live.m3u8", "live.ws", "whep"] {
+    for name in ["live.ws", "whep"] {
         let path = format!("/media/cam/1/main/{name}");
         assert_eq!(ask(&open, peer(local, admin), &path, None).await, 501, "{path} says that it is not built");
     }
@@ -476,7 +477,15 @@ async fn the_archive_is_played_through_cuts_and_from_the_file_that_grows() {
     let (plays, _) = plays_in(beside.path(), &Clock::real(), &metrics);
     let playback = build(
         Config::default(),
-        Deps { footage, plays, hub: crate::live::Hub::default(), disk, clock: Clock::real(), metrics },
+        Deps {
+            footage,
+            plays,
+            hub: crate::live::Hub::default(),
+            group: crate::base::TaskGroup::new(),
+            disk,
+            clock: Clock::real(),
+            metrics,
+        },
     );
     let file = body(playback.handle(request(&mp4(60, 130), &[])).await).await;
     let shown: Vec<Vec<u8>> = read_progressive(&file).0.shown().into_iter().map(|(_, b)| b).collect();

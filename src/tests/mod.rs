@@ -19,6 +19,7 @@ mod heap;
 mod holds;
 mod host_clock;
 mod image_mode;
+mod live;
 mod logins;
 mod main_job;
 mod next_request;

@@ -263,11 +263,11 @@ impl Entry {
         }
     }
 
-    /// What of time the play shows; live, from now on.
+    /// What of time the play shows; live, this moment.
     pub fn range(&self) -> Range {
         match self.play.shown {
             Shown::Recorded(range) => range,
-            Shown::Live => Range { from: self.plays.wall(), to: self.play.expires },
+            Shown::Live => Range { from: self.plays.wall(), to: self.plays.wall() },
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     base::Secret,
     playback::{
-        Error,
+        Error, live,
         plays::{FILES, Given, PlayId},
         route::{self, Route},
         token,
@@ -34,6 +34,8 @@ pub(super) enum What {
     File(String),
     /// `…/hls/…`
     Hls(Route),
+    /// `…/live/…`
+    Live(live::Asked),
 }
 
 /// A request as far as its head says.
@@ -61,6 +63,7 @@ impl Asked {
             ["video.mp4"] => What::Mp4,
             ["alive"] => What::Alive,
             ["page", name] => What::File(name.to_owned()),
+            ["live", name] => What::Live(live::Asked::file(name, request).ok_or_else(unknown)?),
             ["hls", name] => What::Hls(route::hls(name, request).ok_or_else(unknown)?),
             _ => return Err(unknown()),
         };
@@ -83,6 +86,7 @@ impl Asked {
         match &self.what {
             What::Hls(Route::Part(range)) => route::part_uri(range),
             What::Hls(Route::Init { hash, segment }) => route::init_uri(hash, *segment),
+            What::Live(asked) => asked.uri().unwrap_or_default(),
             _ => FILES.to_owned(),
         }
     }

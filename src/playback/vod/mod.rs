@@ -11,7 +11,7 @@ use self::{
     watched::watched,
 };
 use super::{
-    Error, handler, hls,
+    Error, handler, hls, live,
     plays::{self, Entry, Knock, Shown},
     route::Route,
     send::{self, IMMUTABLE, NOW, REVALIDATE},
@@ -105,6 +105,7 @@ impl Playback {
             }
             What::Playlist => self.play_list(&request, &entry).await,
             What::Mp4 => self.play_file(&request, &entry).await,
+            What::Live(asked) => self.play_live(&request, &entry, asked).await,
             What::Hls(route) => self.play_part(&request, &entry, route).await,
             What::Slash | What::File(_) => Err(Error::NoSuchPath(request.path().to_owned())),
         }
@@ -127,7 +128,9 @@ impl Playback {
 
     async fn play_list(&self, request: &Request, entry: &Entry) -> Result<(Response, &'static str), Error> {
         let play = &entry.play;
-        let Shown::Recorded(range) = play.shown else { return Err(Error::NotBuilt("live plays".into())) };
+        let Shown::Recorded(range) = play.shown else {
+            return self.play_live(request, entry, &live::Asked::playlist(request)?).await;
+        };
         let watching = entry.watch(None).await?;
         let seal = |uri: &str| format!("&s={}", entry.sign(uri));
         let text = match play.follows() {
@@ -141,10 +144,28 @@ impl Playback {
 
     async fn play_file(&self, request: &Request, entry: &Entry) -> Result<(Response, &'static str), Error> {
         let play = &entry.play;
-        let Shown::Recorded(range) = play.shown else { return Err(Error::NotBuilt("live plays".into())) };
+        let Shown::Recorded(range) = play.shown else { return Err(Error::LiveFile) };
         let watching = entry.watch(Some(range)).await?;
         let response = self.file_of(request, &play.stream, range).await;
         response.map(|(response, outcome)| (watched(response, watching), outcome))
+    }
+
+    async fn play_live(
+        &self,
+        request: &Request,
+        entry: &Entry,
+        asked: &live::Asked,
+    ) -> Result<(Response, &'static str), Error> {
+        if entry.play.shown != Shown::Live {
+            return Err(Error::NoSuchPath(request.path().to_owned()));
+        }
+        let watching = entry.watch(asked.uri().map(|_| entry.range())).await?;
+        let seal = |uri: &str| format!("&s={}", entry.sign(uri));
+        let stop = watching.stop();
+        // What is waited for may come after the play is over.
+        let answer = stop.run_until_cancelled(self.live(request, &entry.play.stream, asked, &seal)).await;
+        let (response, outcome) = answer.ok_or(plays::Error::Revoked)??;
+        Ok((watched(response, watching), outcome))
     }
 
     async fn play_part(

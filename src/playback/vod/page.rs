@@ -43,10 +43,11 @@ pub(super) fn player(play: &Play, pass: &str) -> String {
         Shown::Live => String::new(),
     };
     let stream = escape(&play.stream.to_string());
+    let live = if play.shown == Shown::Live { " data-live" } else { "" };
     let until = moment(play.expires);
     let pass = escape(pass);
     let body = format!(
-        "<main data-play=\"{id}\" data-pass=\"{pass}\" data-from=\"{from}\">\n\
+        "<main data-play=\"{id}\" data-pass=\"{pass}\" data-from=\"{from}\"{live}>\n\
          <h1>{stream}</h1>\n<p class=\"dim\">{when}</p>\n\
          <div class=\"screen\"><video controls autoplay muted playsinline></video>\
          <p class=\"message\" role=\"status\">Loading</p></div>\n\

@@ -9,10 +9,15 @@ const BEHIND_KEPT_S = 60;
 /** A segment is there if all but so much of it is. */
 const SLACK_S = 0.15;
 const LOOK_EVERY_MS = 200;
-const PLAYLIST_EVERY_MS = 1_000;
+const PLAYLIST_EVERY_MS = 500;
 /** Says that somebody still watches, while nothing is fetched. */
 const ALIVE_EVERY_MS = 30_000;
 const RETRY_MS = 2_000;
+/** What is live is played so far behind the newest picture, and leaps on where it has fallen back so far. */
+const LIVE_LAG_S = 4;
+const LIVE_LAG_MAX_S = 12;
+/** Segments that are remembered of what is live. */
+const LIVE_KEPT_MAX = 1_000;
 /** The daemon's answers that no second try changes. */
 const FINAL = new Set([401, 404, 410]);
 
@@ -24,6 +29,7 @@ const video = document.querySelector("video");
 const message = document.querySelector(".message");
 const clock = document.querySelector("[data-clock]");
 const { play, pass, from } = main.dataset;
+const live = "live" in main.dataset;
 const file = (name) => `${play}/${name}?s=${encodeURIComponent(pass)}`;
 
 const say = (text) => { message.textContent = text; message.hidden = text === ""; };
@@ -36,7 +42,9 @@ async function ask(url) {
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({}));
   const text = problem.detail ?? `The server answered ${answer.status}.`;
-  throw FINAL.has(answer.status) ? new Final(text) : new Error(text);
+  // Of what is live the past is gone, and the camera comes back.
+  const isFinal = FINAL.has(answer.status) && !(live && answer.status === 404);
+  throw isFinal ? new Final(text) : new Error(text);
 }
 
 class Player {
@@ -54,18 +62,24 @@ class Player {
     video.src = URL.createObjectURL(this.source);
     await once(this.source, "sourceopen");
     await this.update();
-    while (this.segments.length === 0) {
+    // What is live is begun with so much at hand that the next segment is there in time.
+    while (this.segments.length === 0 || (live && this.segments.at(-1).end < LIVE_LAG_S)) {
       if (this.ended) throw new Final("There is no footage of this interval.");
-      say("Nothing is recorded yet. It plays as soon as something is.");
+      say(live ? "Waiting for the first picture." : "Nothing is recorded yet. It plays as soon as something is.");
       await pause(PLAYLIST_EVERY_MS);
       await this.update();
     }
     const [first] = this.segments;
-    let wanted = first.time === null ? 0 : Math.max(0, (Date.parse(from) - first.time) / 1000);
+    let wanted = first.at;
+    if (live) [wanted, this.source.duration] = [this.tail(), Infinity];
+    else if (first.time !== null) wanted = Math.max(0, (Date.parse(from) - first.time) / 1000);
     for (let looked = Date.now(); ; ) {
       if (!this.ended && Date.now() - looked > PLAYLIST_EVERY_MS) {
         looked = Date.now();
         await this.update();
+      }
+      if (live && wanted === null && this.segments.at(-1).end - video.currentTime > LIVE_LAG_MAX_S) {
+        wanted = this.tail();
       }
       const next = this.needed(wanted ?? video.currentTime);
       if (next) {
@@ -81,17 +95,25 @@ class Player {
     }
   }
 
+  /** Where to play what is live. */
+  tail() {
+    const end = this.segments.at(-1).end;
+    return (this.segments.findLast((s) => s.at <= end - LIVE_LAG_S) ?? this.segments[0]).at;
+  }
+
   /** Takes in what the playlist has more. */
   async update() {
     const answer = await ask(file("index.m3u8"));
     const playlist = parsePlaylist(await answer.text(), answer.url);
     let end = this.segments.at(-1)?.end ?? 0;
-    for (const segment of playlist.segments.slice(this.segments.length)) {
+    const known = this.segments.at(-1)?.number ?? -1;
+    for (const segment of playlist.segments) {
+      if (segment.number <= known) continue;
       this.segments.push({ ...segment, at: end, end: end + segment.duration });
       end += segment.duration;
     }
     this.ended = playlist.ended;
-    if (this.source.readyState === "open" && !this.busy && end > (this.source.duration || 0)) this.source.duration = end;
+    if (!live && this.source.readyState === "open" && !this.busy && end > (this.source.duration || 0)) this.source.duration = end;
   }
 
   /** The first segment that is seen within the next half minute and is not there. */
@@ -167,8 +189,9 @@ class Player {
     await once(this.buffer, "updateend");
   }
 
-  /** Nothing more comes once the last segment is there. */
+  /** Nothing more comes once the last segment is there. Of what is live, what was seen long ago is forgotten. */
   finish() {
+    if (live && this.segments.length > LIVE_KEPT_MAX) this.segments.splice(0, LIVE_KEPT_MAX / 2);
     const last = this.segments.at(-1);
     if (this.ended && last && this.source.readyState === "open" && !this.busy && this.has(last)) this.source.endOfStream();
   }
