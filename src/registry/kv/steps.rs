@@ -61,7 +61,7 @@ pub enum Act {
 pub(in crate::registry) struct Law<S, D> {
     /// Whether there is such a session.
     pub is_session: S,
-    /// Whether nobody may hold a key for now.
+    /// Whether nobody may hold a key yet.
     pub is_delayed: D,
 }
 
