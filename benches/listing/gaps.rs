@@ -84,7 +84,8 @@ pub fn measure(dir: &Path, cameras: u64, days: u64) -> Result<Value, Box<dyn Err
     let random = || {
         let mut rng = rand::rng();
         let from = rng.random_range(0..days * 86_400);
-        let to = rng.random_range(from..=days * 86_400);
+        // A range of nothing is refused.
+        let to = rng.random_range(from + 1..=days * 86_400);
         let at = |seconds: u64| -> Wall { first.plus(Duration::from_secs(seconds)) };
         format!("from={}&to={}", at(from), at(to))
     };
