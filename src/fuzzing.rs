@@ -17,6 +17,7 @@ use crate::{
     playback,
     proxy::{self, h1},
     rtsp::{digest::Credentials, message::Parser},
+    serve,
 };
 use bytes::Bytes;
 
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "routes", run: proxy::table::fuzz::routes },
     Target { name: "static_files", run: proxy::files::fuzz::run },
     Target { name: "plays", run: playback::fuzz },
+    Target { name: "websocket", run: serve::websocket::fuzz },
     Target { name: "tls_hello", run: proxy::tcp::fuzz::run },
 ];
 

@@ -452,6 +452,15 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::GET,
+        pattern: "/media/{stream}/live.ws",
+        summary: "What the camera sends now, by WebSocket: the type and codecs as text, then fragmented MP4, a message a picture",
+        query: None,
+        access: Shell,
+        answer: Media("video/mp4"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::GET,
         pattern: "/media/{rest}",
         summary: "What the playlists point to",
         query: None,

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Most bytes of frames that wait for slow readers, all streams together: 4 s of 500 streams at 4 Mb/s.
 pub const ALL_RINGS_BYTES_MAX: usize = 1 << 30;
+/// Most bytes that are kept of all streams together for viewers who may come: the groups of pictures of 64 streams of
+/// 4 Mb/s, half of one at a time.
+pub const ALL_GROUPS_BYTES_MAX: usize = 32 << 20;
 
 /// What is held, and how much may be. Counts are exact; who drops how much over the limit need not be.
 #[derive(Debug)]

@@ -1,7 +1,10 @@
 //! The rings of all streams by their keys, and the word that is left beside them.
 
 use super::{
-    Decoder, Hold, NoPicture, Picture, Publisher, Reader, Roster, Stills, budget::Budget, ring::Ring, still::Door,
+    Decoder, Hold, NoPicture, Picture, Publisher, Reader, Roster, Stills,
+    budget::{ALL_GROUPS_BYTES_MAX, Budget},
+    ring::Ring,
+    still::Door,
 };
 use crate::{
     base::lanes::{Hurry, Lanes, Seat},
@@ -26,6 +29,7 @@ struct Shared {
     decoder: Mutex<Option<Arc<dyn Decoder>>>,
     lanes: Lanes,
     budget: Arc<Budget>,
+    groups: Arc<Budget>,
     seats: Mutex<BTreeMap<StreamKey, Weak<Seat>>>,
 }
 
@@ -39,21 +43,26 @@ impl Default for Hub {
 impl Hub {
     /// Streams are spread over these threads.
     pub fn new(lanes: Lanes) -> Self {
-        Self::within(lanes, Budget::default())
+        Self::within(lanes, Budget::default(), Budget::of(ALL_GROUPS_BYTES_MAX))
     }
 
-    pub(super) fn within(lanes: Lanes, budget: Budget) -> Self {
-        let budget = Arc::new(budget);
+    pub(super) fn within(lanes: Lanes, budget: Budget, groups: Budget) -> Self {
+        let (budget, groups) = (Arc::new(budget), Arc::new(groups));
         let (names, _) = watch::channel(Arc::default());
         let (rosters, _) = watch::channel(Arc::default());
         let (rings, holds, seats) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (doors, decoder) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Shared { rings, names, rosters, holds, doors, decoder, lanes, budget, seats }))
+        Self(Arc::new(Shared { rings, names, rosters, holds, doors, decoder, lanes, budget, groups, seats }))
     }
 
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         self.0.budget.held()
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.0.groups.held()
     }
 
     /// The stream's place on a thread: whoever has work with each of its frames does it there, so that a frame goes
@@ -71,7 +80,7 @@ impl Hub {
 
     /// Opens the stream for publishing. Readers of an earlier publisher of the same key are ended.
     pub fn publisher(&self, key: &StreamKey) -> Publisher {
-        let ring = Arc::new(Ring::new(self.0.budget.clone()));
+        let ring = Arc::new(Ring::new(self.0.budget.clone(), self.0.groups.clone()));
         ring.set_hold(self.holds(|holds| holds.get(key).cloned()));
         let replaced = self.rings(|rings| rings.insert(key.clone(), ring.clone()));
         if let Some(old) = replaced {
@@ -85,12 +94,14 @@ impl Hub {
 
     /// A reader that gets the frames published from now on, from the next key frame. None without a publisher.
     pub fn reader(&self, key: &StreamKey) -> Option<Reader> {
-        self.rings(|rings| rings.get(key).cloned()).map(Reader::new)
+        self.rings(|rings| rings.get(key).cloned()).map(|ring| Reader::new(ring, false))
     }
 
-    /// As [`Hub::reader`], for somebody who watches: frames come sooner for as long as it is there.
+    /// As [`Hub::reader`], for somebody who watches: it begins with the current group of pictures where that is kept, and
+    /// frames come sooner for as long as it is there.
     pub fn viewer(&self, key: &StreamKey) -> Option<Reader> {
-        self.reader(key).map(|reader| reader.hurried(self.hurry(key)))
+        let ring = self.rings(|rings| rings.get(key).cloned())?;
+        Some(Reader::new(ring, true).hurried(self.hurry(key)))
     }
 
     /// The stream's frames, and answers of its camera, come sooner for as long as this is held.

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! camera ── Publisher::publish ──► ring of one stream ──► Reader::next ── recorder, players
-//!                                  (bounded in frames and bytes, and all rings together; a frame goes once all readers have it)
+//!                                  (bounded in frames and bytes, and all rings together; a frame goes once all readers have
+//!                                  it and no viewer who comes would begin with it)
 //!        ── absent, roster ──►       why nothing comes, and what should
 //!        ◄── demand ──               whether it is wanted at all: `Hub::hold`, and who reads
 //!        ◄── picture ──              a still of now: `Hub::picture`, one at a time

@@ -15,6 +15,10 @@ use tokio::sync::{Notify, watch};
 pub const RING_FRAMES_MAX: usize = 1024;
 /// Most bytes that wait for the slowest reader of one stream: 16 s at 16 Mb/s.
 pub const RING_BYTES_MAX: usize = 32 << 20;
+/// Most bytes that are kept of one stream for viewers who may come: 4 s at 16 Mb/s.
+const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Most frames, likewise: 10 s of 25 pictures and 25 sounds a second.
+const GROUP_FRAMES_MAX: u64 = 500;
 
 /// What a reader is given.
 #[derive(Debug)]
@@ -62,10 +66,22 @@ struct State {
     absent: bool,
     /// What all rings hold.
     budget: Arc<Budget>,
+    /// What is kept for viewers who may come.
+    group: Option<Group>,
+    /// What all groups hold.
+    groups: Arc<Budget>,
+}
+
+/// The frames since the last key frame, with which a viewer can begin at once.
+struct Group {
+    first: u64,
+    bytes: usize,
 }
 
 impl Drop for State {
     fn drop(&mut self) {
+        self.end_group();
+        self.groups.leave(0);
         self.budget.leave(self.bytes);
     }
 }
@@ -90,8 +106,9 @@ pub struct Reader {
 }
 
 impl Ring {
-    pub(super) fn new(budget: Arc<Budget>) -> Self {
+    pub(super) fn new(budget: Arc<Budget>, groups: Arc<Budget>) -> Self {
         budget.enter();
+        groups.enter();
         Self {
             state: Mutex::new(State {
                 items: VecDeque::new(),
@@ -103,6 +120,8 @@ impl Ring {
                 hold: None,
                 absent: false,
                 budget,
+                group: None,
+                groups,
             }),
             wake: Notify::default(),
             absence: watch::Sender::default(),
@@ -150,6 +169,7 @@ impl Ring {
             let returned = matches!(item, Item::Frame(_)) && std::mem::take(&mut s.absent);
             s.bytes += item.bytes();
             s.budget.take(item.bytes());
+            s.regroup(&item);
             s.items.push_back(item);
             s.trim();
             returned
@@ -175,9 +195,33 @@ impl State {
         self.first + self.items.len() as u64
     }
 
-    /// Drops what every reader has, and the oldest over the limits.
+    /// Looks at what comes next: whether a viewer could begin with it, or not any more with what is kept.
+    fn regroup(&mut self, item: &Item) {
+        let Item::Frame(frame) = item else { return self.end_group() };
+        if frame.key && frame.track == TrackKind::Video {
+            self.end_group();
+            self.group = Some(Group { first: self.end_number(), bytes: 0 });
+        }
+        let (next, bytes) = (self.end_number(), frame.data.len());
+        let Some(group) = &mut self.group else { return };
+        group.bytes += bytes;
+        self.groups.take(bytes);
+        let is_over = group.bytes > GROUP_BYTES_MAX || next - group.first >= GROUP_FRAMES_MAX;
+        if is_over || group.bytes > self.groups.allowance() {
+            self.end_group();
+        }
+    }
+
+    fn end_group(&mut self) {
+        if let Some(group) = self.group.take() {
+            self.groups.give(group.bytes);
+        }
+    }
+
+    /// Drops what every reader has and no viewer would begin with, and the oldest over the limits.
     fn trim(&mut self) {
-        let needed_from = self.readers.values().copied().min().unwrap_or_else(|| self.end_number());
+        let read_to = self.readers.values().copied().min().unwrap_or_else(|| self.end_number());
+        let needed_from = self.group.as_ref().map_or(read_to, |group| read_to.min(group.first));
         // What all together may not hold is given back as far as it is more than a share: never the newest frame.
         let over = |s: &Self| s.bytes > RING_BYTES_MAX || (s.items.len() > 1 && s.bytes > s.budget.allowance());
         while self.first < needed_from || self.items.len() > RING_FRAMES_MAX || over(self) {
@@ -185,6 +229,9 @@ impl State {
             self.bytes -= item.bytes();
             self.budget.give(item.bytes());
             self.first += 1;
+        }
+        if self.group.as_ref().is_some_and(|group| group.first < self.first) {
+            self.end_group();
         }
     }
 }
@@ -231,12 +278,14 @@ impl Drop for Publisher {
 }
 
 impl Reader {
-    pub(super) fn new(ring: Arc<Ring>) -> Self {
+    /// `at_once`: it begins with what is kept for that, if there is some.
+    pub(super) fn new(ring: Arc<Ring>, at_once: bool) -> Self {
         let id = ring.with(|s| {
             let id = s.next_reader;
             s.next_reader += 1;
-            let end = s.end_number();
-            s.readers.insert(id, end);
+            let kept = s.group.as_ref().filter(|_| at_once).map(|group| group.first);
+            let begin = kept.unwrap_or_else(|| s.end_number());
+            s.readers.insert(id, begin);
             ring.weigh(s);
             id
         });

@@ -75,7 +75,7 @@ fn a_slow_reader_skips_to_a_key_frame_and_is_told_while_a_quick_one_loses_nothin
 }
 
 #[test]
-fn bytes_are_bounded_and_nothing_is_kept_without_a_reader() {
+fn bytes_are_bounded_and_who_records_begins_with_what_comes() {
     let hub = Hub::default();
     let publisher = hub.publisher(&key());
     publisher.publish(frame(0, true, 1000));
@@ -196,7 +196,7 @@ async fn a_stream_keeps_its_seat_while_anybody_holds_it_and_a_viewer_is_a_reader
 #[test]
 fn all_streams_together_hold_no_more_than_their_budget_and_each_still_gets_its_share() {
     const LIMIT: usize = 80_000;
-    let hub = Hub::within(Default::default(), budget::Budget::of(LIMIT));
+    let hub = Hub::within(Default::default(), budget::Budget::of(LIMIT), budget::Budget::of(0));
     let streams: Vec<_> = (1..=8).map(|n| format!("nvr1/{n}/main").parse().unwrap()).collect();
     let publishers: Vec<_> = streams.iter().map(|s| hub.publisher(s)).collect();
     let mut readers: Vec<_> = streams.iter().map(|s| hub.reader(s).unwrap()).collect();
@@ -218,4 +218,49 @@ fn all_streams_together_hold_no_more_than_their_budget_and_each_still_gets_its_s
     publishers[0].publish(frame(200, true, 1000));
     drop((publishers, readers));
     assert_eq!(hub.held(), 0, "what a ring held goes with it");
+}
+
+#[test]
+fn a_viewer_begins_with_the_current_group_of_pictures() {
+    let hub = Hub::default();
+    let publisher = hub.publisher(&key());
+    let mut recorder = hub.reader(&key()).unwrap();
+    for n in 0..10 {
+        publisher.publish(frame(n, n % 4 == 0, 10));
+    }
+    assert_eq!(drain(&mut recorder), (0..10).collect::<Vec<_>>());
+    let mut viewer = hub.viewer(&key()).unwrap();
+    assert_eq!(drain(&mut viewer), [8, 9]);
+    publisher.publish(frame(10, false, 10));
+    assert_eq!((drain(&mut viewer), drain(&mut recorder)), (vec![10], vec![10]));
+    assert_eq!((hub.held(), hub.kept()), (30, 30), "the group, and nothing before it");
+    // What follows a hole is not what was begun.
+    publisher.missing(GapCause::StreamError);
+    publisher.publish(frame(11, false, 10));
+    assert_eq!((drain(&mut recorder), drain(&mut viewer)), (vec![i64::MIN, 11], vec![i64::MIN, 11]));
+    let mut late = hub.viewer(&key()).unwrap();
+    assert_eq!((drain(&mut late), hub.held(), hub.kept()), (vec![], 0, 0));
+    publisher.publish(frame(12, true, 10));
+    assert_eq!(drain(&mut late), [12]);
+}
+
+#[test]
+fn groups_are_kept_within_bounds() {
+    const LIMIT: usize = 80_000;
+    let hub = Hub::within(Default::default(), budget::Budget::default(), budget::Budget::of(LIMIT));
+    let streams: Vec<_> = (1..=8).map(|n| format!("nvr1/{n}/main").parse().unwrap()).collect();
+    let publishers: Vec<_> = streams.iter().map(|s| hub.publisher(s)).collect();
+    for n in 0..600 {
+        // Long groups on the first stream, short ones on the others.
+        let keys = |at: usize| if at == 0 { n % 60 == 0 } else { n % 5 == 0 };
+        publishers.iter().enumerate().for_each(|(at, p)| p.publish(frame(n, keys(at), 1000)));
+        assert!(hub.kept() <= LIMIT + 1000 * publishers.len() && hub.held() == hub.kept(), "{}", hub.kept());
+    }
+    let mut viewer = hub.viewer(&streams[1]).unwrap();
+    assert_eq!(drain(&mut viewer), [595, 596, 597, 598, 599]);
+    // One that has no key frames for long is not kept at all.
+    (600..1200).for_each(|n| publishers[2].publish(frame(n, n == 600, 1)));
+    assert!(drain(&mut hub.viewer(&streams[2]).unwrap()).is_empty());
+    drop((publishers, viewer));
+    assert_eq!((hub.held(), hub.kept()), (0, 0));
 }

@@ -78,6 +78,9 @@ pub enum Error {
     /// More streams are watched live than are shown.
     #[error("{0} streams are watched live already, more than which are not shown at the same time")]
     TooManyShows(usize),
+    /// A request for WebSocket that is none.
+    #[error("{0}")]
+    NoSocket(&'static str),
     /// The camera gave no picture.
     #[error("the camera gave no picture: {0}")]
     NoPicture(String),
@@ -133,6 +136,7 @@ impl Error {
             | Self::TooLong(_)
             | Self::Form(_)
             | Self::LiveFile
+            | Self::NoSocket(_)
             | Self::MotionJpeg(_) => Kind::Invalid,
             Self::NoSuchPath(_) | Self::NotBuilt(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => {
                 Kind::NotFound
@@ -175,6 +179,7 @@ impl Error {
             Self::NoPicture(_) => (StatusCode::SERVICE_UNAVAILABLE, "no-picture", "No picture"),
             Self::NotLive(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-live", "Not live"),
             Self::TooManyShows(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy"),
+            Self::NoSocket(_) => (StatusCode::UPGRADE_REQUIRED, "websocket-needed", "WebSocket needed"),
             Self::TooLong(_) | Self::Media(media::Error::TooLarge { .. }) => {
                 (StatusCode::BAD_REQUEST, "range-too-long", "Range too long")
             }
@@ -233,6 +238,10 @@ impl Error {
             headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         match self {
+            Self::NoSocket(_) => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
             Self::Method => drop(headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
             Self::Play(plays::Error::Refused(wait) | plays::Error::Full(wait)) => {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

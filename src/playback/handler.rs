@@ -2,7 +2,7 @@
 
 use super::{
     Config, Deps, Error, hls,
-    live::{self, Shows},
+    live::{self, Flows, Shows},
     metrics::Meters,
     plan::{Plan, Planner},
     plays::Plays,
@@ -15,8 +15,10 @@ use crate::{
     base::{Kind, Wall},
     live::Hub,
     model::{Range, StreamKey},
-    serve::{BoxFuture, Handler, Request, Response},
+    serve::{BoxFuture, Handler, Request, Response, websocket::WebSocket},
 };
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use http::Method;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -31,6 +33,7 @@ pub struct Playback {
     pub(super) planner: Planner,
     pub(super) plays: Plays,
     shows: Shows,
+    flows: Flows,
     hub: Hub,
     pub(super) sender: Sender,
 }
@@ -39,9 +42,10 @@ impl Playback {
     pub(super) fn new(config: Config, deps: Deps) -> Self {
         let Deps { footage, plays, hub, group, disk, clock, metrics } = deps;
         let meters = Meters::new(&metrics);
-        let shows = Shows::new(hub.clone(), clock.clone(), group, &metrics);
+        let shows = Shows::new(hub.clone(), clock.clone(), group.clone(), &metrics);
+        let flows = Flows::new(hub.clone(), clock.clone(), group, &metrics);
         let planner = Planner::new(footage, disk.clone(), clock.clone(), meters.clone());
-        Self { config: RwLock::new(config), planner, plays, shows, hub, sender: Sender { disk, clock, meters } }
+        Self { config: RwLock::new(config), planner, plays, shows, flows, hub, sender: Sender { disk, clock, meters } }
     }
 
     /// Takes a new config; requests from now on follow it.
@@ -49,7 +53,7 @@ impl Playback {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    async fn answer(&self, request: &Request) -> Result<(Response, &'static str), Error> {
+    async fn answer(&self, request: &mut Request) -> Result<(Response, &'static str), Error> {
         let (stream, route) = self.admit(request)?;
         match route {
             Route::Mp4 => self.mp4(request, &stream).await,
@@ -58,6 +62,7 @@ impl Playback {
                 let seal = route::token_seal(token::in_query(request).as_ref());
                 self.live(request, &stream, &asked, &seal).await
             }
+            Route::LiveSocket => self.live_socket(request, &stream).await,
             Route::Snapshot => self.snapshot(request, &stream).await,
             Route::Init { hash, segment } => {
                 let bytes = hls::init(&self.planner, &stream, &hash, segment).await?;
@@ -99,6 +104,27 @@ impl Playback {
             live::Answer::Media(bytes) => (bytes, content(MP4, IMMUTABLE, asked.uri().unwrap_or_default())),
         };
         Ok(send::bytes(request, &bytes, &content, &self.sender.meters))
+    }
+
+    /// What is live, by WebSocket.
+    async fn live_socket(&self, request: &mut Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
+        let (socket, messages) = self.socket(request, stream).await?;
+        Ok((socket.open(request, messages), "ok"))
+    }
+
+    /// A request for WebSocket, and what is sent by it.
+    pub(super) async fn socket(
+        &self,
+        request: &mut Request,
+        stream: &StreamKey,
+    ) -> Result<(WebSocket, impl Stream<Item = Bytes> + Send + use<>), Error> {
+        let socket = WebSocket::asked(request).map_err(Error::NoSocket)?;
+        let viewer = self.flows.join(stream).await?;
+        let meters = self.sender.meters.clone();
+        let messages = viewer.messages().inspect(move |message| {
+            meters.sent_bytes.inc_by(message.len() as u64);
+        });
+        Ok((socket, messages))
     }
 
     /// A range as one file.
@@ -162,14 +188,14 @@ impl Handler for Playback {
         Some(response)
     }
 
-    fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
+    fn handle(&self, mut request: Request) -> BoxFuture<'_, Response> {
         Box::pin(async move {
             if request.path().starts_with("/vod/") {
                 let (response, outcome) = self.vod(request).await;
                 self.sender.meters.count(outcome);
                 return response;
             }
-            match self.answer(&request).await {
+            match self.answer(&mut request).await {
                 Ok((response, outcome)) => {
                     self.sender.meters.count(outcome);
                     response

@@ -20,6 +20,8 @@ pub(super) enum Route {
     Snapshot,
     /// `…/live.m3u8` and what it names under `…/live/`
     Live(live::Asked),
+    /// `…/live.ws`
+    LiveSocket,
     /// `…/hls/init-<hash>.mp4?file=<segment's start>`
     Init { hash: String, segment: Wall },
     /// `…/hls/<segment's start>_<video samples>_<audio samples>.m4s?t=<decoding time>`
@@ -30,7 +32,7 @@ pub(super) enum Route {
 const HASH_BYTES_MAX: usize = 64;
 
 /// Paths under `/media/{stream}/` that other versions have.
-const NOT_BUILT: [&str; 2] = ["live.ws", "whep"];
+const NOT_BUILT: [&str; 1] = ["whep"];
 
 /// Whether a request is for footage at all; the listener for players has nothing else.
 pub(super) fn is_media(request: &Request) -> Result<(), Error> {
@@ -52,6 +54,7 @@ pub(super) fn parse(request: &Request) -> Result<(StreamKey, Route), Error> {
         ["snapshot.jpg"] => Some(Route::Snapshot),
         ["hls", name] => hls(name, request),
         ["live.m3u8"] => Some(Route::Live(live::Asked::playlist(request)?)),
+        ["live.ws"] => Some(Route::LiveSocket),
         ["live", name] => live::Asked::file(name, request).map(Route::Live),
         [name] if NOT_BUILT.contains(&name) => return Err(Error::NotBuilt(format!("/media/{stream}/{name}"))),
         _ => None,

@@ -313,9 +313,9 @@ async fn who_may_see_footage() {
     for (path, status) in [("/", 404), ("/favicon.ico", 404), ("/vod/x", 404), ("/media/cam/1/main/live.m3u8", 401)] {
         assert_eq!(ask(&guarded, peer(remote, proxy), path, None).await, status, "{path}");
     }
-    for name in ["live.ws", "whep"] {
+    for (name, status) in [("live.ws", 426), ("whep", 501)] {
         let path = format!("/media/cam/1/main/{name}");
-        assert_eq!(ask(&open, peer(local, admin), &path, None).await, 501, "{path} says that it is not built");
+        assert_eq!(ask(&open, peer(local, admin), &path, None).await, status, "{path} says what is wrong");
     }
     guarded.playback.apply(Config { token: Some(Secret::new("neu")) });
     assert_eq!(ask(&guarded, peer(remote, proxy), &uri, Some("Bearer geheim+1")).await, 401);

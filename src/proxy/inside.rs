@@ -11,6 +11,7 @@ use super::{
     record::Record,
     send::{self, Fault},
     splice::{SPLICE_BYTES_MIN, send_ahead},
+    talk,
 };
 use crate::serve::{Handler, ListenerKind, Peer, Pour, Request, RequestParts, Response, problem};
 use bytes::Bytes;
@@ -49,6 +50,8 @@ struct Said {
 struct Coming {
     head: oneshot::Receiver<Head>,
     pieces: mpsc::Receiver<io::Result<Bytes>>,
+    /// What a client that asked for it says once it may leave HTTP.
+    heard: Option<talk::Heard>,
 }
 
 /// The request as handlers read it; None where it cannot be one.
@@ -57,6 +60,9 @@ pub(super) fn take<C: Transport>(connection: &Connection<C>, head: &RequestHead,
     for field in head.fields(bytes).filter(|field| !field.is_dropped) {
         let name = http::HeaderName::from_bytes(field.name).ok()?;
         headers.append(name, http::HeaderValue::from_bytes(field.value).ok()?);
+    }
+    if let Some(protocol) = head.upgrade(bytes) {
+        headers.insert(http::header::UPGRADE, http::HeaderValue::from_bytes(protocol).ok()?);
     }
     let client = connection.client.address(head, bytes, &connection.settings.trusted);
     Some(RequestParts {
@@ -78,10 +84,14 @@ pub(super) async fn answer<C: Transport>(connection: &Connection<C>, job: Job) -
         return super::answer::refuse_rest(connection, &record, Refusal::Target).await;
     };
     let (body_in, body_out) = mpsc::channel(PIECES_WAITING_MAX);
-    let stream =
-        futures_util::stream::unfold(body_out, |mut pieces| async move { Some((pieces.recv().await?, pieces)) });
-    let request = Request::from_parts(request, Box::pin(stream), BODY_TIMEOUT);
-    let coming = run(connection, request, handler);
+    let switches = request.headers.contains_key(http::header::UPGRADE);
+    let mut request = Request::from_parts(request, talk::stream_of(body_out), BODY_TIMEOUT);
+    let mut heard = None;
+    if switches {
+        let (sender, receiver) = mpsc::channel(PIECES_WAITING_MAX);
+        (heard, request) = (Some(sender), request.switchable(talk::stream_of(receiver)));
+    }
+    let coming = run(connection, request, handler, heard);
     let has_body = matches!(body, Body::Length(1..) | Body::Chunked);
     let mut reading = pin!(async {
         if !has_body {
@@ -124,7 +134,12 @@ impl Said {
 }
 
 /// Starts the handler where handlers run, unless what it says is at hand. It ends when nobody takes its answer any more.
-fn run<C: Transport>(connection: &Connection<C>, request: Request, handler: Arc<dyn Handler>) -> Coming {
+fn run<C: Transport>(
+    connection: &Connection<C>,
+    request: Request,
+    handler: Arc<dyn Handler>,
+    heard: Option<talk::Heard>,
+) -> Coming {
     let (head_in, head) = oneshot::channel();
     let (piece_in, pieces) = mpsc::channel(PIECES_WAITING_MAX);
     let (kernel, head_only) = (connection.io.is_plain(), request.head_only);
@@ -132,7 +147,7 @@ fn run<C: Transport>(connection: &Connection<C>, request: Request, handler: Arc<
     if let Some(said) = at_hand.take_if(|said| said.rest.is_none()) {
         // The other end is right here.
         let _ = head_in.send(said.head);
-        return Coming { head, pieces };
+        return Coming { head, pieces, heard };
     }
     connection.worker.shared.handlers.spawn("handler", async move {
         let said = match at_hand {
@@ -159,7 +174,7 @@ fn run<C: Transport>(connection: &Connection<C>, request: Request, handler: Arc<
             }
         }
     });
-    Coming { head, pieces }
+    Coming { head, pieces, heard }
 }
 
 /// Hands the request's body over, as the handler takes it.
@@ -230,19 +245,18 @@ async fn pass_body<C: Transport>(
 
 /// Sends the answer as it comes.
 async fn reply<C: Transport>(connection: &Connection<C>, record: &Record, mut coming: Coming, has_body: bool) -> Next {
-    let head = watched(connection, !has_body, &mut coming.head).await;
-    let (parts, len, pour, own) = match head {
+    let head = match watched(connection, !has_body, &mut coming.head).await {
         Watched::Gone => return Next::Abort,
-        Watched::Came(Ok((parts, len, pour))) => (parts, len, pour, None),
-        Watched::Came(Err(_)) => {
-            let detail = "skyvis failed on this request; its log says more";
-            let failed: Response =
-                problem(http::StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail);
-            let (parts, body) = failed.into_parts();
-            let bytes = body.collect().await.unwrap_or_default();
-            (parts, Some(bytes.len() as u64), None, Some(bytes))
-        }
+        Watched::Came(head) => head.ok(),
     };
+    let ((mut parts, len, pour), own) = match head {
+        Some(head) => (head, None),
+        None => failed().await,
+    };
+    if let Some(heard) = coming.heard.take_if(|_| parts.status == http::StatusCode::SWITCHING_PROTOCOLS) {
+        let protocol = parts.headers.remove(http::header::UPGRADE);
+        return switch(connection, record, (&parts, protocol), (&mut coming.pieces, heard)).await;
+    }
     let bare = parts.status.is_informational() || matches!(parts.status.as_u16(), 204 | 304);
     let framing = match (len, record.version) {
         _ if bare => Body::None,
@@ -254,7 +268,10 @@ async fn reply<C: Transport>(connection: &Connection<C>, record: &Record, mut co
         parts.headers.get(http::header::CONNECTION).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"close"));
     let stay = record.keep_alive && !closes && framing != Body::UntilClose && connection.may_stay();
     let mut out = connection.worker.buffers.head();
-    write_head(&mut out.bytes, &parts, framing, record.version, stay, &connection.worker.date());
+    write_head(&mut out.bytes, &parts, &connection.worker.date());
+    h1::write_framing(&mut out.bytes, framing);
+    h1::write_connection(&mut out.bytes, record.version, stay, None);
+    out.bytes.extend_from_slice(b"\r\n");
     record.answered(parts.status.as_u16(), 0);
     let nothing = record.method == Method::Head || bare;
     // Where the kernel sends what follows, it goes out with the first of that.
@@ -320,14 +337,36 @@ async fn send_piece<C: Transport>(connection: &Connection<C>, record: &Record, p
     sent
 }
 
-fn write_head(
-    out: &mut Vec<u8>,
-    parts: &http::response::Parts,
-    framing: Body,
-    client: Version,
-    keep_alive: bool,
-    date: &[u8; 29],
-) {
+/// What is said for a handler that failed, and its body.
+async fn failed() -> (Head, Option<Bytes>) {
+    let detail = "skyvis failed on this request; its log says more";
+    let failed: Response = problem(http::StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail);
+    let (parts, body) = failed.into_parts();
+    let bytes = body.collect().await.unwrap_or_default();
+    ((parts, Some(bytes.len() as u64), None), Some(bytes))
+}
+
+/// The client gets what it asked for: from here on it is no HTTP.
+async fn switch<C: Transport>(
+    connection: &Connection<C>,
+    record: &Record,
+    (parts, protocol): (&http::response::Parts, Option<http::HeaderValue>),
+    (pieces, heard): (&mut mpsc::Receiver<io::Result<Bytes>>, talk::Heard),
+) -> Next {
+    let mut out = connection.worker.buffers.head();
+    write_head(&mut out.bytes, parts, &connection.worker.date());
+    h1::write_connection(&mut out.bytes, record.version, true, protocol.as_ref().map(http::HeaderValue::as_bytes));
+    out.bytes.extend_from_slice(b"\r\n");
+    record.answered(parts.status.as_u16(), 0);
+    if !send_to(connection, &out.bytes).await {
+        return Next::Abort;
+    }
+    drop(out);
+    talk::talk(connection, record, pieces, heard).await
+}
+
+/// Without what is said of the connection and of the body's length.
+fn write_head(out: &mut Vec<u8>, parts: &http::response::Parts, date: &[u8; 29]) {
     use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(parts.status.as_str().as_bytes());
@@ -348,9 +387,6 @@ fn write_head(
             field(name.as_str().as_bytes(), value.as_bytes());
         }
     }
-    h1::write_framing(out, framing);
-    h1::write_connection(out, client, keep_alive, None);
-    out.extend_from_slice(b"\r\n");
 }
 
 enum Watched<T> {

@@ -45,6 +45,7 @@ mod splice;
 mod straight;
 pub mod sync;
 pub mod table;
+mod talk;
 pub mod tcp;
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,11 @@ impl Framing {
         self.verdicts.pop_front().unwrap_or(Some("the request's framing cannot be followed"))
     }
 
+    /// What comes from now on is no HTTP.
+    pub(super) fn leave(&mut self) {
+        self.state = State::Lost;
+    }
+
     /// Takes the next bytes that the connection read.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {

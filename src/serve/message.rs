@@ -74,6 +74,17 @@ pub struct Request {
     /// Whoever waits for the answer.
     pub client: Client,
     body: Incoming,
+    /// What the client sends once its request was answered by a 101, where it asked for that.
+    switch: Option<Raw>,
+}
+
+/// Bytes behind a switch; the lock is as in [`Incoming::Stream`].
+struct Raw(Mutex<ByteStream>);
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Raw")
+    }
 }
 
 pub(super) enum Incoming {
@@ -111,7 +122,7 @@ impl Request {
         let stopping = CancellationToken::new();
         let body = Incoming::Bytes(body.into());
         let client = Client::default();
-        Self { method, uri, headers: HeaderMap::new(), peer, head_only: false, stopping, client, body }
+        Self { method, uri, headers: HeaderMap::new(), peer, head_only: false, stopping, client, body, switch: None }
     }
 
     /// A request whose head is read, and whose body comes in pieces, all of them within `body_timeout` of being asked for.
@@ -120,7 +131,7 @@ impl Request {
         let head_only = method == Method::HEAD;
         let method = if head_only { Method::GET } else { method };
         let (client, body) = (Client::default(), Incoming::Stream(Mutex::new(body), body_timeout));
-        Self { method, uri, headers, peer, head_only, stopping, client, body }
+        Self { method, uri, headers, peer, head_only, stopping, client, body, switch: None }
     }
 
     pub(super) fn from_wire(
@@ -141,7 +152,20 @@ impl Request {
             stopping,
             client,
             body: Incoming::Wire(body, body_timeout),
+            switch: None,
         }
+    }
+
+    /// The same of a client who asks for another protocol: once it is answered by a 101, these are its bytes.
+    #[must_use]
+    pub fn switchable(self, heard: ByteStream) -> Self {
+        Self { switch: Some(Raw(Mutex::new(heard))), ..self }
+    }
+
+    /// What the client sends behind the switch that it asks for. Whoever takes it answers by a 101, and the answer's body
+    /// goes out as it is. None: it asks for none, or it was taken.
+    pub fn take_switch(&mut self) -> Option<ByteStream> {
+        Some(self.switch.take()?.0.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The path, as sent: still percent-encoded.

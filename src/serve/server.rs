@@ -7,6 +7,7 @@ use super::{
     problem,
     rpc::{self, Rpc},
     socket::{Client, Socket},
+    switch::{Switch, Switched},
 };
 use crate::base::{TaskGroup, task::panic_message};
 use futures_util::FutureExt;
@@ -15,7 +16,14 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, io, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -35,6 +43,9 @@ const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// An HTTP server.
 pub struct Server;
+
+/// Where a connection's answer that leaves HTTP waits for HTTP's end.
+type Leaving = Arc<Mutex<Option<Switched>>>;
 
 /// What every connection of a server shares.
 struct Shared {
@@ -188,12 +199,20 @@ impl Shared {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let framing = SharedFraming::new(&self.limits);
+        let leaving = Leaving::default();
         let watched = Watched::new(socket, framing.clone(), &self.limits);
         let service = {
-            let shared = self.clone();
+            let (shared, leaving) = (self.clone(), leaving.clone());
             hyper::service::service_fn(move |request| {
                 let verdict = framing.lock().next_verdict();
-                shared.clone().answer(request, peer, client.clone(), verdict)
+                let (shared, client) = (shared.clone(), client.clone());
+                let (framing, leaving) = (framing.clone(), leaving.clone());
+                async move {
+                    match verdict {
+                        Some(reason) => Ok(bad_request(reason)),
+                        None => shared.answer(request, peer, client, (framing, leaving)).await,
+                    }
+                }
             })
         };
         let connection = hyper::server::conn::http1::Builder::new()
@@ -203,7 +222,8 @@ impl Shared {
             .max_headers(self.limits.headers_max)
             .max_header_size(self.limits.head_bytes_max)
             .half_close(true)
-            .serve_connection(TokioIo::new(watched), service);
+            .serve_connection(TokioIo::new(watched), service)
+            .with_upgrades();
         let mut connection = pin!(connection);
         let early = tokio::select! {
             ended = connection.as_mut() => Some(ended),
@@ -224,6 +244,10 @@ impl Shared {
         if let Err(error) = ended {
             tracing::debug!(%error, ?peer, "connection ended early");
         }
+        let switched = leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(switched) = switched {
+            self.cut.run_until_cancelled(switched.run()).await;
+        }
     }
 
     async fn leave(&self) {
@@ -235,14 +259,11 @@ impl Shared {
 
     async fn answer(
         self: Arc<Self>,
-        request: http::Request<hyper::body::Incoming>,
+        mut request: http::Request<hyper::body::Incoming>,
         peer: Peer,
         client: Client,
-        verdict: Option<&'static str>,
+        (framing, leaving): (SharedFraming, Leaving),
     ) -> Result<Response, Infallible> {
-        if let Some(reason) = verdict {
-            return Ok(closing(problem(StatusCode::BAD_REQUEST, "bad-request", "Bad request", reason)));
-        }
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             let detail = format!("{} is not served here", request.method());
             return Ok(closing(problem(
@@ -252,7 +273,13 @@ impl Shared {
                 detail,
             )));
         }
+        let (switch, heard) = Switch::of(&mut request).unzip();
+        let socket = client.clone();
         let request = Request::from_wire(request, peer, self.limits.body_timeout, self.stop.clone(), client);
+        let request = match heard {
+            Some(heard) => request.switchable(heard),
+            None => request,
+        };
         let head_only = request.head_only;
         let path = request.path().to_owned();
         let caught = AssertUnwindSafe(async { self.handler.handle(request).await }).catch_unwind().await;
@@ -261,6 +288,13 @@ impl Shared {
             let detail = "skyvis failed on this request; its log says more";
             problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
         });
+        if let Some(switch) = switch.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+            let (head, body) = response.into_parts();
+            framing.lock().leave();
+            socket.hears_what_happens();
+            *leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch.granted(body));
+            return Ok(Response::from_parts(head, Body::empty()));
+        }
         Ok(if head_only { without_body(response) } else { response })
     }
 }
@@ -272,6 +306,10 @@ fn without_body(response: Response) -> Response {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
     }
     Response::from_parts(head, Body::empty())
+}
+
+fn bad_request(reason: &'static str) -> Response {
+    closing(problem(StatusCode::BAD_REQUEST, "bad-request", "Bad request", reason))
 }
 
 /// An answer after which nothing more of this connection is believed.

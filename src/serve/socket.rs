@@ -32,6 +32,13 @@ impl Client {
         }
         pending().await
     }
+
+    /// What it is told from now on is told as it happens: see [`Switched`](super::switch::Switched).
+    pub(super) fn hears_what_happens(&self) {
+        if let Some(socket) = &self.0 {
+            super::switch::keep_little_unsent(&**socket);
+        }
+    }
 }
 
 /// What is read and written.

@@ -20,6 +20,7 @@ mod holds;
 mod host_clock;
 mod image_mode;
 mod live;
+mod live_socket;
 mod logins;
 mod main_job;
 mod next_request;

@@ -1,7 +1,7 @@
 //! Writes `moof` and the header of the `mdat` behind it.
 
 use super::{FLAGS_DELTA, FLAGS_KEY, VIDEO_TRACK, boxes::Boxes};
-use crate::{media::Error, model::TrackSamples};
+use crate::{base::Wall, media::Error, model::TrackSamples};
 use std::ops::Range;
 
 /// The most media that one fragment holds, in bytes: `trun` counts offsets in 31 bits.
@@ -29,6 +29,23 @@ pub struct Run {
     pub samples: Range<usize>,
     /// Where the first begins, counted from the first byte of media.
     pub media_offset: u64,
+}
+
+/// Seconds from NTP's epoch, 1900, to 1970.
+const EPOCH_1900_S: i64 = 2_208_988_800;
+
+/// `prft`: when the picture of the video track was taken whose decoding time is `media_ticks`.
+pub fn reference_time(wall: Wall, media_ticks: u64) -> Vec<u8> {
+    let micros = wall.micros();
+    let seconds = u64::try_from(micros.div_euclid(1_000_000).saturating_add(EPOCH_1900_S)).unwrap_or(0);
+    let fraction = (micros.rem_euclid(1_000_000).cast_unsigned() << 32) / 1_000_000;
+    let mut out = Boxes::with_capacity(32);
+    out.full(b"prft", 1, 0, |b| {
+        b.u32(VIDEO_TRACK);
+        b.u64(seconds << 32 | fraction);
+        b.u64(media_ticks);
+    });
+    out.into_bytes()
 }
 
 /// `moof` and the `mdat` header for `media_bytes` of media.

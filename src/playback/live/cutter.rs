@@ -1,5 +1,6 @@
 //! Pictures and sound to parts and segments. Pure.
 
+use super::sounds::{Sounds, is_alike};
 use crate::{
     base::Wall,
     media::{
@@ -9,7 +10,7 @@ use crate::{
     model::{Frame, StreamFormat, TrackKind, VideoCodec, frame::VIDEO_TIMESCALE},
 };
 use bytes::{Bytes, BytesMut};
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 /// Parts of about half a second: shorter ones cost requests, longer ones time. At 90 kHz.
 const PART_TICKS: u64 = 46_800;
@@ -21,8 +22,6 @@ const SEGMENT_TICKS_MIN: u64 = 171_000;
 const SEGMENT_TICKS_MAX: u64 = 216_000;
 /// How long the first picture lasts, as long as no second one says.
 const TICKS_DEFAULT: u64 = 3_600;
-/// Sound that waits for its part: two seconds of the smallest packets.
-const SOUNDS_MAX: usize = 512;
 
 /// A part of a segment.
 #[derive(Clone, Debug)]
@@ -105,7 +104,7 @@ struct Run {
     part_from: u64,
     part_ticks: u64,
     segment_ticks: u64,
-    sounds: VecDeque<Frame>,
+    sounds: Sounds,
     in_segment: bool,
     discontinuity: bool,
 }
@@ -121,11 +120,8 @@ impl Cutter {
         let mut made = Vec::new();
         match frame.track {
             TrackKind::Audio => {
-                if let Some(run) = self.run.as_mut().filter(|_| frame.format.audio.is_some()) {
-                    if run.sounds.len() == SOUNDS_MAX {
-                        run.sounds.pop_front();
-                    }
-                    run.sounds.push_back(frame);
+                if let Some(run) = &mut self.run {
+                    run.sounds.push(frame);
                 }
             }
             TrackKind::Video => self.picture(frame, &mut made)?,
@@ -209,7 +205,7 @@ impl Cutter {
         }
         let video = FragmentTrack { first_ticks: self.base + run.part_from, samples: std::mem::take(&mut run.samples) };
         let independent = video.samples.iter().any(|sample| sample.key);
-        let audio = run.take_sounds(self.base);
+        let audio = run.sounds.take(&run.last.format, run.zero, self.base);
         self.sequence = self.sequence.wrapping_add(1);
         let fragment = write::fragment(self.sequence, video, audio)?;
         let mut bytes = BytesMut::with_capacity(usize::try_from(fragment.bytes).unwrap_or(0));
@@ -240,7 +236,7 @@ impl Cutter {
             part_from: 0,
             part_ticks: 0,
             segment_ticks: 0,
-            sounds: VecDeque::new(),
+            sounds: Sounds::default(),
             in_segment: false,
             discontinuity: true,
         });
@@ -260,32 +256,4 @@ impl Cutter {
         }
         Ok(())
     }
-}
-
-impl Run {
-    /// All sound that came, in times of the playlist. What lies before its first picture is left out.
-    fn take_sounds(&mut self, base: u64) -> Option<FragmentTrack> {
-        let rate = self.last.format.audio.as_ref().map(|audio| (audio.sample_rate, audio.frame_ticks))?;
-        let scale = |ticks: i128| ticks * i128::from(rate.0) / i128::from(VIDEO_TIMESCALE);
-        let zero = scale(i128::from(self.zero)) - scale(i128::from(base));
-        let at = |frame: &Frame| u64::try_from(i128::from(frame.ticks) - zero).ok();
-        let first_seen = scale(i128::from(base));
-        let (zero_at, mut track) = (u64::try_from(first_seen).unwrap_or(0), FragmentTrack::default());
-        let frames: Vec<Frame> = self.sounds.drain(..).collect();
-        for (n, frame) in frames.iter().enumerate() {
-            let Some(ticks) = at(frame).filter(|ticks| *ticks >= zero_at) else { continue };
-            let next = frames.get(n + 1).and_then(at).filter(|next| *next > ticks);
-            let duration = next.map_or(rate.1, |next| u32::try_from(next - ticks).unwrap_or(rate.1));
-            if track.samples.is_empty() {
-                track.first_ticks = ticks;
-            }
-            track.samples.push(Sample { data: frame.data.clone(), duration, offset: 0, key: true });
-        }
-        (!track.samples.is_empty()).then_some(track)
-    }
-}
-
-/// Whether frames of both formats are decoded alike.
-fn is_alike(a: &Arc<StreamFormat>, b: &Arc<StreamFormat>) -> bool {
-    Arc::ptr_eq(a, b) || a == b
 }

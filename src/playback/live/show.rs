@@ -2,6 +2,7 @@
 
 use super::{
     cutter::{Cutter, Made},
+    follow::{Follower, Heard, Watched},
     window::Window,
 };
 use crate::{
@@ -9,31 +10,25 @@ use crate::{
         Clock, Metrics, TaskGroup,
         metrics::{Counter, Gauge},
     },
-    live::{Delivery, Hub, Reader},
+    live::Hub,
     model::StreamKey,
     playback::Error,
 };
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{sync::watch, time::Instant};
-use tokio_util::sync::CancellationToken;
 
 /// A show that nobody asks anything of for so long ends, and its camera's stream is not asked for by it any more.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// How often a show looks whether somebody watches, and whether a camera that was gone is back.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Shows at once: each takes up to 24 s of its stream in memory.
-const SHOWS_MAX: usize = 256;
 
 /// All shows. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::playback) struct Shows(Arc<Shared>);
 
 struct Shared {
-    shows: Mutex<HashMap<StreamKey, Arc<Show>>>,
+    shows: Watched<Show>,
     hub: Hub,
     clock: Clock,
     group: TaskGroup,
@@ -69,21 +64,18 @@ impl Shows {
             "Frames that were left out of what is shown live, since it was made too slowly",
             Counter::default(),
         );
-        Self(Arc::new(Shared { shows: Mutex::default(), hub, clock, group, running, skipped }))
+        Self(Arc::new(Shared { shows: Watched::default(), hub, clock, group, running, skipped }))
     }
 
     /// The show of a stream, begun where there is none.
     pub(super) fn of(&self, stream: &StreamKey) -> Result<Arc<Show>, Error> {
         let now = self.0.clock.now();
-        let mut shows = self.0.shows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(show) = shows.get(stream) {
-            show.is_asked(now);
-            return Ok(show.clone());
-        }
-        if shows.len() >= SHOWS_MAX {
-            return Err(Error::TooManyShows(SHOWS_MAX));
-        }
-        let Some(reader) = self.0.hub.viewer(stream) else { return Err(Error::NotLive(stream.clone())) };
+        self.0.shows.of(stream, |show| show.is_asked(now), || self.begin(stream, now))
+    }
+
+    fn begin(&self, stream: &StreamKey, now: Instant) -> Result<(Arc<Show>, impl FnOnce() + use<>), Error> {
+        let Shared { hub, clock, group, .. } = &*self.0;
+        let follower = Follower::new(hub.clone(), clock.clone(), stream.clone(), group.stop_token())?;
         // Later shows of a stream begin with higher numbers than the ones before had.
         let first = u64::try_from(self.0.clock.wall().micros()).unwrap_or(0) / 1_000_000;
         let show = Arc::new(Show {
@@ -92,12 +84,10 @@ impl Shows {
             next: watch::Sender::new(Next { segment: first, ..Next::default() }),
             asked: Mutex::new(now),
         });
-        shows.insert(stream.clone(), show.clone());
         self.0.running.inc();
         let running = Running { shows: self.clone(), stream: stream.clone(), show: show.clone(), first };
-        let stop = self.0.group.stop_token();
-        self.0.group.spawn("live show", running.run(reader, stop));
-        Ok(show)
+        let group = group.clone();
+        Ok((show, move || drop(group.spawn("live show", running.run(follower)))))
     }
 }
 
@@ -127,46 +117,25 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut shows = self.shows.0.shows.lock().unwrap_or_else(PoisonError::into_inner);
-        // A show that was idle has a successor perhaps.
-        if shows.get(&self.stream).is_some_and(|show| Arc::ptr_eq(show, &self.show)) {
-            shows.remove(&self.stream);
-        }
-        drop(shows);
+        self.shows.0.shows.leave_if(&self.stream, &self.show, |_| true);
         self.shows.0.running.dec();
         self.show.next.send_modify(|next| next.ended = true);
     }
 }
 
 impl Running {
-    async fn run(self, reader: Reader, stop: CancellationToken) {
-        let (mut cutter, mut reader) = (Cutter::default(), Some(reader));
+    async fn run(self, mut follower: Follower) {
+        let mut cutter = Cutter::default();
         let shared = &self.shows.0;
         while !self.is_idle() {
-            let Some(from) = &mut reader else {
-                // The camera is away; once it is back, the show goes on.
-                if stop.run_until_cancelled(shared.clock.sleep(LOOK_EVERY)).await.is_none() {
-                    return;
-                }
-                reader = shared.hub.viewer(&self.stream);
-                continue;
-            };
-            let delivery = tokio::select! {
-                () = stop.cancelled() => return,
-                () = shared.clock.sleep(LOOK_EVERY) => continue,
-                delivery = from.next() => delivery,
-            };
-            let made = match delivery {
-                Some(Delivery::Frame(frame)) => cutter.push(frame),
-                Some(Delivery::Skipped { frames }) => {
-                    shared.skipped.inc_by(frames);
+            let made = match follower.next().await {
+                Heard::Frame(frame) => cutter.push(frame),
+                Heard::Break(left_out) => {
+                    shared.skipped.inc_by(left_out);
                     cutter.interrupt()
                 }
-                Some(Delivery::Missing(_) | Delivery::Break(_)) => cutter.interrupt(),
-                None => {
-                    reader = None;
-                    cutter.interrupt()
-                }
+                Heard::Quiet => continue,
+                Heard::Stop => return,
             };
             match made {
                 Ok(made) => self.show(&cutter, made),
@@ -193,13 +162,11 @@ impl Running {
     }
 
     fn is_idle(&self) -> bool {
-        let mut shows = self.shows.0.shows.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = *self.show.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = self.shows.0.clock.now().saturating_duration_since(asked) >= IDLE_MAX;
-        if idle {
-            // Under the same lock by which somebody would find it, so that nobody is given a show that ends.
-            shows.remove(&self.stream);
-        }
-        idle
+        let now = self.shows.0.clock.now();
+        let idle = |show: &Show| {
+            let asked = *show.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            now.saturating_duration_since(asked) >= IDLE_MAX
+        };
+        self.shows.0.shows.leave_if(&self.stream, &self.show, idle)
     }
 }

@@ -278,6 +278,11 @@ impl Watching {
         self.viewing.sent(bytes, self.plays.wall());
     }
 
+    /// Bytes of what the camera sends now were handed over.
+    pub fn showed(&self, bytes: u64) {
+        self.viewing.showed(bytes, self.plays.wall());
+    }
+
     /// Fires when the play is taken back or its time is over.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()

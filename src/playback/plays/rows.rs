@@ -207,6 +207,12 @@ impl Viewing {
         self.changed.store(true, Ordering::Release);
     }
 
+    /// Bytes of what happens now were sent.
+    pub(super) fn showed(&self, bytes: u64, now: Wall) {
+        self.to.fetch_max(now.micros(), Ordering::Relaxed);
+        self.sent(bytes, now);
+    }
+
     /// What it comes to by now.
     pub(super) fn view(&self) -> View {
         let (from, to) = (self.from.load(Ordering::Relaxed), self.to.load(Ordering::Relaxed));

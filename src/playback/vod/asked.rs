@@ -36,6 +36,8 @@ pub(super) enum What {
     Hls(Route),
     /// `…/live/…`
     Live(live::Asked),
+    /// `…/live.ws`
+    LiveSocket,
 }
 
 /// A request as far as its head says.
@@ -63,6 +65,7 @@ impl Asked {
             ["video.mp4"] => What::Mp4,
             ["alive"] => What::Alive,
             ["page", name] => What::File(name.to_owned()),
+            ["live.ws"] => What::LiveSocket,
             ["live", name] => What::Live(live::Asked::file(name, request).ok_or_else(unknown)?),
             ["hls", name] => What::Hls(route::hls(name, request).ok_or_else(unknown)?),
             _ => return Err(unknown()),
@@ -151,6 +154,7 @@ mod tests {
             ("/index.m3u8", What::Playlist),
             ("/video.mp4", What::Mp4),
             ("/alive", What::Alive),
+            ("/live.ws", What::LiveSocket),
             ("/page/play.js", What::File("play.js".into())),
         ] {
             assert_eq!(asked(&format!("/vod/{ID}{tail}")).unwrap().what, what, "{tail}");

@@ -20,6 +20,7 @@ use crate::{
     playback::Playback,
     serve::{Request, Response},
 };
+use futures_util::StreamExt;
 use http::{
     HeaderValue, Method, StatusCode,
     header::{
@@ -66,7 +67,7 @@ impl Playback {
         }
     }
 
-    async fn play(&self, request: Request, mut asked: Asked) -> Result<(Response, &'static str), Error> {
+    async fn play(&self, mut request: Request, mut asked: Asked) -> Result<(Response, &'static str), Error> {
         match (&asked.what, &request.method) {
             (_, &Method::GET) => {}
             (What::Page, &Method::POST) => {
@@ -106,6 +107,7 @@ impl Playback {
             What::Playlist => self.play_list(&request, &entry).await,
             What::Mp4 => self.play_file(&request, &entry).await,
             What::Live(asked) => self.play_live(&request, &entry, asked).await,
+            What::LiveSocket => self.play_socket(&mut request, &entry).await,
             What::Hls(route) => self.play_part(&request, &entry, route).await,
             What::Slash | What::File(_) => Err(Error::NoSuchPath(request.path().to_owned())),
         }
@@ -166,6 +168,18 @@ impl Playback {
         let answer = stop.run_until_cancelled(self.live(request, &entry.play.stream, asked, &seal)).await;
         let (response, outcome) = answer.ok_or(plays::Error::Revoked)??;
         Ok((watched(response, watching), outcome))
+    }
+
+    async fn play_socket(&self, request: &mut Request, entry: &Entry) -> Result<(Response, &'static str), Error> {
+        if entry.play.shown != Shown::Live {
+            return Err(Error::NoSuchPath(request.path().to_owned()));
+        }
+        let watching = entry.watch(Some(entry.range())).await?;
+        let stop = watching.stop();
+        let answer = stop.run_until_cancelled(self.socket(request, &entry.play.stream)).await;
+        let (socket, messages) = answer.ok_or(plays::Error::Revoked)??;
+        let messages = messages.inspect(move |message| watching.showed(message.len() as u64));
+        Ok((socket.open(request, messages.take_until(stop.cancelled_owned())), "ok"))
     }
 
     async fn play_part(

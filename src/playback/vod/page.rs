@@ -21,6 +21,7 @@ pub(super) fn file(name: &str) -> Option<(&'static str, &'static str)> {
     match name {
         "play.js" => Some((JS, include_str!("page/play.js"))),
         "playlist.js" => Some((JS, PLAYLIST_JS)),
+        "live.js" => Some((JS, include_str!("page/live.js"))),
         "play.css" => Some((CSS, include_str!("page/play.css"))),
         _ => None,
     }

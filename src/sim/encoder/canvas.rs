@@ -1,5 +1,5 @@
 //! The picture as a person sees it, on a raster of macroblocks: the channel's number, the running time, a frame
-//! counter, and a bar that moves with every frame.
+//! counter, and a bar that moves with every frame; and for programs the time to the millisecond, as a bar code.
 
 use crate::base::Wall;
 
@@ -9,6 +9,10 @@ const FIGURE: u8 = 225;
 const SECOND_FIGURE: u8 = 160;
 const BAR_TRACK: u8 = 36;
 const BAR: u8 = 240;
+
+/// Bars in the top row, dark for 0 and bright for 1: the low 32 bits of the milliseconds since the epoch, the highest
+/// first, and 8 bits of the sum of their bytes. Whoever looks at a picture can say how old it is.
+const BARS: usize = 40;
 
 const GLYPH_WIDTH: usize = 3;
 const GLYPH_HEIGHT: usize = 5;
@@ -44,6 +48,9 @@ impl Canvas {
             self.line(gap, &name, FIGURE);
             self.line(2 * gap + GLYPH_HEIGHT, &time, FIGURE);
             self.line(3 * gap + 2 * GLYPH_HEIGHT, &format!("{:06}", counter % 1_000_000), SECOND_FIGURE);
+            if gap > 0 && self.width >= BARS {
+                self.bar_code(wall);
+            }
         } else {
             let short = if self.width < text_width(&time) { &time[3..] } else { &time[..] };
             let name = if self.width < text_width(&name) { name.replace(' ', "") } else { name };
@@ -51,6 +58,15 @@ impl Canvas {
             self.line(GLYPH_HEIGHT + usize::from(self.height > 2 * GLYPH_HEIGHT + 1), short, SECOND_FIGURE);
         }
         self.bar(counter);
+    }
+
+    fn bar_code(&mut self, wall: Wall) {
+        let millis = wall.millis().rem_euclid(1 << 32) as u64;
+        let sum = millis.to_be_bytes().iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+        let code = millis << 8 | u64::from(sum);
+        for (n, bar) in self.luma[..BARS].iter_mut().enumerate() {
+            *bar = if code >> (BARS - 1 - n) & 1 == 1 { BAR } else { BAR_TRACK };
+        }
     }
 
     fn bar(&mut self, counter: u64) {
@@ -112,5 +128,27 @@ fn glyph(c: char) -> [u8; GLYPH_HEIGHT] {
         'H' => [0b101, 0b101, 0b111, 0b101, 0b101],
         ':' => [0b000, 0b100, 0b000, 0b100, 0b000],
         _ => [0; GLYPH_HEIGHT],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_can_be_read_to_the_millisecond_where_there_is_room_for_it() {
+        let wall = Wall::from_millis(1_795_262_400_123);
+        let mut canvas = Canvas::new(40, 22);
+        canvas.draw(3, 7, wall);
+        let code = canvas.luma[..40].iter().fold(0u64, |code, luma| code << 1 | u64::from(*luma > 128));
+        assert_eq!(
+            (code >> 8, code as u8),
+            (1_795_262_400_123 % (1 << 32), {
+                (1_795_262_400_123u64 as u32).to_be_bytes().iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte))
+            })
+        );
+        let mut small = Canvas::new(20, 11);
+        small.draw(3, 7, wall);
+        assert!(small.luma[..20].iter().all(|luma| *luma != BAR), "its figures need the room");
     }
 }

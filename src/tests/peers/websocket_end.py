@@ -3,6 +3,8 @@
 
     websocket_end.py serve          prints its port, echoes whatever comes, ends with its standard input
     websocket_end.py talk URL       prints "open", sends and compares until its standard input ends; prints how often it did
+    websocket_end.py watch URL COUNT FILE   writes what is no text of so many messages into a file, prints what is text,
+                                            and says goodbye, which it wants answered
 """
 import asyncio
 import os
@@ -38,4 +40,20 @@ async def talk(url):
         print(count, flush=True)
 
 
+async def watch(url, count, path):
+    with open(path, "wb") as file:
+        async with websockets.connect(url, max_size=1 << 24, ping_interval=0.3, close_timeout=60) as socket:
+            for _ in range(count):
+                message = await socket.recv()
+                if isinstance(message, str):
+                    print(message, flush=True)
+                else:
+                    file.write(message)
+            await (await socket.ping())
+    assert socket.close_code == 1000, socket.close_code
+
+
+if sys.argv[1] == "watch":
+    asyncio.run(watch(sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+    sys.exit()
 asyncio.run(serve() if sys.argv[1] == "serve" else talk(sys.argv[2]))

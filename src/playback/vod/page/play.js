@@ -1,6 +1,7 @@
 // Plays what the page's link shows: fetches the playlist and feeds its segments to Media Source, those that are about to
 // be seen, wherever the viewer moves to. Follows an interval that is still being recorded.
 
+import { LivePlayer, Undecodable, canPlay } from "./live.js";
 import { firstTime, parsePlaylist, readInit } from "./playlist.js";
 
 const Source = window.ManagedMediaSource ?? window.MediaSource;
@@ -211,8 +212,27 @@ function playFile(why) {
   say("");
 }
 
+/** What is live by the quickest way, for as long as that goes well. */
+async function playNow() {
+  while (live && canPlay) {
+    const player = new LivePlayer(video, file("live.ws"));
+    window.player = player;
+    main.dataset.way = "websocket";
+    try {
+      if (!(await player.run())) return;
+    } catch (error) {
+      // By segments it is said what is the matter.
+      if (error instanceof Undecodable || !player.shown) return;
+    }
+    say("The connection broke off. It is tried again.");
+    await pause(RETRY_MS);
+  }
+}
+
 async function start() {
+  await playNow();
   for (;;) {
+    main.dataset.way = "segments";
     const player = new Player();
     window.player = player;
     try {

@@ -98,6 +98,16 @@ export function readInit(bytes) {
   return { type: `video/mp4; codecs="${codecs.join(",")}"`, timescale };
 }
 
+/** Of a piece of media that says when it was taken: `{ time, at }`, ms since the epoch, and seconds of the media. */
+export function readReferenceTime(bytes) {
+  for (const box of boxes(bytes, "prft")) {
+    const view = new DataView(box.buffer, box.byteOffset, box.byteLength);
+    const seconds = view.getUint32(8) - 2_208_988_800;
+    return { time: seconds * 1000 + (view.getUint32(12) / 2 ** 32) * 1000, at: Number(view.getBigUint64(16)) / 90_000 };
+  }
+  return null;
+}
+
 /** The content of a box inside a sample entry, whose fixed fields differ by kind: found by its name. */
 function find(entry, name) {
   const wanted = [...name].map((c) => c.charCodeAt(0));

@@ -1,0 +1,191 @@
+//! The last pictures of a stream as messages, and who is where in them. Pure.
+
+use super::muxer::Made;
+use bytes::Bytes;
+use std::{collections::VecDeque, sync::Arc};
+
+/// Groups of pictures are kept until the next one is so old, at 90 kHz: who is further behind skips to the newest.
+const BEHIND_TICKS_MAX: u64 = 180_000;
+/// Bytes of one stream, beyond which older groups go: 8 s at 16 Mb/s.
+const BYTES_MAX: usize = 16 << 20;
+
+/// What is kept.
+#[derive(Default)]
+pub(super) struct Backlog {
+    messages: VecDeque<Message>,
+    /// Number of the first message.
+    first: u64,
+    bytes: usize,
+    format: Option<Arc<Bytes>>,
+}
+
+struct Message {
+    bytes: Bytes,
+    key: bool,
+    at: u64,
+    format: Arc<Bytes>,
+}
+
+/// Where somebody is.
+#[derive(Default)]
+pub(super) struct Place {
+    /// The number of the next message; None: they begin.
+    next: Option<u64>,
+    /// How what they have is coded.
+    format: Option<Arc<Bytes>>,
+}
+
+/// What comes next for somebody.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// These bytes, and those before them if there are some; and so many pictures that were left out.
+    Send { opening: Option<Bytes>, bytes: Bytes, skipped: u64 },
+    /// Nothing yet.
+    Wait,
+}
+
+impl Backlog {
+    /// The number of the next message.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.messages.len() as u64
+    }
+
+    /// Takes in what was made.
+    pub(super) fn add(&mut self, made: Made) {
+        let Made { format, bytes, key, at } = made;
+        if let Some(format) = format {
+            self.format = Some(Arc::new(format));
+        }
+        let Some(format) = self.format.clone() else { return };
+        self.bytes += bytes.len();
+        self.messages.push_back(Message { bytes, key, at, format });
+        while let Some(second) = self.second_key()
+            && (self.bytes > BYTES_MAX || self.messages[second].at + BEHIND_TICKS_MAX < at)
+        {
+            self.drop_first(second);
+        }
+        if self.bytes > BYTES_MAX {
+            // One group alone: who comes now begins with the next one, and who is in time goes on.
+            self.drop_first(self.messages.len() - 1);
+        }
+    }
+
+    /// Where the second group begins.
+    fn second_key(&self) -> Option<usize> {
+        self.messages.iter().skip(1).position(|message| message.key).map(|at| at + 1)
+    }
+
+    fn drop_first(&mut self, count: usize) {
+        let bytes: usize = self.messages.drain(..count).map(|message| message.bytes.len()).sum();
+        self.bytes -= bytes;
+        self.first += count as u64;
+    }
+
+    /// Whether somebody can begin.
+    pub(super) fn has_key(&self) -> bool {
+        self.messages.iter().any(|message| message.key)
+    }
+
+    /// What comes next for somebody, who then has it.
+    pub(super) fn step(&self, place: &mut Place) -> Step {
+        let lost = place.next.filter(|next| *next < self.first);
+        if place.next.is_none() || lost.is_some() {
+            // The newest group of pictures: with an older one they would only be behind again.
+            let Some(at) = self.messages.iter().rposition(|message| message.key) else { return Step::Wait };
+            place.next = Some(self.first + at as u64);
+        }
+        let Some(next) = place.next else { return Step::Wait };
+        let index = usize::try_from(next - self.first).unwrap_or(usize::MAX);
+        let Some(message) = self.messages.get(index) else { return Step::Wait };
+        place.next = Some(next + 1);
+        let known = place.format.as_ref().is_some_and(|format| Arc::ptr_eq(format, &message.format));
+        let opening = (!known).then(|| (*message.format).clone());
+        place.format = Some(message.format.clone());
+        Step::Send { opening, bytes: message.bytes.clone(), skipped: lost.map_or(0, |lost| next - lost) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A picture of so many bytes, whose number is its first eight.
+    fn picture(n: u64, key: bool, format: bool, bytes: usize) -> Made {
+        let mut data = n.to_be_bytes().to_vec();
+        data.resize(bytes.max(8), 0);
+        let format = format.then(|| Bytes::from_static(b"format"));
+        Made { format, bytes: data.into(), key, at: n * 3_600 }
+    }
+
+    fn number(bytes: &Bytes) -> u64 {
+        u64::from_be_bytes(bytes[..8].try_into().unwrap())
+    }
+
+    #[test]
+    fn somebody_begins_at_the_newest_key_frame_and_is_told_how_it_is_coded() {
+        let mut backlog = Backlog::default();
+        let mut place = Place::default();
+        assert_eq!(backlog.step(&mut place), Step::Wait);
+        for n in 0..60 {
+            backlog.add(picture(n, n % 25 == 0, n == 0 || n == 55, 100));
+        }
+        let mut got = Vec::new();
+        while let Step::Send { opening, bytes, skipped } = backlog.step(&mut place) {
+            assert_eq!((skipped, opening.is_some()), (0, matches!(number(&bytes), 50 | 55)), "{}", number(&bytes));
+            got.push(number(&bytes));
+        }
+        assert_eq!(got, (50..60).collect::<Vec<_>>());
+        assert_eq!(backlog.first, 0, "who is two seconds behind is not too slow");
+    }
+
+    #[test]
+    fn a_group_that_is_too_large_is_nothing_to_begin_with() {
+        let mut backlog = Backlog::default();
+        let (mut quick, mut late) = (Place::default(), Place::default());
+        for n in 0..30 {
+            backlog.add(picture(n, n == 0, n == 0, 1 << 20));
+            assert!(matches!(backlog.step(&mut quick), Step::Send { .. }), "{n}");
+            assert!(backlog.bytes <= BYTES_MAX);
+        }
+        assert!(backlog.step(&mut late) == Step::Wait && !backlog.has_key());
+        backlog.add(picture(30, true, false, 1 << 20));
+        assert!(matches!(backlog.step(&mut late), Step::Send { opening: Some(_), .. }));
+    }
+
+    proptest! {
+        /// However slowly somebody takes what comes: in order, begun anew only at key frames, every picture either sent or
+        /// counted as left out; and what is kept is bounded.
+        #[test]
+        fn who_is_slow_skips_to_a_key_frame_and_is_counted(
+            gop in 1u64..90, bytes in 8usize..400_000, takes in proptest::collection::vec(0usize..12, 1..80), steps in 50u64..400,
+        ) {
+            let mut backlog = Backlog::default();
+            let mut place = Place::default();
+            let (mut last, mut left_out) = (None::<u64>, 0);
+            for n in 0..steps {
+                backlog.add(picture(n, n % gop == 0, n == 0, bytes));
+                prop_assert!(backlog.bytes <= BYTES_MAX + bytes);
+                let sum: usize = backlog.messages.iter().map(|message| message.bytes.len()).sum();
+                prop_assert_eq!(sum, backlog.bytes);
+                for _ in 0..takes[(n / 10) as usize % takes.len()] {
+                    let Step::Send { bytes, skipped, .. } = backlog.step(&mut place) else { break };
+                    let now = number(&bytes);
+                    if let Some(last) = last {
+                        prop_assert_eq!(now, last + 1 + skipped);
+                        prop_assert!(skipped == 0 || now.is_multiple_of(gop));
+                        left_out += skipped;
+                    } else {
+                        prop_assert!(now.is_multiple_of(gop));
+                    }
+                    last = Some(now);
+                }
+            }
+            // Nobody is more than two seconds and a group behind for long.
+            if let (Step::Send { bytes, .. }, true) = (backlog.step(&mut place), bytes < 10_000) {
+                prop_assert!(number(&bytes) + 52 + 2 * gop > steps, "{} of {}", number(&bytes), steps);
+            }
+            prop_assert!(left_out <= steps);
+        }
+    }
+}
