@@ -461,6 +461,15 @@ pub(super) const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::GET,
+        pattern: "/media/{stream}/snapshot.jpg",
+        summary: "What the camera shows now, or the key frame of a recorded moment `at`; made `width` pixels wide",
+        query: None,
+        access: Shell,
+        answer: Media("image/jpeg"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::GET,
         pattern: "/media/{rest}",
         summary: "What the playlists point to",
         query: None,

@@ -1,14 +1,14 @@
 //! The rings of all streams by their keys, and the word that is left beside them.
 
 use super::{
-    Decoder, Hold, NoPicture, Picture, Publisher, Reader, Roster, Stills,
+    Decoder, Delivery, Hold, NoPicture, Picture, Publisher, Reader, Roster, Stills,
     budget::{ALL_GROUPS_BYTES_MAX, Budget},
     ring::Ring,
     still::Door,
 };
 use crate::{
     base::lanes::{Hurry, Lanes, Seat},
-    model::{DeviceId, StreamKey},
+    model::{DeviceId, Frame, StreamKey, TrackKind},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -102,6 +102,18 @@ impl Hub {
     pub fn viewer(&self, key: &StreamKey) -> Option<Reader> {
         let ring = self.rings(|rings| rings.get(key).cloned())?;
         Some(Reader::new(ring, true).hurried(self.hurry(key)))
+    }
+
+    /// The key frame that a viewer would begin with: the last one where it is kept, else the next. None where the stream
+    /// ends before.
+    pub async fn key_frame(&self, key: &StreamKey) -> Option<Frame> {
+        let mut viewer = self.viewer(key)?;
+        loop {
+            match viewer.next().await? {
+                Delivery::Frame(frame) if frame.key && frame.track == TrackKind::Video => return Some(frame),
+                _ => {}
+            }
+        }
     }
 
     /// The stream's frames, and answers of its camera, come sooner for as long as this is held.

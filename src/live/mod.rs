@@ -22,7 +22,7 @@ pub use absence::{Absence, Hold, PICTURES, Roster};
 pub use budget::ALL_RINGS_BYTES_MAX;
 pub use hub::Hub;
 pub use ring::{Delivery, Publisher, RING_BYTES_MAX, RING_FRAMES_MAX, Reader};
-pub use still::{Decoder, NoPicture, Picture, Stills};
+pub use still::{Decoder, NoPicture, Picture, Stills, Undecoded};
 
 #[cfg(test)]
 mod tests;

@@ -40,10 +40,20 @@ pub trait Stills: Send + Sync {
     fn picture(&self) -> BoxFuture<'_, Result<Picture, NoPicture>>;
 }
 
+/// Why no picture was made of a key frame.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Undecoded {
+    /// This host has nothing to make it by.
+    pub missing: bool,
+    /// For people.
+    pub text: String,
+}
+
 /// Who can make a picture of a key frame.
 pub trait Decoder: Send + Sync {
-    /// The JPEG of a frame that stands for itself; says why there is none.
-    fn jpeg(&self, frame: crate::model::Frame) -> BoxFuture<'_, Result<Bytes, String>>;
+    /// The JPEG of a frame that stands for itself, made so wide where that is said.
+    fn jpeg(&self, frame: crate::model::Frame, width: Option<u16>) -> BoxFuture<'_, Result<Bytes, Undecoded>>;
 }
 
 /// The door of one stream: one request at a time.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     base::Wall,
-    model::{SampleTable, SessionId, TrackSamples, segment::Chunk},
+    model::{SampleTable, SessionId, TrackSamples, VideoCodec, VideoFormat, segment::Chunk},
 };
 
 /// The longest picture that is taken: three times what a camera of 12 megapixels sends.
@@ -148,6 +148,12 @@ pub fn table(mark: &Mark, bytes: u32) -> SampleTable {
         },
         ..SampleTable::default()
     }
+}
+
+/// How pictures of this size are coded.
+pub fn video_format(width: u16, height: u16) -> VideoFormat {
+    let sample_entry = sample_entry(width, height).into();
+    VideoFormat { codec: VideoCodec::Mjpeg, rfc6381: "mp4v.6C".into(), width, height, sample_entry }
 }
 
 /// `mp4v` with the object type of JPEG, as common players take it.

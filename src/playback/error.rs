@@ -69,9 +69,12 @@ pub enum Error {
         "this range was recorded as single pictures, which HLS cannot carry; fetch vod.mp4?from&to, or snapshot.jpg?at"
     )]
     PicturesOnly,
-    /// A picture of a moment that was recorded as video.
-    #[error("{0} was recorded as video, and this version makes no picture of it; fetch vod.mp4?from&to")]
-    VideoOnly(Wall),
+    /// Nothing here makes pictures of key frames.
+    #[error("a picture has to be made of video or in another size for this, and there is nothing here to do that: {0}")]
+    NoDecoder(String),
+    /// A key frame of which no picture could be made.
+    #[error("no picture could be made of the key frame: {0}")]
+    Undecoded(String),
     /// A stream that does not run now.
     #[error("{0} is not live now; GET /api/v1/streams says why, and which streams are")]
     NotLive(StreamKey),
@@ -141,8 +144,8 @@ impl Error {
             Self::NoSuchPath(_) | Self::NotBuilt(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => {
                 Kind::NotFound
             }
-            Self::Mixed(_) | Self::PicturesOnly | Self::VideoOnly(_) => Kind::Invalid,
-            Self::NoPicture(_) | Self::NotLive(_) => Kind::Peer,
+            Self::Mixed(_) | Self::PicturesOnly | Self::NoDecoder(_) => Kind::Invalid,
+            Self::NoPicture(_) | Self::Undecoded(_) | Self::NotLive(_) => Kind::Peer,
             Self::TooManyShows(_) => Kind::Busy,
             Self::Denied | Self::NoToken => Kind::Denied,
             Self::Play(e) => e.kind(),
@@ -175,7 +178,8 @@ impl Error {
             Self::Backwards(_) => (StatusCode::BAD_REQUEST, "bad-range", "Bad range of time"),
             Self::Mixed(_) => (StatusCode::BAD_REQUEST, "mixed-range", "Pictures and video in one range"),
             Self::PicturesOnly => (StatusCode::CONFLICT, "pictures-only", "Recorded as pictures"),
-            Self::VideoOnly(_) => (StatusCode::CONFLICT, "video-only", "Recorded as video"),
+            Self::NoDecoder(_) => (StatusCode::NOT_IMPLEMENTED, "no-decoder", "No decoder"),
+            Self::Undecoded(_) => (StatusCode::BAD_GATEWAY, "peer-failed", "A peer failed"),
             Self::NoPicture(_) => (StatusCode::SERVICE_UNAVAILABLE, "no-picture", "No picture"),
             Self::NotLive(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-live", "Not live"),
             Self::TooManyShows(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy"),

@@ -9,11 +9,11 @@ use super::{
     query,
     route::{self, Route},
     send::{self, Content, IMMUTABLE, NOW, REVALIDATE, Sender},
+    still::{self, Stills},
     token,
 };
 use crate::{
     base::{Kind, Wall},
-    live::Hub,
     model::{Range, StreamKey},
     serve::{BoxFuture, Handler, Request, Response, websocket::WebSocket},
 };
@@ -34,7 +34,7 @@ pub struct Playback {
     pub(super) plays: Plays,
     shows: Shows,
     flows: Flows,
-    hub: Hub,
+    stills: Stills,
     pub(super) sender: Sender,
 }
 
@@ -44,8 +44,17 @@ impl Playback {
         let meters = Meters::new(&metrics);
         let shows = Shows::new(hub.clone(), clock.clone(), group.clone(), &metrics);
         let flows = Flows::new(hub.clone(), clock.clone(), group, &metrics);
+        let stills = Stills::new(hub);
         let planner = Planner::new(footage, disk.clone(), clock.clone(), meters.clone());
-        Self { config: RwLock::new(config), planner, plays, shows, flows, hub, sender: Sender { disk, clock, meters } }
+        Self {
+            config: RwLock::new(config),
+            planner,
+            plays,
+            shows,
+            flows,
+            stills,
+            sender: Sender { disk, clock, meters },
+        }
     }
 
     /// Takes a new config; requests from now on follow it.
@@ -150,16 +159,14 @@ impl Playback {
         send::plan(request, plan, &content, &self.sender)
     }
 
-    /// The recorded picture of a moment, or one of now from the camera.
+    /// The recorded picture of a moment, or one of now.
     async fn snapshot(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
-        let Some(at) = query::optional_moment(request, "at")? else {
-            let picture = self.hub.picture(stream).await.map_err(|none| Error::NoPicture(none.to_string()))?;
-            let content = content(JPEG, NOW, format!("{}", picture.taken.micros()));
-            return Ok(send::bytes(request, &picture.data, &content, &self.sender.meters));
+        let width = still::width(request)?;
+        let (still, cache) = match query::optional_moment(request, "at")? {
+            None => (self.stills.now(stream, width).await?, NOW),
+            Some(at) => (self.stills.at(&self.planner, stream, at, width).await?, REVALIDATE),
         };
-        let plan = self.planner.picture(stream, at).await?;
-        let content = content(JPEG, REVALIDATE, plan.layout.tag.clone());
-        Ok(send::plan(request, plan, &content, &self.sender))
+        Ok(send::bytes(request, &still.jpeg, &content(JPEG, cache, still.tag), &self.sender.meters))
     }
 
     async fn playlist(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {

@@ -21,6 +21,7 @@ mod query;
 mod route;
 mod seen;
 mod send;
+mod still;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -98,18 +98,6 @@ impl Planner {
         Ok(plan)
     }
 
-    /// The picture that stands at a moment, as a file of its own.
-    pub(super) async fn picture(&self, stream: &StreamKey, at: Wall) -> Result<Arc<Plan>, Error> {
-        // Moments are told in milliseconds: a picture that begins within this one is meant.
-        let range = Range { from: at, to: at.plus_micros(1000) };
-        let segments = self.segments(stream, range).await?;
-        let Some(segment) = segments.iter().rfind(|s| s.is_picture()) else { return Err(Error::VideoOnly(at)) };
-        let slice = vod::Slice { source: 0, offset: 0, len: segment.bytes };
-        let tag = format!("{}-{}", segment.start.micros(), segment.bytes);
-        let layout = Layout::new(bytes::Bytes::new(), vec![slice], tag);
-        Ok(Arc::new(Plan::new(layout, vec![self.footage.path(segment)])))
-    }
-
     /// The segments in a range; an error where there are none or too many.
     pub(super) async fn segments(&self, stream: &StreamKey, range: Range) -> Result<Vec<Segment>, Error> {
         let mut segments = self.footage.segments(stream, range, SEGMENTS_MAX).await?;

@@ -14,12 +14,12 @@ use super::{
 use crate::{
     base::{Backoff, Kind},
     disk::Files,
-    live::{Delivery, Hold, NoPicture, PICTURES, Picture},
+    live::{Hold, NoPicture, PICTURES, Picture},
     media::{
         fmp4::{Origin, write::Fragment},
         jpeg::{self, Mark},
     },
-    model::{GapCause, Segment, SessionId, StreamKey, TrackKind, VideoCodec, frame::VIDEO_TIMESCALE, segment::PICTURE},
+    model::{GapCause, Segment, SessionId, StreamKey, VideoCodec, frame::VIDEO_TIMESCALE, segment::PICTURE},
 };
 use serde_json::json;
 use std::time::Duration;
@@ -164,15 +164,7 @@ impl Stills {
 
     /// From the stream itself, which the camera sends while we read it.
     async fn of_key_frame(&self, none: NoPicture) -> Result<Picture, NoPicture> {
-        let Some(mut reader) = self.shared.hub.reader(&self.stream) else { return Err(NoPicture::absent()) };
-        let frame = async {
-            loop {
-                match reader.next().await? {
-                    Delivery::Frame(frame) if frame.key && frame.track == TrackKind::Video => return Some(frame),
-                    _ => {}
-                }
-            }
-        };
+        let frame = self.shared.hub.key_frame(&self.stream);
         let Ok(Some(frame)) = timeout(KEY_FRAME_WAIT_MAX, frame).await else {
             return Err(failed(GapCause::StreamError, format!("{}; and no key frame came", none.text)));
         };
@@ -180,7 +172,7 @@ impl Stills {
         let data = match (format.video.codec, self.shared.hub.decoder()) {
             (VideoCodec::Mjpeg, _) => frame.data,
             (_, Some(decoder)) => decoder
-                .jpeg(frame)
+                .jpeg(frame, None)
                 .await
                 .map_err(|why| failed(GapCause::StreamError, format!("{}; of a key frame: {why}", none.text)))?,
             (_, None) => return Err(none),

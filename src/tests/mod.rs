@@ -31,5 +31,6 @@ mod real_peers;
 mod real_streams;
 mod services;
 mod site;
+mod snapshots;
 mod soak;
 mod transcode;

@@ -6,8 +6,8 @@ use super::{
     tool,
 };
 use crate::{
-    base::Wall,
-    live::Decoder,
+    base::{Kind, Wall},
+    live::{Decoder, Undecoded},
     media::{
         fmp4::write::{self, FragmentTrack, empty_table, fragment, init_of_table},
         jpeg::PICTURE_BYTES_MAX,
@@ -40,13 +40,16 @@ impl Stills {
         Self { config, turns: Semaphore::new(STILLS_AT_ONCE_MAX) }
     }
 
-    async fn make(&self, frame: Frame) -> Result<Bytes, Error> {
+    async fn make(&self, frame: Frame, width: Option<u16>) -> Result<Bytes, Error> {
         // The semaphore is never closed.
         let _turn = self.turns.acquire().await.ok();
         let wanted = self.config.borrow().ffmpeg.clone();
         let tool = tool::find(wanted.as_deref()).await?;
-        let line = "-hide_banner -nostats -loglevel error -threads 1 -analyzeduration 0 -f mp4 -i pipe:0 -frames:v 1 \
-                    -pix_fmt yuvj420p -c:v mjpeg -q:v 3 -f image2pipe pipe:1";
+        let scale = width.map(|width| format!("-vf scale={width}:-2")).unwrap_or_default();
+        let line = format!(
+            "-hide_banner -nostats -loglevel error -threads 1 -analyzeduration 0 -f mp4 -i pipe:0 -frames:v 1 {scale} \
+             -pix_fmt yuvj420p -c:v mjpeg -q:v 3 -f image2pipe pipe:1"
+        );
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let (process, pipes) = Process::start(&tool, &arguments)?;
         let made = timeout(STILL_WAIT_MAX, talk(pipes, &frame)).await;
@@ -56,8 +59,11 @@ impl Stills {
 }
 
 impl Decoder for Stills {
-    fn jpeg(&self, frame: Frame) -> BoxFuture<'_, Result<Bytes, String>> {
-        Box::pin(async move { self.make(frame).await.map_err(|e| e.to_string()) })
+    fn jpeg(&self, frame: Frame, width: Option<u16>) -> BoxFuture<'_, Result<Bytes, Undecoded>> {
+        Box::pin(async move {
+            let made = self.make(frame, width).await;
+            made.map_err(|e| Undecoded { missing: e.kind() == Kind::NotFound, text: e.to_string() })
+        })
     }
 }
 

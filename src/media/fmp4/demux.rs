@@ -165,7 +165,7 @@ fn movie(moov: &[u8]) -> Result<(Track, VideoFormat), Error> {
         if found.kind == *b"trak" && handler == Some(b"vide") {
             let (id, timescale, entry) = video_track(found.content).ok_or(wrong("the video track is not whole"))?;
             let defaults = at_path(moov, &[b"mvex"]).and_then(|mvex| trex(mvex, id)).unwrap_or_default();
-            return Ok((Track { id, timescale, defaults }, format_of(entry)?));
+            return Ok((Track { id, timescale, defaults }, video_format(entry)?));
         }
     }
     Err(wrong("there is no video track"))
@@ -190,7 +190,7 @@ fn trex(mvex: &[u8], track: u32) -> Option<Defaults> {
 }
 
 /// The format that a visual sample entry describes.
-fn format_of(entry: &[u8]) -> Result<VideoFormat, Error> {
+pub fn video_format(entry: &[u8]) -> Result<VideoFormat, Error> {
     let kind: [u8; 4] = entry.get(4..8).and_then(|k| k.try_into().ok()).unwrap_or_default();
     let content = entry.get(8..).unwrap_or_default();
     let inner = content.get(VISUAL_FIELDS_BYTES..).unwrap_or_default();
