@@ -1,6 +1,9 @@
 //! What cameras send now, as players, curl and a browser see it: HLS of low latency, and links to it.
 
-use super::harness::{Api, Site, nvr, until};
+use super::{
+    harness::{Api, Site, nvr, until},
+    real_peers::{peer, python},
+};
 use crate::{
     app::Daemon,
     model::VideoCodec,
@@ -153,6 +156,36 @@ async fn a_show_ends_when_nobody_watches_and_goes_on_when_the_camera_is_back() {
     until("the show has ended", || async { (api.stream(KEY).await["readers"] == 1).then_some(()) }).await;
     let (again, _) = next_of(&playlist(&client, "").await);
     assert!(again > next_of(&text).0, "numbers never go back");
+    daemon.stop().await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_js_has_nothing_against_it_and_goes_by_parts() {
+    let site = Site::new(sim::Options { audio: true, ..nvr(1) }).await;
+    let pages = site.dir.path().join("pages");
+    std::fs::create_dir(&pages).unwrap();
+    let player = python().with_file_name("").join("../npm/node_modules/hls.js/dist/hls.min.js");
+    std::fs::copy(&player, pages.join("hls.min.js"))
+        .unwrap_or_else(|e| panic!("{e}: run ./test once, it installs hls.js"));
+    std::fs::copy(peer("hls_judge.html"), pages.join("hls_judge.html")).unwrap();
+    let route = format!(
+        "[[proxy.route]]\nname = 'judge'\npath_prefix = '/judge/'\nstrip_prefix = '/judge'\ndir = '{}'\n",
+        pages.display()
+    );
+    let text = site.config(&format!("[playback]\ntoken = '{TOKEN}'\n{route}"));
+    let daemon = site.daemon_of(&text.replace("listen = []", "listen = ['127.0.0.1:0']\nworkers = 1")).await;
+    let proxy = daemon.proxy_addresses()[0];
+    site.api().until_state(KEY, "running").await;
+    let out = tokio::process::Command::new(python())
+        .arg(peer("hls_judge.py"))
+        .arg(format!("http://{proxy}/judge/hls_judge.html?src=/media/{KEY}/live.m3u8%3Ftoken={TOKEN}"))
+        .output()
+        .await
+        .unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{said}");
+    println!("{said}");
     daemon.stop().await;
     site.stop().await;
 }

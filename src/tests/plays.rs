@@ -225,3 +225,48 @@ async fn chromium_asks_for_the_password_plays_seeks_and_crosses_a_gap() {
     daemon.stop().await;
     site.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_of_the_registry_decides_and_is_found_wherever_it_is() {
+    let site = Site::new(nvr(1)).await;
+    let (daemon, api, proxy) = open(&site, "[playback]\nauthorize = 'http://old-gateway/may-see'").await;
+    let (from, to) = footage(&api, 3.0).await;
+    let play = make(&api, json!({ "stream": KEY, "from": from, "to": to, "password": "our own" })).await;
+    let url = format!("http://{proxy}/vod/{}/video.mp4", play["id"].as_str().unwrap());
+    let out = site.dir.path().join("out");
+    let ask = async |password: &str| curl(&["-u", &format!("who:{password}"), &url], &out).await.0;
+    let group = crate::base::TaskGroup::new();
+    let mut asked = Vec::new();
+    for id in ["a", "b"] {
+        let listener = crate::serve::Listener::tcp("127.0.0.1:0".parse().unwrap(), crate::serve::ListenerKind::Admin);
+        let listener = listener.await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        asked.push(count.clone());
+        let decide = crate::serve::HandlerFn(move |request: crate::serve::Request| {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            // `who:theirs`
+            let may = request.header("authorization") == Some("Basic d2hvOnRoZWlycw==") && request.path() == "/may-see";
+            async move {
+                let mut response = crate::serve::Response::default();
+                *response.status_mut() = if may { http::StatusCode::OK } else { http::StatusCode::FORBIDDEN };
+                response
+            }
+        });
+        let serving =
+            crate::serve::Server::run(listener, std::sync::Arc::new(decide), Default::default(), group.stop_token());
+        group.spawn("old gateway", serving);
+        let body = json!({ "address": "127.0.0.1", "port": address.port() }).to_string();
+        let path = format!("/api/v1/services/old-gateway/instances/{id}");
+        assert_eq!(api.put(&path, body).await.unwrap().0, 200);
+        assert_eq!((ask("theirs").await, ask("our own").await), (200, 401), "{id}");
+        // It moves: the next one answers.
+        let (status, _) = api.send("DELETE", &path, &[]).await.unwrap();
+        assert!(status == 200 || status == 204, "{status}");
+    }
+    let counts: Vec<usize> = asked.iter().map(|count| count.load(std::sync::atomic::Ordering::Relaxed)).collect();
+    assert_eq!(counts, [2, 2], "each was asked where it was the one");
+    daemon.stop().await;
+    group.stop(std::time::Duration::from_secs(5)).await;
+    site.stop().await;
+}

@@ -1,6 +1,7 @@
 //! What cameras send now, picture by picture over WebSocket: as others speak it, to quick and slow ones, and in a browser.
 
 mod client;
+mod crowd;
 
 use self::client::{Message, Watcher};
 use super::{
