@@ -1,9 +1,11 @@
 //! What each hour of a stream holds, summed up and remembered, so that a month is listed without reading a hundred
 //! thousand rows.
 //!
-//! Nothing of it is kept on the disk: an hour is read from its rows when it is first asked for, and again after one of
-//! its rows changed. So it can be behind in nothing but time. Whole days are summed up of their hours in turn: a month of
-//! a hundred cameras is three thousand sums instead of seventy thousand.
+//! Nothing of it is kept on the disk: an hour is read from its rows when it is first asked for. Whole days are summed up
+//! of their hours in turn: a month of a hundred cameras is three thousand sums instead of seventy thousand. Of hours that
+//! are asked for in part, and of those that change, each row is remembered for a while, and of those a changed one alone is
+//! read again: so the hour in which everybody looks and everybody records costs a few reads. Nothing is behind in anything
+//! but time: who was told that a change is done, sees it.
 
 use super::{
     Error,
@@ -21,9 +23,22 @@ use std::{
 const HOUR_MICROS: i64 = 3_600_000_000;
 const DAY_HOURS: i64 = 24;
 
-/// The hours of all streams. Every method blocks.
+/// Rows that are remembered one by one, of all streams, at about 100 bytes each. Two hours at the ends of a range have 240
+/// of the usual ones: those of five hundred cameras.
+const ROWS_MAX: usize = 120_000;
+
+/// The hours of all streams. Every method but `changed` and `changes` blocks.
+pub struct Hours {
+    streams: Mutex<Streams>,
+    rows_max: usize,
+}
+
 #[derive(Default)]
-pub struct Hours(Mutex<BTreeMap<StreamKey, OfStream>>);
+struct Streams {
+    of: BTreeMap<StreamKey, OfStream>,
+    /// How many rows all of them remember.
+    rows: usize,
+}
 
 #[derive(Default)]
 struct OfStream {
@@ -33,29 +48,60 @@ struct OfStream {
     hours: Option<BTreeMap<i64, Option<Arc<[Run]>>>>,
     /// Days that were asked for whole and have not changed since.
     days: BTreeMap<i64, Arc<[Run]>>,
+    /// Some hours row by row; a row that is None has changed.
+    rows: BTreeMap<i64, BTreeMap<Wall, Option<Run>>>,
+}
+
+/// What must be read before a range can be told.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    /// All rows.
+    All,
+    /// Those of an hour.
+    Hour(i64),
+    /// One.
+    Row(Wall),
+}
+
+/// What one look has read itself. It tells from it also what changed too quickly to be remembered.
+#[derive(Default)]
+struct Seen {
+    all: Option<BTreeMap<i64, Arc<[Run]>>>,
+    hours: BTreeMap<i64, BTreeMap<Wall, Run>>,
+    rows: BTreeMap<Wall, Option<Run>>,
+}
+
+impl Default for Hours {
+    fn default() -> Self {
+        Self { streams: Mutex::default(), rows_max: ROWS_MAX }
+    }
 }
 
 impl Hours {
     /// A row that starts then was put or dropped. To be called once the change can be read.
     pub fn changed(&self, stream: &StreamKey, start: Wall) {
         self.with(|streams| {
-            let of = streams.entry(stream.clone()).or_default();
+            let of = streams.of.entry(stream.clone()).or_default();
             of.version += 1;
             of.days.remove(&day(hour(start)));
             if let Some(hours) = &mut of.hours {
                 hours.insert(hour(start), None);
+            }
+            if let Some(rows) = of.rows.get_mut(&hour(start)) {
+                streams.rows += usize::from(rows.insert(start, None).is_none());
+                streams.make_room(0, self.rows_max);
             }
         });
     }
 
     /// How often rows of a stream have changed.
     pub fn changes(&self, stream: &StreamKey) -> u64 {
-        self.with(|streams| streams.get(stream).map_or(0, |of| of.version))
+        self.with(|streams| streams.of.get(stream).map_or(0, |of| of.version))
     }
 
     /// Whether the rows of a stream are still to be read for the first time.
     pub fn is_unread(&self, stream: &StreamKey) -> bool {
-        self.with(|streams| streams.get(stream).is_none_or(|of| of.hours.is_none()))
+        self.with(|streams| streams.of.get(stream).is_none_or(|of| of.hours.is_none()))
     }
 
     /// The runs of a stream in a range, by start. `growing` take the place of their rows.
@@ -66,121 +112,226 @@ impl Hours {
         range: Range,
         growing: &[Segment],
     ) -> Result<Vec<Run>, Error> {
-        let mut runs: Vec<Run> = Vec::new();
-        let inside = |s: &Segment| range.overlaps(s.start, s.end());
-        let grows = |row: &Segment| growing.iter().any(|g| g.start == row.start);
-        let mut take = |rows: Vec<Segment>| {
-            runs.extend(rows.iter().filter(|row| inside(row) && !grows(row)).map(Run::of));
-        };
-        let unsettled: BTreeSet<i64> = growing.iter().map(|g| hour(g.start)).collect();
-        let mut whole: Vec<Arc<[Run]>> = Vec::new();
-        let first = hour(range.from.plus_micros(-SEGMENT_MICROS_MAX));
-        let known = self.known(index, stream)?;
-        for hours in known.chunk_by(|a, b| day(*a) == day(*b)) {
-            let today = day(hours[0]);
-            let (start, end) = (begin(today * DAY_HOURS), begin((today + 1).saturating_mul(DAY_HOURS)));
-            if start >= range.from && range.to >= end && unsettled.iter().all(|at| day(*at) != today) {
-                whole.push(self.day(index, stream, hours)?);
-                continue;
-            }
-            for at in hours.iter().copied().filter(|at| *at >= first && begin(*at) < range.to) {
-                let (start, end) = (begin(at), begin(at.saturating_add(1)));
-                let settled = !unsettled.contains(&at) && range.to >= end;
-                // Footage may reach from one hour into the next ones: what begins before the range is looked at by its
-                // end.
-                if settled && start >= range.from {
-                    whole.push(self.hour(index, stream, at)?);
-                } else if unsettled.contains(&at) || self.hour(index, stream, at)?.iter().any(|r| r.end() > range.from)
-                {
-                    take(index.starting(stream, start, end.min(range.to))?);
+        let mut seen = Seen::default();
+        loop {
+            let (told, version) = self.with(|streams| {
+                let of = streams.of.entry(stream.clone()).or_default();
+                (of.look(range, growing, &seen), of.version)
+            });
+            let needs = match told {
+                Ok(runs) => return Ok(runs),
+                Err(needs) => needs,
+            };
+            for need in needs {
+                match need {
+                    Need::All => seen.all = Some(self.read_all(index, stream, version)?),
+                    Need::Hour(at) => {
+                        seen.hours.insert(at, self.read_hour(index, stream, at, version)?);
+                    }
+                    Need::Row(start) => {
+                        seen.rows.insert(start, self.read_row(index, stream, start, version)?);
+                    }
                 }
             }
         }
-        runs.extend(growing.iter().filter(|g| inside(g)).map(Run::of));
-        runs.extend(whole.iter().flat_map(|runs| runs.iter().cloned()));
+    }
+
+    fn read_all(&self, index: &Index, stream: &StreamKey, version: u64) -> Result<BTreeMap<i64, Arc<[Run]>>, Error> {
+        let mut found: BTreeMap<i64, Vec<Run>> = BTreeMap::new();
+        for row in index.rows(stream) {
+            let row = row?;
+            Run::push(found.entry(hour(row.start)).or_default(), Run::of(&row));
+        }
+        let found: BTreeMap<i64, Arc<[Run]>> = found.into_iter().map(|(at, runs)| (at, runs.into())).collect();
+        self.remember(stream, version, |of, _| {
+            of.hours = Some(found.iter().map(|(at, runs)| (*at, Some(runs.clone()))).collect());
+        });
+        Ok(found)
+    }
+
+    fn read_hour(
+        &self,
+        index: &Index,
+        stream: &StreamKey,
+        at: i64,
+        version: u64,
+    ) -> Result<BTreeMap<Wall, Run>, Error> {
+        let rows = index.starting(stream, begin(at), begin(at.saturating_add(1)))?;
+        let rows: BTreeMap<Wall, Run> = rows.iter().map(|row| (row.start, Run::of(row))).collect();
+        self.with(|streams| streams.make_room(rows.len(), self.rows_max));
+        self.remember(stream, version, |of, kept| {
+            let known = rows.iter().map(|(start, run)| (*start, Some(run.clone()))).collect();
+            *kept += rows.len();
+            *kept -= of.rows.insert(at, known).map_or(0, |before| before.len());
+        });
+        Ok(rows)
+    }
+
+    fn read_row(
+        &self,
+        index: &Index,
+        stream: &StreamKey,
+        start: Wall,
+        version: u64,
+    ) -> Result<Option<Run>, Error> {
+        let run = index.row(stream, start)?.map(|row| Run::of(&row));
+        self.remember(stream, version, |of, kept| {
+            let Some(rows) = of.rows.get_mut(&hour(start)) else { return };
+            let before = rows.len();
+            match &run {
+                Some(run) => rows.insert(start, Some(run.clone())),
+                None => rows.remove(&start),
+            };
+            *kept = *kept + rows.len() - before;
+        });
+        Ok(run)
+    }
+
+    /// Only where nothing of the stream has changed since; with the number of all rows that are remembered.
+    fn remember(&self, stream: &StreamKey, version: u64, f: impl FnOnce(&mut OfStream, &mut usize)) {
+        self.with(|streams| {
+            if let Some(of) = streams.of.get_mut(stream).filter(|of| of.version == version) {
+                f(of, &mut streams.rows);
+            }
+        });
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Streams) -> T) -> T {
+        f(&mut self.streams.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Streams {
+    /// For so many rows more. All that are there go at once: whoever looks next reads what it needs of them again.
+    fn make_room(&mut self, more: usize, rows_max: usize) {
+        if self.rows + more > rows_max {
+            self.of.values_mut().for_each(|of| of.rows.clear());
+            self.rows = 0;
+        }
+    }
+}
+
+impl OfStream {
+    /// The runs of a range, or what must be read first. From memory alone.
+    fn look(&mut self, range: Range, growing: &[Segment], seen: &Seen) -> Result<Vec<Run>, Vec<Need>> {
+        let unsettled: BTreeSet<i64> = growing.iter().map(|g| hour(g.start)).collect();
+        let first = hour(range.from.plus_micros(-SEGMENT_MICROS_MAX));
+        let (mut runs, mut needs) = (Vec::new(), Vec::new());
+        let mut next = self.hour_from(first, seen)?;
+        while let Some(at) = next.filter(|at| begin(*at) < range.to) {
+            let today = day(at);
+            let tomorrow = (today + 1).saturating_mul(DAY_HOURS);
+            let (morning, night) = (begin(today * DAY_HOURS), begin(tomorrow));
+            if morning >= range.from && range.to >= night && unsettled.iter().all(|at| day(*at) != today) {
+                self.day(today, seen).map_or_else(|lacks| needs.extend(lacks), |of_day| runs.extend_from_slice(&of_day));
+                next = self.hour_from(tomorrow, seen)?;
+                continue;
+            }
+            let (start, end) = (begin(at), begin(at.saturating_add(1)));
+            let is_whole = !unsettled.contains(&at) && range.to >= end;
+            // Footage may reach from one hour into the next ones: what begins before the range is looked at by its end.
+            let told = match self.hour(at, seen) {
+                Err(lacks) => Err(lacks),
+                Ok(of_hour) if is_whole && start >= range.from => {
+                    runs.extend_from_slice(&of_hour);
+                    Ok(())
+                }
+                Ok(of_hour) if !unsettled.contains(&at) && of_hour.iter().all(|run| run.end() <= range.from) => Ok(()),
+                Ok(_) => self.rows(at, seen).map(|rows| {
+                    let inside = |run: &Run| range.overlaps(run.start(), run.end());
+                    let grows = |run: &Run| growing.iter().any(|g| g.start == run.start());
+                    runs.extend(rows.into_iter().filter(|run| inside(run) && !grows(run)));
+                }),
+            };
+            told.unwrap_or_else(|lacks| needs.extend(lacks));
+            next = self.hour_from(at.saturating_add(1), seen)?;
+        }
+        if !needs.is_empty() {
+            return Err(needs);
+        }
+        runs.extend(growing.iter().filter(|g| range.overlaps(g.start, g.end())).map(Run::of));
         runs.sort_by_key(Run::start);
         let mut joined = Vec::new();
         runs.into_iter().for_each(|run| Run::push(&mut joined, run));
         Ok(joined)
     }
 
-    /// The hours that have rows, or had some before they changed.
-    fn known(&self, index: &Index, stream: &StreamKey) -> Result<Vec<i64>, Error> {
-        let list = |of: &OfStream| of.hours.as_ref().map(|hours| hours.keys().copied().collect());
-        if let Some(hours) = self.with(|streams| streams.get(stream).and_then(list)) {
-            return Ok(hours);
+    /// The first hour from this one on that has rows, or had some before they changed.
+    fn hour_from(&self, at: i64, seen: &Seen) -> Result<Option<i64>, Vec<Need>> {
+        match (&self.hours, &seen.all) {
+            (Some(hours), _) => Ok(hours.range(at..).next().map(|(at, _)| *at)),
+            (None, Some(all)) => Ok(all.range(at..).next().map(|(at, _)| *at)),
+            (None, None) => Err(vec![Need::All]),
         }
-        let version = self.with(|streams| streams.entry(stream.clone()).or_default().version);
-        let mut found: BTreeMap<i64, Vec<Run>> = BTreeMap::new();
-        for row in index.rows(stream) {
-            let row = row?;
-            Run::push(found.entry(hour(row.start)).or_default(), Run::of(&row));
-        }
-        let hours = found.keys().copied().collect();
-        let read = found.into_iter().map(|(at, runs)| (at, Some(runs.into()))).collect();
-        self.with(|streams| {
-            let of = streams.entry(stream.clone()).or_default();
-            if of.version == version {
-                of.hours = Some(read);
-            }
-        });
-        Ok(hours)
     }
 
-    /// What begins in a day, of which these are the hours that have rows.
-    fn day(&self, index: &Index, stream: &StreamKey, hours: &[i64]) -> Result<Arc<[Run]>, Error> {
-        let today = day(hours[0]);
-        let (known, version) = self.with(|streams| {
-            let of = streams.entry(stream.clone()).or_default();
-            (of.days.get(&today).cloned(), of.version)
-        });
-        if let Some(runs) = known {
-            return Ok(runs);
+    /// What begins in a day.
+    fn day(&mut self, today: i64, seen: &Seen) -> Result<Arc<[Run]>, Vec<Need>> {
+        if let Some(runs) = self.days.get(&today) {
+            return Ok(runs.clone());
         }
-        let mut runs = Vec::new();
-        for at in hours {
-            self.hour(index, stream, *at)?.iter().for_each(|run| Run::push(&mut runs, run.clone()));
+        let (mut runs, mut needs) = (Vec::new(), Vec::new());
+        let (mut at, tomorrow) = (today * DAY_HOURS, (today + 1).saturating_mul(DAY_HOURS));
+        while let Some(next) = self.hour_from(at, seen)?.filter(|next| *next < tomorrow) {
+            match self.hour(next, seen) {
+                Ok(of_hour) => of_hour.iter().for_each(|run| Run::push(&mut runs, run.clone())),
+                Err(lacks) => needs.extend(lacks),
+            }
+            at = next + 1;
+        }
+        if !needs.is_empty() {
+            return Err(needs);
         }
         let runs: Arc<[Run]> = runs.into();
-        self.with(|streams| {
-            let of = streams.entry(stream.clone()).or_default();
-            if of.version == version {
-                of.days.insert(today, runs.clone());
-            }
-        });
+        // Of what was not remembered no day is, either.
+        if self.hours.as_ref().is_some_and(|hours| hours.range(today * DAY_HOURS..tomorrow).all(|(_, known)| known.is_some())) {
+            self.days.insert(today, runs.clone());
+        }
         Ok(runs)
     }
 
-    /// What begins in an hour.
-    fn hour(&self, index: &Index, stream: &StreamKey, at: i64) -> Result<Arc<[Run]>, Error> {
-        let known = self.with(|streams| {
-            let of = streams.entry(stream.clone()).or_default();
-            let runs = of.hours.as_ref().and_then(|hours| hours.get(&at).cloned().flatten());
-            runs.ok_or(of.version)
-        });
-        let version = match known {
-            Ok(runs) => return Ok(runs),
-            Err(version) => version,
-        };
-        let mut runs = Vec::new();
-        for row in index.starting(stream, begin(at), begin(at.saturating_add(1)))? {
-            Run::push(&mut runs, Run::of(&row));
-        }
-        let runs: Arc<[Run]> = runs.into();
-        self.with(|streams| {
-            let of = streams.entry(stream.clone()).or_default();
-            if let (true, Some(hours)) = (of.version == version, &mut of.hours) {
-                match runs.is_empty() {
-                    true => hours.remove(&at),
-                    false => hours.insert(at, Some(runs.clone())),
-                };
+    /// What begins in an hour, summed up.
+    fn hour(&mut self, at: i64, seen: &Seen) -> Result<Arc<[Run]>, Vec<Need>> {
+        let known = self.hours.as_ref().map(|hours| hours.get(&at));
+        match known {
+            Some(Some(Some(runs))) => return Ok(runs.clone()),
+            Some(None) => return Ok([].into()),
+            None => {
+                if let Some(runs) = seen.all.as_ref().and_then(|all| all.get(&at)) {
+                    return Ok(runs.clone());
+                }
             }
-        });
+            Some(Some(None)) => {}
+        }
+        let mut runs = Vec::new();
+        self.rows(at, seen)?.into_iter().for_each(|run| Run::push(&mut runs, run));
+        let runs: Arc<[Run]> = runs.into();
+        let is_remembered = self.rows.get(&at).is_some_and(|rows| rows.values().all(Option::is_some));
+        if let (true, Some(hours)) = (is_remembered, &mut self.hours) {
+            match runs.is_empty() {
+                true => hours.remove(&at),
+                false => hours.insert(at, Some(runs.clone())),
+            };
+        }
         Ok(runs)
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut BTreeMap<StreamKey, OfStream>) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The rows of an hour, each alone.
+    fn rows(&self, at: i64, seen: &Seen) -> Result<Vec<Run>, Vec<Need>> {
+        let (mut runs, mut needs) = (Vec::new(), Vec::new());
+        match (self.rows.get(&at), seen.hours.get(&at)) {
+            (Some(known), _) => {
+                for (start, run) in known {
+                    match run.as_ref().map(Some).or(seen.rows.get(start).map(Option::as_ref)) {
+                        Some(run) => runs.extend(run.cloned()),
+                        None => needs.push(Need::Row(*start)),
+                    }
+                }
+            }
+            (None, Some(read)) => runs.extend(read.values().cloned()),
+            (None, None) => needs.push(Need::Hour(at)),
+        }
+        if needs.is_empty() { Ok(runs) } else { Err(needs) }
     }
 }
 
@@ -200,97 +351,4 @@ fn begin(hour: i64) -> Wall {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        archive::{
-            fixture::{Bench, noon, stream},
-            index::Change,
-        },
-        model::{SessionId, Span, span::spans_of},
-    };
-    use proptest::prelude::*;
-
-    /// One step of a life: a segment put, dropped, or left growing, by its place in time.
-    #[derive(Clone, Debug)]
-    enum Step {
-        Put(i64),
-        Drop(i64),
-        Grow(i64),
-        Look(i64, i64),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let at = || 0..300i64;
-        prop_oneof![
-            6 => at().prop_map(Step::Put),
-            2 => at().prop_map(Step::Drop),
-            1 => at().prop_map(Step::Grow),
-            3 => (at(), at()).prop_map(|(a, b)| Step::Look(a.min(b), a.max(b) + 1)),
-        ]
-    }
-
-    /// When number `at` begins: some hours of each day are recorded.
-    fn place(at: i64) -> Wall {
-        noon().plus_micros(at * 100_000_000 + at.div_euclid(75) * 20 * HOUR_MICROS)
-    }
-
-    /// Number `at` of a row of segments 100 s long, every seventh of which is a little short.
-    fn segment(at: i64) -> Segment {
-        let short = i64::from(at % 7 == 0) * 3;
-        Segment {
-            stream: stream("cam/1/main"),
-            start: place(at),
-            duration_ticks: u64::try_from(100 - short).unwrap() * 90_000,
-            bytes: 1000 + at.unsigned_abs(),
-            frames: 2500,
-            session: SessionId(at.unsigned_abs() / 50),
-            index: u32::try_from(at % 50).unwrap() * 2,
-            name_suffix: 0,
-            closed: true,
-            sha256: Some([0; 32]),
-        }
-    }
-
-    async fn compare(bench: &Bench, range: Range) {
-        let stream = stream("cam/1/main");
-        let rows = bench.archive.segments(&stream, range, usize::MAX).await.unwrap();
-        let spans: Vec<Span> = bench.archive.spans(&stream, range).await.unwrap();
-        assert_eq!(spans, spans_of(&rows), "{range:?}");
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-        #[test]
-        fn sums_say_at_any_time_what_the_rows_say(steps in proptest::collection::vec(step(), 1..60)) {
-            tokio::runtime::Runtime::new().unwrap().block_on(async {
-                let dir = tempfile::tempdir().unwrap();
-                let bench = Bench::open(dir.path()).await;
-                for step in steps {
-                    match step {
-                        Step::Put(at) => {
-                            let put = Change::Put { segment: segment(at), table: None, mark: None };
-                            bench.archive.apply_changes(vec![put]).await.unwrap();
-                        }
-                        Step::Drop(at) => {
-                            let Segment { stream, start, .. } = segment(at);
-                            bench.archive.apply_changes(vec![Change::Drop { stream, start }]).await.unwrap();
-                        }
-                        Step::Grow(at) => {
-                            let growing = Segment { closed: false, bytes: 7, duration_ticks: 90_000, ..segment(at) };
-                            bench.archive.opened(growing, Default::default()).await.unwrap();
-                            let longer = Segment { closed: false, ..segment(at) };
-                            bench.archive.extended(longer, &Default::default(), &Default::default());
-                        }
-                        Step::Look(from, to) => {
-                            let at = |n: i64| place(n).plus_micros(30_000_000);
-                            compare(&bench, Range { from: at(from), to: at(to) }).await;
-                        }
-                    }
-                }
-                compare(&bench, Range::ALL).await;
-                bench.end().await;
-            });
-        }
-    }
-}
+mod tests;
