@@ -13,7 +13,7 @@ use crate::{
         order::{self, Reordering},
         sound::{Coding, Decoder, Order, flac},
     },
-    model::{Segment, SessionId, StreamKey, VideoCodec},
+    model::{Segment, SessionId, StreamKey, Sum, VideoCodec},
     playback,
     proxy::{self, h1},
     rtsp::{digest::Credentials, message::Parser},
@@ -129,7 +129,7 @@ pub fn mp4(data: &[u8]) {
         index: 0,
         name_suffix: 0,
         closed: true,
-        sha256: None,
+        sum: Sum::None,
     };
     archive::fuzz::play(segment, scanned.table);
 }

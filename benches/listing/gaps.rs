@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use skyvis::{
     archive::Archive,
     base::Wall,
-    model::{Gap, GapCause, Segment, SessionId, StreamKey},
+    model::{Gap, GapCause, Segment, SessionId, StreamKey, Sum},
 };
 use std::{
     error::Error,
@@ -63,7 +63,7 @@ async fn lay_stream(
             index: u32::try_from(file)?,
             name_suffix: 0,
             closed: true,
-            sha256: Some([0; 32]),
+            sum: Sum::Sha256([0; 32]),
         };
         rows.push((segment, None));
     }

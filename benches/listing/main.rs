@@ -24,7 +24,7 @@ use skyvis::{
     base::{Clock, Metrics, TaskGroup, Wall},
     disk::Disk,
     events::Events,
-    model::{SampleTable, Segment, SessionId, StreamKey, TrackSamples, segment::Chunk},
+    model::{Checksum, SampleTable, Segment, SessionId, StreamKey, Sum, TrackSamples, segment::Chunk},
     store::{Options, Store},
 };
 use std::{
@@ -132,7 +132,7 @@ fn open(dir: &Path, lay: impl AsyncFnOnce(&Archive) -> Result<(), Box<dyn Error>
         let config = Config {
             dir: dir.join("recordings"),
             retain_bytes: None,
-            defaults: Limits { retain_days: None, min_free: MinFree::Bytes(0), checksum: true },
+            defaults: Limits { retain_days: None, min_free: MinFree::Bytes(0), checksum: Checksum::Sha256 },
             devices: BTreeMap::new(),
         };
         let (writing, events) = (disk.clone(), Events::discard());
@@ -163,7 +163,7 @@ async fn lay_stream(archive: &Archive, stream: &StreamKey, each: u64, with_table
             index: u32::try_from(n + n / SEGMENTS_A_DAY)?,
             name_suffix: 0,
             closed: true,
-            sha256: Some([n as u8; 32]),
+            sum: Sum::Sha256([n as u8; 32]),
         };
         rows.push((segment, with_tables.then(|| table.clone())));
         if rows.len() as u64 == if with_tables { BATCH / 10 } else { BATCH } || n + 1 == each {

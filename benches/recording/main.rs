@@ -88,7 +88,14 @@ fn parse(given: &[String]) -> Result<Args, Box<dyn Error>> {
         window: Duration::from_secs(15),
         bits_per_second: 4_000_000,
         endure: None,
-        only: vec![Program::Floor, Program::Unsummed, Program::Segment, Program::Default, Program::Ffmpeg],
+        only: vec![
+            Program::Floor,
+            Program::Unsummed,
+            Program::Crc,
+            Program::Segment,
+            Program::Default,
+            Program::Ffmpeg,
+        ],
         dir: target.join("recording"),
     };
     let mut rest = given.iter();

@@ -16,6 +16,8 @@ pub enum Program {
     Floor,
     /// skyvis, which syncs a file when it is closed.
     Segment,
+    /// The same, summed up by CRC-32.
+    Crc,
     /// The same, and nothing is summed up: what a checksum costs is the difference.
     Unsummed,
     /// skyvis as it is installed.
@@ -42,6 +44,7 @@ impl Program {
         match self {
             Self::Floor => "floor",
             Self::Segment => "skyvis sync=segment",
+            Self::Crc => "skyvis sync=segment checksum=crc32",
             Self::Unsummed => "skyvis sync=segment checksum=none",
             Self::Default => "skyvis",
             Self::Ffmpeg => "ffmpeg",
@@ -50,7 +53,7 @@ impl Program {
 
     /// Whether it is skyvis, however it is set up.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Segment | Self::Unsummed | Self::Default)
+        matches!(self, Self::Segment | Self::Crc | Self::Unsummed | Self::Default)
     }
 
     /// Starts it in an empty directory.
@@ -61,9 +64,13 @@ impl Program {
                 command.args(["--floor", &load.rtsp.to_string(), &load.streams.to_string()]).arg(dir);
                 vec![command.spawn()?]
             }
-            Self::Segment | Self::Unsummed | Self::Default => {
+            Self::Segment | Self::Crc | Self::Unsummed | Self::Default => {
                 let sync = if self == Self::Default { "500ms" } else { "segment" };
-                let checksum = if self == Self::Unsummed { "none" } else { "sha256" };
+                let checksum = match self {
+                    Self::Unsummed => "none",
+                    Self::Crc => "crc32",
+                    _ => "sha256",
+                };
                 let recording = &format!("checksum = \"{checksum}\"\n{recording}");
                 let config = dir.join("skyvis.toml");
                 fs::write(&config, skyvis_config(load, dir, sync, recording))?;

@@ -14,7 +14,7 @@ use crate::{
     archive,
     base::Wall,
     camera,
-    model::{Gap, GapCause, Presence, Segment, Span, StreamKey, StreamState, VideoCodec},
+    model::{Checksum, Gap, GapCause, Presence, Segment, Span, StreamKey, StreamState, VideoCodec},
     proxy, recorder, transcode,
 };
 use schemars::JsonSchema;
@@ -305,8 +305,10 @@ pub(super) struct SegmentView {
     pub bytes: u64,
     /// Video frames.
     pub frames: u32,
-    /// SHA-256 of the file in hex; null until it is closed, and where the configuration says `checksum = "none"`.
+    /// SHA-256 of the file in hex; null until it is closed, and where the configuration has another `checksum`.
     pub sha256: Option<String>,
+    /// CRC-32 of the file in hex, where the configuration says `checksum = "crc32"`.
+    pub crc32: Option<String>,
     /// The file.
     pub path: String,
     /// Where it lies: `local`.
@@ -317,12 +319,14 @@ pub(super) struct SegmentView {
 
 impl SegmentView {
     pub(super) fn of(path: PathBuf, segment: Segment) -> Self {
+        let sum = |of: Checksum| (segment.sum.checksum() == of).then(|| segment.sum.to_string());
         Self {
             start: segment.start,
             duration_ms: u64::try_from(segment.end().micros_since(segment.start) / 1000).unwrap_or(0),
             bytes: segment.bytes,
             frames: segment.frames,
-            sha256: segment.sha256.map(|digest| digest.iter().map(|b| format!("{b:02x}")).collect()),
+            sha256: sum(Checksum::Sha256),
+            crc32: sum(Checksum::Crc32),
             path: path.display().to_string(),
             tier: "local",
             closed: segment.closed,

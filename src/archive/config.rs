@@ -1,6 +1,6 @@
 //! What the archive is told: where footage lies, and how long it stays. Checked values only.
 
-use crate::model::{DeviceId, StreamKey};
+use crate::model::{Checksum, DeviceId, StreamKey};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Where footage lies and how long it stays.
@@ -23,8 +23,8 @@ pub struct Limits {
     pub retain_days: Option<u32>,
     /// While less than this is free on the file system, the oldest footage goes.
     pub min_free: MinFree,
-    /// Whether a segment gets a checksum whose file was left without one by a crash, a failure or a lost index.
-    pub checksum: bool,
+    /// What a segment is summed up by whose file was left without a sum by a crash, a failure or a lost index.
+    pub checksum: Checksum,
 }
 
 /// The limits of one device.
@@ -46,7 +46,7 @@ pub struct ChannelLimits {
     /// This channel's footage may take so many bytes; None: no limit of its own.
     pub retain_bytes: Option<u64>,
     /// As in [`Limits`].
-    pub checksum: bool,
+    pub checksum: Checksum,
 }
 
 /// How much of the file system is kept free.
@@ -89,8 +89,8 @@ impl Config {
         }
     }
 
-    /// Whether a stream's segments are to have a checksum.
-    pub fn sums(&self, stream: &StreamKey) -> bool {
+    /// What a stream's segments are summed up by.
+    pub fn checksum(&self, stream: &StreamKey) -> Checksum {
         match self.devices.get(stream.device.configured_str()) {
             Some(device) => device.channels.get(&stream.channel).map_or(device.limits.checksum, |c| c.checksum),
             None => self.defaults.checksum,
@@ -111,6 +111,6 @@ impl Config {
 impl Default for Limits {
     /// Thirty days, 5 % of the file system kept free, and checksums.
     fn default() -> Self {
-        Self { retain_days: Some(30), min_free: MinFree::Percent(5.0), checksum: true }
+        Self { retain_days: Some(30), min_free: MinFree::Percent(5.0), checksum: Checksum::default() }
     }
 }

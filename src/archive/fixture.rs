@@ -9,7 +9,7 @@ use crate::{
         Origin,
         write::{FragmentTrack, Sample, empty_table, fragment, init},
     },
-    model::{Frame, Range, Segment, StreamKey, TrackKind},
+    model::{Checksum, Frame, Range, Segment, StreamKey, Sum, TrackKind},
     store::{self, Options, Store},
 };
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -24,7 +24,7 @@ pub(crate) struct Bench {
 }
 
 /// Limits that delete nothing.
-pub(crate) const KEEP: Limits = Limits { retain_days: None, min_free: MinFree::Bytes(0), checksum: true };
+pub(crate) const KEEP: Limits = Limits { retain_days: None, min_free: MinFree::Bytes(0), checksum: Checksum::Sha256 };
 
 pub(crate) fn config(dir: &Path) -> Config {
     Config { dir: dir.join("recordings"), retain_bytes: None, defaults: KEEP, devices: BTreeMap::new() }
@@ -140,7 +140,7 @@ impl Bench {
             index,
             name_suffix: suffix,
             closed: false,
-            sha256: None,
+            sum: Sum::None,
         };
         let path = self.archive.path(&segment);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

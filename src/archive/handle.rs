@@ -482,5 +482,5 @@ impl Archive {
 
 /// What is to be done for a closed row: a file that was not summed up may also be one whose last write failed.
 pub(super) fn mark_of(segment: &Segment) -> Option<Mark> {
-    segment.sha256.is_none().then_some(Mark::Unhashed)
+    segment.sum.is_none().then_some(Mark::Unhashed)
 }

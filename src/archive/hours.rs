@@ -167,13 +167,7 @@ impl Hours {
         Ok(rows)
     }
 
-    fn read_row(
-        &self,
-        index: &Index,
-        stream: &StreamKey,
-        start: Wall,
-        version: u64,
-    ) -> Result<Option<Run>, Error> {
+    fn read_row(&self, index: &Index, stream: &StreamKey, start: Wall, version: u64) -> Result<Option<Run>, Error> {
         let run = index.row(stream, start)?.map(|row| Run::of(&row));
         self.remember(stream, version, |of, kept| {
             let Some(rows) = of.rows.get_mut(&hour(start)) else { return };
@@ -223,7 +217,8 @@ impl OfStream {
             let tomorrow = (today + 1).saturating_mul(DAY_HOURS);
             let (morning, night) = (begin(today * DAY_HOURS), begin(tomorrow));
             if morning >= range.from && range.to >= night && unsettled.iter().all(|at| day(*at) != today) {
-                self.day(today, seen).map_or_else(|lacks| needs.extend(lacks), |of_day| runs.extend_from_slice(&of_day));
+                self.day(today, seen)
+                    .map_or_else(|lacks| needs.extend(lacks), |of_day| runs.extend_from_slice(&of_day));
                 next = self.hour_from(tomorrow, seen)?;
                 continue;
             }
@@ -284,7 +279,11 @@ impl OfStream {
         }
         let runs: Arc<[Run]> = runs.into();
         // Of what was not remembered no day is, either.
-        if self.hours.as_ref().is_some_and(|hours| hours.range(today * DAY_HOURS..tomorrow).all(|(_, known)| known.is_some())) {
+        if self
+            .hours
+            .as_ref()
+            .is_some_and(|hours| hours.range(today * DAY_HOURS..tomorrow).all(|(_, known)| known.is_some()))
+        {
             self.days.insert(today, runs.clone());
         }
         Ok(runs)

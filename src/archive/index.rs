@@ -7,7 +7,7 @@
 use super::{Error, ageing::Saved, layout::Name, old::OldTable};
 use crate::{
     base::Wall,
-    model::{Range, SampleTable, Segment, StreamKey},
+    model::{Range, SampleTable, Segment, StreamKey, Sum},
     store::{Batch, Codec, Keyspace, Store},
 };
 use serde::{Deserialize, Serialize};
@@ -69,11 +69,11 @@ pub enum Change {
         mark: Option<Mark>,
     },
     /// A checksum, for a row that is still what was summed.
-    Hashed {
+    Summed {
         /// The row as it was.
         segment: Segment,
-        /// SHA-256 of its bytes.
-        sha256: [u8; 32],
+        /// Of its bytes.
+        sum: Sum,
     },
     /// The row goes, its table with it.
     Drop {
@@ -106,7 +106,7 @@ impl Change {
     /// The row that it is about; None where it changes none.
     pub fn row(&self) -> Option<(&StreamKey, Wall)> {
         match self {
-            Self::Put { segment, .. } | Self::Hashed { segment, .. } => Some((&segment.stream, segment.start)),
+            Self::Put { segment, .. } | Self::Summed { segment, .. } => Some((&segment.stream, segment.start)),
             Self::Drop { stream, start } => Some((stream, *start)),
             Self::Taken { .. } | Self::Unmark { .. } | Self::Recount(_) => None,
         }
@@ -335,10 +335,10 @@ impl Staged<'_> {
     fn change(&mut self, change: &Change) -> Result<(), Error> {
         match change {
             Change::Put { segment, table, mark } => self.put(segment.clone(), table.as_deref(), *mark),
-            Change::Hashed { segment, sha256 } => {
+            Change::Summed { segment, sum } => {
                 let unchanged = |row: &Segment| row.closed && row.bytes == segment.bytes;
                 match self.row(&segment.stream, segment.start)?.filter(unchanged) {
-                    Some(row) => self.put(Segment { sha256: Some(*sha256), ..row }, None, None),
+                    Some(row) => self.put(Segment { sum: *sum, ..row }, None, None),
                     None => Ok(()),
                 }
             }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::Wall,
     disk::Files,
-    model::{Segment, StreamKey},
+    model::{Segment, StreamKey, Sum},
 };
 use futures_util::{StreamExt, stream};
 use std::{
@@ -171,15 +171,15 @@ async fn look(archive: &Archive, stream: &StreamKey, name: Name) -> Result<Outco
             Read::Damaged(what) => return Ok(Outcome::Damaged(path, what)),
         };
         let row = index.row(&stream, segment.start)?;
-        let sha256 = row.as_ref().filter(|r| r.bytes == segment.bytes).and_then(|r| r.sha256);
-        let segment = Segment { sha256, ..segment };
+        let sum = row.as_ref().filter(|r| r.bytes == segment.bytes).map_or(Sum::None, |r| r.sum);
+        let segment = Segment { sum, ..segment };
         let right =
             row.as_ref() == Some(&segment) && index.table(&stream, segment.start)?.as_ref() == Some(table.as_ref());
         let start = segment.start;
         if right {
             return Ok(Outcome::Right(start));
         }
-        let mark = sha256.is_none().then_some(Mark::Unhashed);
+        let mark = sum.is_none().then_some(Mark::Unhashed);
         Ok(Outcome::Change(start, Box::new(Change::Put { segment, table: Some(table), mark })))
     };
     archive.disk().run(look).await?

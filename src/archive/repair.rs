@@ -12,7 +12,7 @@ use crate::{
     base::{Kind, Wall},
     disk::Files,
     media::fmp4::read::Tail,
-    model::{Range, Segment},
+    model::{Checksum, Range, Segment},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -145,9 +145,11 @@ fn settle(archive: &Archive, files: &Files, row: Segment) -> Result<Settled, Err
             return Ok(Change::Unmark { stream, start }.into());
         }
     }
-    if !archive.config().sums(&stream) {
-        return Ok(Change::Unmark { stream, start }.into());
+    match archive.config().checksum(&stream) {
+        Checksum::None => Ok(Change::Unmark { stream, start }.into()),
+        checksum => {
+            let sum = scan::sum(files, &path, row.bytes, checksum)?;
+            Ok(Change::Summed { segment: row, sum }.into())
+        }
     }
-    let sha256 = scan::hash(files, &path, row.bytes)?;
-    Ok(Change::Hashed { segment: row, sha256 }.into())
 }

@@ -198,9 +198,10 @@ impl Sweep<'_> {
 mod tests {
     use super::*;
     use crate::archive::{ChannelLimits, DeviceLimits, Limits, MinFree};
+    use crate::model::Checksum;
     use proptest::prelude::*;
 
-    const NO_LIMITS: Limits = Limits { retain_days: None, min_free: MinFree::Bytes(0), checksum: true };
+    const NO_LIMITS: Limits = Limits { retain_days: None, min_free: MinFree::Bytes(0), checksum: Checksum::Sha256 };
 
     fn config(defaults: Limits) -> Config {
         Config { dir: "r".into(), retain_bytes: None, defaults, devices: BTreeMap::new() }
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn a_channel_has_an_age_and_bytes_of_its_own_where_it_is_given_them() {
         let mut config = config(Limits { retain_days: Some(30), ..NO_LIMITS });
-        let of_channel = ChannelLimits { retain_days: Some(5), retain_bytes: Some(20), checksum: true };
+        let of_channel = ChannelLimits { retain_days: Some(5), retain_bytes: Some(20), checksum: Checksum::Sha256 };
         let limits = DeviceLimits {
             limits: Limits { retain_days: Some(50), ..NO_LIMITS },
             retain_bytes: None,

@@ -1,7 +1,7 @@
 //! One file back into its row, and its checksum. Everything here blocks.
 
 use super::{
-    Error,
+    Error, Summing,
     layout::{self, Name},
 };
 use crate::{
@@ -10,16 +10,15 @@ use crate::{
         fmp4::read::{ScanError, Scanned, Tail, scan},
         jpeg::{self, Mark},
     },
-    model::{SampleTable, Segment, StreamKey, segment::PICTURE},
+    model::{Checksum, SampleTable, Segment, StreamKey, Sum, segment::PICTURE},
 };
-use sha2::{Digest, Sha256};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 /// Bytes that are read at once for a checksum.
-const HASH_READ_BYTES: usize = 1 << 20;
+const SUM_READ_BYTES: usize = 1 << 20;
 /// Header boxes lie close together; one read of so many bytes saves most of the small ones.
 const SCAN_READ_BYTES: usize = 4096;
 
@@ -113,24 +112,24 @@ fn read_picture(files: &Files, path: &Path, stream: &StreamKey, name: Name) -> R
         index: origin.index,
         name_suffix: name.suffix,
         closed: true,
-        sha256: None,
+        sum: Sum::None,
     };
     Ok(Read::Segment(Box::new(segment), Arc::new(jpeg::table(&mark, bytes)), Tail::None))
 }
 
-/// SHA-256 of the first `bytes` of a file.
-pub fn hash(files: &Files, path: &Path, bytes: u64) -> Result<[u8; 32], disk::Error> {
+/// Reads the first `bytes` of a file and sums them up.
+pub fn sum(files: &Files, path: &Path, bytes: u64, checksum: Checksum) -> Result<Sum, disk::Error> {
     let file = files.open_read(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; HASH_READ_BYTES];
+    let mut summing = Summing::new(checksum);
+    let mut buffer = vec![0; SUM_READ_BYTES];
     let mut at = 0;
     while at < bytes {
         let len = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(buffer.len());
         file.read_exact_at(at, &mut buffer[..len])?;
-        hasher.update(&buffer[..len]);
+        summing.update(&buffer[..len]);
         at += len as u64;
     }
-    Ok(hasher.finalize().into())
+    Ok(summing.finish())
 }
 
 fn scan_file(files: &Files, path: &Path) -> Result<Scanned, ScanError<disk::Error>> {
@@ -166,6 +165,6 @@ fn row_of(scanned: &Scanned, name_suffix: u32) -> Segment {
         index: scanned.origin.index,
         name_suffix,
         closed: true,
-        sha256: None,
+        sum: Sum::None,
     }
 }

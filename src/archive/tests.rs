@@ -7,7 +7,7 @@ use crate::{
     disk::{Disk, Failure, Faults, Op, Rule, Space},
     events::Events,
     media::fixture::{Options, clip},
-    model::{Frame, Range, Segment},
+    model::{Frame, Range, Segment, Sum},
     store::{Options as StoreOptions, Store},
 };
 use std::{fs, path::Path, time::Duration};
@@ -31,9 +31,9 @@ async fn lay_all(bench: &Bench) -> Vec<Segment> {
     bench.all(&cam()).await
 }
 
-fn sha256(path: &Path) -> [u8; 32] {
+fn sha256(path: &Path) -> Sum {
     use sha2::Digest;
-    sha2::Sha256::digest(fs::read(path).unwrap()).into()
+    Sum::Sha256(sha2::Sha256::digest(fs::read(path).unwrap()).into())
 }
 
 fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
@@ -55,7 +55,7 @@ async fn what_was_laid_is_found_by_time_with_its_table_and_its_checksum() {
     assert_eq!(rows.len(), 8);
     for row in &rows {
         assert!(row.closed);
-        assert_eq!(row.sha256, Some(sha256(&bench.archive.path(row))));
+        assert_eq!(row.sum, sha256(&bench.archive.path(row)));
         assert_eq!(bench.archive.table(row).await.unwrap().video.sizes.len(), 25);
     }
     let at = |s: f64| noon().plus_micros((s * 1e6) as i64);
@@ -146,9 +146,9 @@ async fn after_a_crash_growing_and_unknown_files_are_indexed_and_torn_tails_cut(
         rows.iter().map(|r| (r.index, r.frames, r.closed)).collect::<Vec<_>>(),
         [(0, 25, true), (1, 20, true), (2, 25, true)]
     );
-    assert_eq!(rows[0], Segment { sha256: rows[0].sha256, ..closed });
+    assert_eq!(rows[0], Segment { sum: rows[0].sum, ..closed });
     assert_eq!(fs::metadata(&grown_path).unwrap().len(), rows[1].bytes);
-    assert_eq!(rows[1].sha256, Some(sha256(&grown_path)));
+    assert_eq!(rows[1].sum, sha256(&grown_path));
     assert_eq!(bench.archive.usage()[&cam()].segments, 3);
     bench.end().await;
 
@@ -502,7 +502,7 @@ async fn a_checksum_that_cannot_be_made_does_not_hold_up_the_others() {
     }
     assert_eq!(bench.archive.hash_pending().await.unwrap(), 2);
     let rows = bench.all(&cam()).await;
-    assert_eq!(rows.iter().map(|r| r.sha256.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(rows.iter().map(|r| r.sum.is_some()).collect::<Vec<_>>(), [false, true]);
     bench.end().await;
 }
 

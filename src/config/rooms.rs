@@ -1,11 +1,7 @@
 //! What each room is told, out of the checked values.
 
 use super::{Config, Device, Proxy, Recording};
-use crate::{
-    archive, camera, playback, proxy,
-    recorder::{self, Checksum},
-    transcode,
-};
+use crate::{archive, camera, playback, proxy, recorder, transcode};
 use std::path::PathBuf;
 
 /// The database, below the data directory.
@@ -137,16 +133,12 @@ impl Recording {
         archive::ChannelLimits {
             retain_days: days(self.retain_days),
             retain_bytes: limit(self.retain_bytes),
-            checksum: self.checksum == Checksum::Sha256,
+            checksum: self.checksum,
         }
     }
 
     fn limits(&self) -> archive::Limits {
-        archive::Limits {
-            retain_days: days(self.retain_days),
-            min_free: self.min_free,
-            checksum: self.checksum == Checksum::Sha256,
-        }
+        archive::Limits { retain_days: days(self.retain_days), min_free: self.min_free, checksum: self.checksum }
     }
 }
 

@@ -5,8 +5,8 @@ use crate::{
     archive::MinFree,
     base::Secret,
     camera::DeviceKind,
-    model::{Fingerprint, Profile, Trust},
-    recorder::{Checksum, Sync},
+    model::{Checksum, Fingerprint, Profile, Trust},
+    recorder::Sync,
 };
 use std::{path::Path, time::Duration};
 
@@ -96,7 +96,10 @@ fn a_device_is_read_and_handed_to_each_room() {
     let own = c.recorder().settings(&"nvr1/1/main".parse().unwrap()).clone();
     assert_eq!((own.segment, own.fragment, own.sync), (Duration::from_secs(60), Duration::from_secs(1), Sync::Off));
     let (taken, other) = ("nvr1/1/main".parse().unwrap(), "nvr2/1/main".parse().unwrap());
-    assert_eq!((own.checksum, c.archive().sums(&taken), c.archive().sums(&other)), (Checksum::None, false, true));
+    assert_eq!(
+        (own.checksum, c.archive().checksum(&taken), c.archive().checksum(&other)),
+        (Checksum::None, Checksum::None, Checksum::Sha256)
+    );
     let (all, limits) = (c.archive(), c.archive().limits(&camera.id));
     assert_eq!((all.retain_bytes, limits.retain_bytes), (Some(2 << 40), Some(1 << 30)));
     assert_eq!((limits.limits.retain_days, limits.limits.min_free), (None, MinFree::Bytes(0)));
@@ -149,7 +152,7 @@ fn sizes_parts_and_sync_are_told_apart() {
         ("sync = \"sometimes\"", "write a duration such as \"500ms\", or \"segment\", or \"off\""),
         ("sync = \"1h\"", "must lie between 100ms and 1m, not 1h"),
         ("sync = false", "\"segment\", or \"off\""),
-        ("checksum = \"md5\"", "it must be one of \"sha256\", \"none\""),
+        ("checksum = \"md5\"", "it must be one of \"sha256\", \"crc32\", \"none\""),
     ] {
         let fault = fault(&format!("[recording]\n{text}"));
         assert!(fault.contains(expected) && fault.contains("c.toml:2: recording."), "{text}: {fault}");

@@ -4,10 +4,10 @@ use crate::{
     archive::MinFree,
     base::Secret,
     camera::{DeviceKind, Transport},
-    model::{DeviceId, Profile, Trust},
+    model::{Checksum, DeviceId, Profile, Trust},
     playback::plays,
     proxy,
-    recorder::{Checksum, Mode, Schedule, Sync},
+    recorder::{Mode, Schedule, Sync},
     registry, transcode,
 };
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};

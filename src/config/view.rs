@@ -13,7 +13,7 @@ use crate::{
         AccessLog, acme,
         tls::{Identity, Site},
     },
-    recorder::{Checksum, Mode, Sync},
+    recorder::{Mode, Sync},
     registry::{Check, CheckKind, StaticInstance},
     transcode,
 };
@@ -304,7 +304,7 @@ fn recording_keys(recording: &Recording) -> Keys {
         ("segment", json!(format_duration(recording.segment))),
         ("fragment", json!(format_duration(recording.fragment))),
         ("sync", json!(sync)),
-        ("checksum", json!(if recording.checksum == Checksum::Sha256 { "sha256" } else { "none" })),
+        ("checksum", json!(recording.checksum.as_str())),
         ("audio", json!(recording.audio)),
         ("schedule", json!(recording.schedule.as_ref().map(ToString::to_string).unwrap_or_default())),
         ("retain_days", json!(recording.retain_days)),

@@ -8,6 +8,7 @@ pub mod presence;
 pub mod segment;
 pub mod service;
 pub mod span;
+pub mod sum;
 pub mod trust;
 
 pub use event::{Event, EventKind};
@@ -18,4 +19,5 @@ pub use presence::{Presence, StreamState};
 pub use segment::{SampleTable, Segment, TrackSamples};
 pub use service::{Catalog, Health, Instance, InstanceId, InstanceKey, Service, ServiceName, Source};
 pub use span::{Range, Run, Span};
+pub use sum::{Checksum, Sum};
 pub use trust::{Fingerprint, Trust};

@@ -1,6 +1,6 @@
 //! Recorded footage: one file, and where each sample lies in it.
 
-use super::{SessionId, StreamKey, frame::VIDEO_TIMESCALE, span::JOIN_MICROS_MAX};
+use super::{SessionId, StreamKey, Sum, frame::VIDEO_TIMESCALE, span::JOIN_MICROS_MAX};
 use crate::base::Wall;
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +29,8 @@ pub struct Segment {
     pub name_suffix: u32,
     /// True once no more will be added to it.
     pub closed: bool,
-    /// SHA-256 of the whole file; known once closed.
-    pub sha256: Option<[u8; 32]>,
+    /// Of the whole file; known once closed.
+    pub sum: Sum,
 }
 
 impl Segment {

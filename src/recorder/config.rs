@@ -1,7 +1,7 @@
 //! What the recorder is told. Checked values only.
 
 use super::Schedule;
-use crate::model::{DeviceId, Profile, StreamKey};
+use crate::model::{Checksum, DeviceId, Profile, StreamKey};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How each device's streams are recorded.
@@ -51,7 +51,7 @@ pub struct Settings {
     pub fragment: Duration,
     /// When what was written is forced to the disk.
     pub sync: Sync,
-    /// What is kept to tell later whether a file still holds what was recorded.
+    /// How files are summed up while they are written.
     pub checksum: Checksum,
     /// Whether sound is recorded where there is any.
     pub audio: bool,
@@ -69,17 +69,6 @@ pub enum Sync {
     Segment,
     /// Never: the system decides.
     Off,
-}
-
-/// What is kept to tell later whether a file still holds what was recorded. Summing is the one thing done to every byte
-/// that no recorder must do: about a quarter of what a stream costs, which is for the operator to spend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Checksum {
-    /// Its SHA-256, made while the bytes are written.
-    #[default]
-    Sha256,
-    /// Nothing: only its structure and its length are known.
-    None,
 }
 
 impl Config {

@@ -1,16 +1,15 @@
 //! One file on the disk: begun with its first fragment, then only appended to; and beside that what makes it durable and
 //! gives it its name. The steps are those of the writer. Everything here blocks.
 
-use super::{Checksum, Error};
+use super::Error;
 use crate::{
-    archive::{Archive, DIR_MODE, layout},
+    archive::{Archive, DIR_MODE, Summing, layout},
     base::{Kind, Wall},
     disk::{self, Anchor, File, Files, Syncer},
     media::fmp4::write::Fragment,
-    model::StreamKey,
+    model::{Checksum, StreamKey, Sum},
 };
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Names that are tried where files lie about that no row speaks of.
@@ -26,7 +25,7 @@ pub struct Place {
     pub start: Wall,
     /// The suffix to begin with.
     pub suffix: u32,
-    /// Whether it is summed up.
+    /// What it is summed up by.
     pub checksum: Checksum,
 }
 
@@ -58,12 +57,12 @@ impl Place {
                 return Err(error.into());
             }
         };
-        let mut hasher = (self.checksum == Checksum::Sha256).then(Sha256::new);
-        sum(&mut hasher, &slices);
+        let mut summing = Summing::new(self.checksum);
+        sum(&mut summing, &slices);
         let syncer = file.syncer();
         file.renamed(root.path().join(&path));
         let nameless = Nameless { root, syncer, entered, directory, unfinished, path };
-        Ok(Created { out: Out { file, hasher }, suffix: self.suffix, nameless })
+        Ok(Created { out: Out { file, summing }, suffix: self.suffix, nameless })
     }
 
     /// A name that no file has or is to get: one may lie there that no row speaks of, and it is not overwritten.
@@ -155,8 +154,7 @@ impl Nameless {
 /// An open file that is only appended to. It goes to a disk thread and comes back.
 pub struct Out {
     file: File,
-    /// None where nobody wants a sum.
-    hasher: Option<Sha256>,
+    summing: Summing,
 }
 
 impl Out {
@@ -169,7 +167,7 @@ impl Out {
             let _ = self.file.truncate(whole);
             return Err(error);
         }
-        sum(&mut self.hasher, &slices);
+        sum(&mut self.summing, &slices);
         Ok(self)
     }
 
@@ -178,17 +176,15 @@ impl Out {
         self.file.end()
     }
 
-    /// SHA-256 of all that was appended; None where it is not summed.
-    pub fn sha256(self) -> Option<[u8; 32]> {
-        self.hasher.map(|hasher| hasher.finalize().into())
+    /// Of all that was appended.
+    pub fn sum(self) -> Sum {
+        self.summing.finish()
     }
 }
 
 /// Here, on the thread that has just copied these bytes into the page cache: they are still in the core's own cache.
-fn sum(hasher: &mut Option<Sha256>, slices: &[&[u8]]) {
-    if let Some(hasher) = hasher {
-        slices.iter().for_each(|slice| hasher.update(slice));
-    }
+fn sum(summing: &mut Summing, slices: &[&[u8]]) {
+    slices.iter().for_each(|slice| summing.update(slice));
 }
 
 fn slices<'a>(header: &'a [u8], fragment: &'a Fragment) -> Vec<&'a [u8]> {

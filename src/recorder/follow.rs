@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     disk::{self, Syncer},
-    model::{GapCause, SampleTable, Segment, TrackSamples, VideoCodec},
+    model::{GapCause, SampleTable, Segment, Sum, TrackSamples, VideoCodec},
 };
 use serde_json::json;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,8 +69,8 @@ pub struct Written {
 pub struct Ended {
     /// It holds exactly what was told of it.
     pub whole: bool,
-    /// Its sum, where it is summed.
-    pub sha256: Option<[u8; 32]>,
+    /// Of all its bytes.
+    pub sum: Sum,
 }
 
 /// What writer and follower tell each other beside the steps.
@@ -248,7 +248,8 @@ impl Follower {
             return;
         }
         let whole = ended.whole && !file.failed;
-        let segment = Segment { closed: true, sha256: ended.sha256.filter(|_| whole), ..file.segment };
+        let sum = if whole { ended.sum } else { Sum::None };
+        let segment = Segment { closed: true, sum, ..file.segment };
         if let Err(error) = self.tools.archive.closed(segment.clone(), whole).await {
             tracing::warn!(stream = %segment.stream, %error, "the index did not take a closed segment yet");
         }

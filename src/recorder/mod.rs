@@ -30,7 +30,7 @@ mod task;
 mod timetable;
 mod writer;
 
-pub use config::{Checksum, Config, DeviceSettings, Mode, Settings, Sync};
+pub use config::{Config, DeviceSettings, Mode, Settings, Sync};
 pub use error::Error;
 pub use pauses::Pauses;
 pub use plan::{LEAD, Pause, Plan};

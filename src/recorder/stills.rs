@@ -214,7 +214,7 @@ impl Stills {
             index,
             name_suffix,
             closed: true,
-            sha256: out.sha256(),
+            sum: out.sum(),
         };
         let table = jpeg::table(&mark, u32::try_from(bytes).unwrap_or(u32::MAX));
         self.last = Some(segment.clone());

@@ -15,7 +15,7 @@ use crate::{
         fixture::{Options, clip, run},
         fmp4::read::scan,
     },
-    model::{Frame, Segment, StreamKey, TrackKind},
+    model::{Checksum, Frame, Segment, StreamKey, TrackKind},
 };
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
@@ -411,7 +411,7 @@ async fn a_stream_that_comes_back_under_its_name_goes_on_and_a_stop_closes_what_
     let rows = check(&rig.bench, "stopped").await;
     assert_eq!(rows.iter().map(|r| r.frames).sum::<u32>(), 600);
     assert_eq!(rows.iter().map(|r| (r.session.0, r.index)).collect::<Vec<_>>().len(), 12);
-    assert!(rows.iter().all(|r| r.sha256.is_some()));
+    assert!(rows.iter().all(|r| r.sum.is_some()));
     rig.bench.end().await;
 }
 

@@ -17,7 +17,7 @@
 //! next write, or while it is idle.
 
 use super::{
-    Checksum, Error, Sync,
+    Error, Sync,
     assembler::{Action, Opening},
     file::{Out, Place},
     follow::{Begun, Ended, Follower, Link, STEPS_MAX, Step, Written},
@@ -32,7 +32,7 @@ use crate::{
         Origin,
         write::{Fragment, FragmentTrack, empty_table, fragment, init},
     },
-    model::{GapCause, Segment, StreamKey},
+    model::{Checksum, GapCause, Segment, StreamKey, Sum},
 };
 use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot};
@@ -87,7 +87,7 @@ impl Writer {
         (Self { tools, checksum, opening: None, open: None, missing, begun, steps, link }, follower)
     }
 
-    /// Whether files are summed up, from the next one on: a sum is of a whole file.
+    /// How files are summed up, from the next one on: a sum is of a whole file.
     pub fn set_checksum(&mut self, checksum: Checksum) {
         self.checksum = checksum;
     }
@@ -214,7 +214,7 @@ impl Writer {
             index: opening.index,
             name_suffix: suffix,
             closed: false,
-            sha256: None,
+            sum: Sum::None,
         };
         let place = Place { archive: archive.clone(), stream: stream.clone(), start, suffix, checksum: self.checksum };
         let created = disk.run(move |files| place.create(files, &header, &fragment)).await??;
@@ -247,7 +247,7 @@ impl Writer {
         self.opening = None;
         let Some(open) = self.open.take() else { return Ok(()) };
         let whole = open.out.is_some();
-        self.send(Step::Ended(Ended { whole, sha256: open.out.and_then(Out::sha256) })).await
+        self.send(Step::Ended(Ended { whole, sum: open.out.map_or(Sum::None, Out::sum) })).await
     }
 
     async fn send(&self, step: Step) -> Result<(), Error> {

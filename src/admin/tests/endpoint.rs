@@ -9,7 +9,7 @@ use crate::{
     disk::{Disk, Files},
     events::{self, Events},
     live::Hub,
-    model::{SampleTable, Segment, SessionId, StreamKey},
+    model::{Checksum, SampleTable, Segment, SessionId, StreamKey, Sum},
     playback::plays::{self, Plays},
     proxy, recorder, registry,
     serve::{Body, BoxFuture, Handler, HandlerFn, ListenerKind, Peer, Request, Response},
@@ -132,7 +132,11 @@ fn footage(dir: &std::path::Path) -> archive::Config {
     archive::Config {
         dir: dir.join("recordings"),
         retain_bytes: None,
-        defaults: archive::Limits { retain_days: None, min_free: archive::MinFree::Bytes(0), checksum: true },
+        defaults: archive::Limits {
+            retain_days: None,
+            min_free: archive::MinFree::Bytes(0),
+            checksum: Checksum::Sha256,
+        },
         devices: Default::default(),
     }
 }
@@ -259,7 +263,7 @@ impl House {
                 index: i % 10,
                 name_suffix: 0,
                 closed: false,
-                sha256: None,
+                sum: Sum::None,
             };
             self.archive.opened(segment, SampleTable::default()).await.unwrap();
         }

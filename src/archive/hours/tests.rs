@@ -6,7 +6,7 @@ use crate::{
         fixture::{Bench, noon, stream},
         index::Change,
     },
-    model::{SessionId, Span, span::spans_of},
+    model::{SessionId, Span, Sum, span::spans_of},
 };
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ fn segment(at: i64) -> Segment {
         index: u32::try_from(at % 50).unwrap() * 2,
         name_suffix: 0,
         closed: true,
-        sha256: Some([0; 32]),
+        sum: Sum::Sha256([0; 32]),
     }
 }
 

@@ -10,8 +10,8 @@ use crate::{
         reader::{Scope, as_choice, as_flag, as_integer, as_size, as_text, clip, within},
         tree::{Node, Value},
     },
-    model::key::CHANNEL_MAX,
-    recorder::{Checksum, Mode, Schedule, Sync},
+    model::{Checksum, key::CHANNEL_MAX},
+    recorder::{Mode, Schedule, Sync},
 };
 use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -22,7 +22,8 @@ const FRAGMENT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration
 const FRAGMENT_DEFAULT: Duration = Duration::from_millis(500);
 const SYNC: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 const SYNC_DEFAULT: Duration = Duration::from_millis(500);
-const CHECKSUMS: [(&str, Checksum); 2] = [("sha256", Checksum::Sha256), ("none", Checksum::None)];
+const CHECKSUMS: [(&str, Checksum); 3] =
+    [("sha256", Checksum::Sha256), ("crc32", Checksum::Crc32), ("none", Checksum::None)];
 const RETAIN_DAYS: RangeInclusive<i64> = 0..=36_500;
 const RETAIN_DAYS_DEFAULT: u32 = 30;
 const MIN_FREE_DEFAULT: MinFree = MinFree::Percent(5.0);

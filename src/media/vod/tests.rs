@@ -6,7 +6,7 @@ use crate::media::fixture::{Clip, Options, clip, run};
 use crate::media::fmp4::Origin;
 use crate::media::tests::{decoded_frames, footage};
 use crate::media::{Error, avc, hls};
-use crate::model::{Range, SessionId, TrackSamples, segment::Chunk};
+use crate::model::{Range, SessionId, Sum, TrackSamples, segment::Chunk};
 use mp4_atom::{Any, ReadFrom, StszSamples};
 use proptest::prelude::*;
 
@@ -45,7 +45,7 @@ pub(crate) fn shelf(takes: &[Take<'_>]) -> Shelf {
             index: take.index,
             name_suffix: 0,
             closed: true,
-            sha256: None,
+            sum: Sum::None,
         };
         shelf.files.push(file);
         shelf.sources.push(Source { segment, table: Arc::new(table) });
@@ -357,7 +357,7 @@ fn imagined(files: usize, frames: u32, frame_bytes: u32) -> Vec<Source> {
             index: u32::try_from(n).unwrap(),
             name_suffix: 0,
             closed: true,
-            sha256: None,
+            sum: Sum::None,
         },
         table: table.clone(),
     };

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     archive::{Config as ArchiveConfig, Fault, Limits, Thorough, fixture},
     disk::Files,
+    model::Sum,
 };
 
 const CHECKSUM: Checksum = Checksum::None;
@@ -11,7 +12,7 @@ const DEEP: Thorough = Thorough { deep: true, gentle: false };
 
 /// What the archive is told by a configuration without checksums.
 fn unsummed(dir: &Path) -> ArchiveConfig {
-    ArchiveConfig { defaults: Limits { checksum: false, ..fixture::KEEP }, ..fixture::config(dir) }
+    ArchiveConfig { defaults: Limits { checksum: Checksum::None, ..fixture::KEEP }, ..fixture::config(dir) }
 }
 
 async fn faults(bench: &Bench) -> Vec<&'static str> {
@@ -30,7 +31,7 @@ async fn without_checksums_rows_have_none_and_verify_still_sees_structure_and_le
     assert_eq!(feed(&mut writer, &mut assembler, &frames(1)).await, 0);
     assert_eq!(end(&mut writer, &mut assembler).await, 0);
     let rows = check(&bench, "recorded").await;
-    assert!(rows.len() == 4 && rows.iter().all(|r| r.sha256.is_none()), "{rows:?}");
+    assert!(rows.len() == 4 && rows.iter().all(|r| r.sum.is_none()), "{rows:?}");
     assert_eq!(bench.archive.hash_pending().await.unwrap(), 0, "nothing is left to be summed");
     assert_eq!(faults(&bench).await, [""; 0]);
 
@@ -69,8 +70,8 @@ async fn a_file_whose_last_sync_failed_is_cut_to_its_row_although_it_is_not_summ
     let row = &check(&bench, "failed").await[0];
     let len = || fs::metadata(bench.archive.path(row)).unwrap().len();
     bench.archive.hash_pending().await.unwrap();
-    assert_eq!((len(), row.sha256), (row.bytes, None));
-    assert!(bench.all(&cam()).await.iter().all(|r| r.sha256.is_none()));
+    assert_eq!((len(), row.sum), (row.bytes, Sum::None));
+    assert!(bench.all(&cam()).await.iter().all(|r| r.sum.is_none()));
     bench.end().await;
 }
 
@@ -88,6 +89,51 @@ async fn checksums_that_are_switched_on_hold_from_the_next_file_on() {
     end(&mut writer, &mut assembler).await;
     bench.archive.hash_pending().await.unwrap();
     let rows = check(&bench, "switched").await;
-    assert_eq!(rows.iter().map(|r| r.sha256.is_some()).collect::<Vec<_>>(), [false, true, true, true]);
+    assert_eq!(rows.iter().map(|r| r.sum.is_some()).collect::<Vec<_>>(), [false, true, true, true]);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn rows_are_told_by_the_sum_that_made_them_whatever_is_wished_for_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::open(dir.path()).await;
+    let (mut writer, mut assembler) = (writer(&bench, &settings()), Assembler::new(Rules::of(&settings())));
+    let frames = frames(1);
+    let (first, rest) = frames.split_at(frames.len() / 8);
+    feed(&mut writer, &mut assembler, first).await;
+    writer.writer.set_checksum(Checksum::Crc32);
+    feed(&mut writer, &mut assembler, rest).await;
+    end(&mut writer, &mut assembler).await;
+    let rows = check(&bench, "switched").await;
+    let sums = |rows: &[Segment]| rows.iter().map(|row| row.sum.checksum()).collect::<Vec<_>>();
+    assert_eq!(sums(&rows), [Checksum::Sha256, Checksum::Crc32, Checksum::Crc32, Checksum::Crc32]);
+    assert_eq!(faults(&bench).await, [""; 0]);
+
+    // One that lost its row gets the sum that is wished for now, the others keep theirs.
+    for (moved, expected) in [(2, Checksum::Sha256), (3, Checksum::Crc32)] {
+        let defaults = Limits { checksum: expected, ..fixture::KEEP };
+        bench.archive.apply(ArchiveConfig { defaults, ..fixture::config(dir.path()) });
+        let path = bench.archive.path(&rows[moved]);
+        fs::rename(&path, dir.path().join("aside")).unwrap();
+        bench.archive.reindex(|_| ()).await.unwrap();
+        fs::rename(dir.path().join("aside"), &path).unwrap();
+        bench.archive.reindex(|_| ()).await.unwrap();
+        bench.archive.hash_pending().await.unwrap();
+    }
+    let now = bench.all(&cam()).await;
+    assert_eq!(sums(&now), [Checksum::Sha256, Checksum::Crc32, Checksum::Sha256, Checksum::Crc32]);
+    assert_eq!((&now[..2], now[3].sum), (&rows[..2], rows[3].sum));
+    assert_eq!(faults(&bench).await, [""; 0]);
+
+    // A byte within a picture changes: structure and length are as they were, whichever sum tells it.
+    let files = Files::real();
+    for row in &now[..2] {
+        let path = bench.archive.path(row);
+        let mut last = [0];
+        files.open_read(&path).unwrap().read_exact_at(row.bytes - 1, &mut last).unwrap();
+        files.open_append(&path).unwrap().write_all_at(row.bytes - 1, &[last[0] ^ 0x10]).unwrap();
+    }
+    let report = bench.archive.verify(DEEP, |_| ()).await.unwrap();
+    assert_eq!(report.faults.into_iter().collect::<Vec<_>>(), [(Fault::Checksum.as_str(), 2)]);
     bench.end().await;
 }

@@ -82,7 +82,7 @@ async fn while_a_sync_hangs_what_comes_is_in_its_file_and_the_next_file_begins()
         faults.heal();
         end(&mut hand, &mut assembler).await;
         let rows = check(&bench, "well again").await;
-        assert!(rows.len() == 3 && rows.iter().all(|row| row.sha256.is_some()), "{op:?}: {rows:?}");
+        assert!(rows.len() == 3 && rows.iter().all(|row| row.sum.is_some()), "{op:?}: {rows:?}");
         for pair in rows.windows(2) {
             assert!(pair[1].continues(&pair[0]), "{op:?}");
         }

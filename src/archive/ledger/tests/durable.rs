@@ -8,7 +8,7 @@ use crate::{
     base::{Clock, Wall},
     disk::{Disk, Failure, Faults, Rule},
     media::fixture::{Options, clip},
-    model::{Frame, Gap, GapCause, Range, StreamKey},
+    model::{Checksum, Frame, Gap, GapCause, Range, StreamKey},
 };
 use std::{path::Path, time::Duration};
 
@@ -136,7 +136,7 @@ async fn rows_go_with_the_footage_that_they_lie_between() {
     ledger.absent(&silent, GapCause::Offline, at(day));
     ledger.save().await.unwrap();
     assert_eq!(gaps(&bench).await.len(), 4, "three between footage, and one that lasts");
-    let limits = Limits { retain_days: Some(5), min_free: MinFree::Bytes(0), checksum: true };
+    let limits = Limits { retain_days: Some(5), min_free: MinFree::Bytes(0), checksum: Checksum::Sha256 };
     bench.archive.apply(crate::archive::Config { defaults: limits, ..config(dir.path()) });
     let rows = ledger.rows().clone();
     let of_silent = || {
