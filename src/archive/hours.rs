@@ -48,9 +48,12 @@ struct OfStream {
     hours: Option<BTreeMap<i64, Option<Arc<[Run]>>>>,
     /// Days that were asked for whole and have not changed since.
     days: BTreeMap<i64, Arc<[Run]>>,
-    /// Some hours row by row; a row that is None has changed.
-    rows: BTreeMap<i64, BTreeMap<Wall, Option<Run>>>,
+    /// Some hours row by row.
+    rows: BTreeMap<i64, Arc<Rows>>,
 }
+
+/// The rows of an hour, by start; one that is None has changed.
+type Rows = Vec<(Wall, Option<Run>)>;
 
 /// What must be read before a range can be told.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +70,7 @@ enum Need {
 #[derive(Default)]
 struct Seen {
     all: Option<BTreeMap<i64, Arc<[Run]>>>,
-    hours: BTreeMap<i64, BTreeMap<Wall, Run>>,
+    hours: BTreeMap<i64, Arc<Rows>>,
     rows: BTreeMap<Wall, Option<Run>>,
 }
 
@@ -88,7 +91,14 @@ impl Hours {
                 hours.insert(hour(start), None);
             }
             if let Some(rows) = of.rows.get_mut(&hour(start)) {
-                streams.rows += usize::from(rows.insert(start, None).is_none());
+                let rows = Arc::make_mut(rows);
+                match place(rows, start) {
+                    Ok(at) => rows[at].1 = None,
+                    Err(at) => {
+                        rows.insert(at, (start, None));
+                        streams.rows += 1;
+                    }
+                }
                 streams.make_room(0, self.rows_max);
             }
         });
@@ -149,20 +159,13 @@ impl Hours {
         Ok(found)
     }
 
-    fn read_hour(
-        &self,
-        index: &Index,
-        stream: &StreamKey,
-        at: i64,
-        version: u64,
-    ) -> Result<BTreeMap<Wall, Run>, Error> {
+    fn read_hour(&self, index: &Index, stream: &StreamKey, at: i64, version: u64) -> Result<Arc<Rows>, Error> {
         let rows = index.starting(stream, begin(at), begin(at.saturating_add(1)))?;
-        let rows: BTreeMap<Wall, Run> = rows.iter().map(|row| (row.start, Run::of(row))).collect();
+        let rows: Arc<Rows> = Arc::new(rows.iter().map(|row| (row.start, Some(Run::of(row)))).collect());
         self.with(|streams| streams.make_room(rows.len(), self.rows_max));
         self.remember(stream, version, |of, kept| {
-            let known = rows.iter().map(|(start, run)| (*start, Some(run.clone()))).collect();
             *kept += rows.len();
-            *kept -= of.rows.insert(at, known).map_or(0, |before| before.len());
+            *kept -= of.rows.insert(at, rows.clone()).map_or(0, |before| before.len());
         });
         Ok(rows)
     }
@@ -171,12 +174,15 @@ impl Hours {
         let run = index.row(stream, start)?.map(|row| Run::of(&row));
         self.remember(stream, version, |of, kept| {
             let Some(rows) = of.rows.get_mut(&hour(start)) else { return };
-            let before = rows.len();
+            let rows = Arc::make_mut(rows);
+            let Ok(at) = place(rows, start) else { return };
             match &run {
-                Some(run) => rows.insert(start, Some(run.clone())),
-                None => rows.remove(&start),
-            };
-            *kept = *kept + rows.len() - before;
+                Some(run) => rows[at].1 = Some(run.clone()),
+                None => {
+                    rows.remove(at);
+                    *kept -= 1;
+                }
+            }
         });
         Ok(run)
     }
@@ -235,7 +241,7 @@ impl OfStream {
                 Ok(_) => self.rows(at, seen).map(|rows| {
                     let inside = |run: &Run| range.overlaps(run.start(), run.end());
                     let grows = |run: &Run| growing.iter().any(|g| g.start == run.start());
-                    runs.extend(rows.into_iter().filter(|run| inside(run) && !grows(run)));
+                    runs.extend(rows.into_iter().filter(|run| inside(run) && !grows(run)).cloned());
                 }),
             };
             told.unwrap_or_else(|lacks| needs.extend(lacks));
@@ -303,9 +309,9 @@ impl OfStream {
             Some(Some(None)) => {}
         }
         let mut runs = Vec::new();
-        self.rows(at, seen)?.into_iter().for_each(|run| Run::push(&mut runs, run));
+        self.rows(at, seen)?.into_iter().for_each(|run| Run::push(&mut runs, run.clone()));
         let runs: Arc<[Run]> = runs.into();
-        let is_remembered = self.rows.get(&at).is_some_and(|rows| rows.values().all(Option::is_some));
+        let is_remembered = self.rows.get(&at).is_some_and(|rows| rows.iter().all(|(_, run)| run.is_some()));
         if let (true, Some(hours)) = (is_remembered, &mut self.hours) {
             match runs.is_empty() {
                 true => hours.remove(&at),
@@ -316,22 +322,22 @@ impl OfStream {
     }
 
     /// The rows of an hour, each alone.
-    fn rows(&self, at: i64, seen: &Seen) -> Result<Vec<Run>, Vec<Need>> {
-        let (mut runs, mut needs) = (Vec::new(), Vec::new());
-        match (self.rows.get(&at), seen.hours.get(&at)) {
-            (Some(known), _) => {
-                for (start, run) in known {
-                    match run.as_ref().map(Some).or(seen.rows.get(start).map(Option::as_ref)) {
-                        Some(run) => runs.extend(run.cloned()),
-                        None => needs.push(Need::Row(*start)),
-                    }
-                }
+    fn rows<'a>(&'a self, at: i64, seen: &'a Seen) -> Result<Vec<&'a Run>, Vec<Need>> {
+        let Some(rows) = self.rows.get(&at).or_else(|| seen.hours.get(&at)) else { return Err(vec![Need::Hour(at)]) };
+        let (mut runs, mut needs) = (Vec::with_capacity(rows.len()), Vec::new());
+        for (start, run) in rows.iter() {
+            match run.as_ref().map(Some).or(seen.rows.get(start).map(Option::as_ref)) {
+                Some(run) => runs.extend(run),
+                None => needs.push(Need::Row(*start)),
             }
-            (None, Some(read)) => runs.extend(read.values().cloned()),
-            (None, None) => needs.push(Need::Hour(at)),
         }
         if needs.is_empty() { Ok(runs) } else { Err(needs) }
     }
+}
+
+/// Where a row is, or would be.
+fn place(rows: &[(Wall, Option<Run>)], start: Wall) -> Result<usize, usize> {
+    rows.binary_search_by_key(&start, |(start, _)| *start)
 }
 
 /// The hour that a moment lies in.

@@ -508,3 +508,4 @@ async fn a_checksum_that_cannot_be_made_does_not_hold_up_the_others() {
 
 mod clock;
 mod unfinished;
+mod version;
