@@ -35,11 +35,13 @@ fn at(frame: i64) -> Wall {
 struct Library {
     dir: tempfile::TempDir,
     rows: Mutex<Vec<(Segment, Arc<SampleTable>)>>,
+    /// What is there once somebody has looked.
+    next: Mutex<Option<Shelf>>,
 }
 
 impl Library {
     fn of(shelf: &Shelf) -> Arc<Self> {
-        let library = Self { dir: tempfile::tempdir().unwrap(), rows: Mutex::default() };
+        let library = Self { dir: tempfile::tempdir().unwrap(), rows: Mutex::default(), next: Mutex::default() };
         library.put(shelf);
         Arc::new(library)
     }
@@ -60,9 +62,11 @@ impl Footage for Library {
         range: Range,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Segment>, Error>> {
-        let rows = self.rows.lock().unwrap();
         let fits = |s: &&Segment| s.stream == *stream && range.overlaps(s.start, s.end());
-        let found = rows.iter().map(|(s, _)| s).filter(fits).take(limit).cloned().collect();
+        let found = self.rows.lock().unwrap().iter().map(|(s, _)| s).filter(fits).take(limit).cloned().collect();
+        if let Some(next) = self.next.lock().unwrap().take() {
+            self.put(&next);
+        }
         Box::pin(async move { Ok(found) })
     }
 
@@ -238,6 +242,29 @@ async fn conditions_hold_while_the_content_does() {
     assert_eq!(text(&world.get(&mp4(60, 100)).await, header::ETAG), before);
 }
 
+#[tokio::test]
+async fn what_was_planned_while_the_footage_changed_is_not_at_hand() {
+    let clip = clip(Options::default());
+    let all = three(&clip);
+    let world = world(&shelf_of(&all, 0..2), None);
+    let uri = mp4(60, 190);
+    *world.library.next.lock().unwrap() = Some(shelf_of(&all, 0..3));
+    let (before, after) = (body(world.get(&uri).await).await, body(world.get(&uri).await).await);
+    assert!(before.len() < after.len());
+    // What was found right again, though something else of the stream has changed, is at hand from then on.
+    world.library.put(&all);
+    world.library.rows.lock().unwrap().remove(0);
+    let late = request(&mp4(130, 190), &[]);
+    let is_at_hand = || world.playback.at_hand(&late).is_some();
+    assert!(!is_at_hand());
+    body(world.get(&mp4(130, 190)).await).await;
+    assert!(is_at_hand());
+    world.library.put(&all);
+    assert!(!is_at_hand());
+    body(world.get(&mp4(130, 190)).await).await;
+    assert!(is_at_hand() && world.metrics.render().contains("skyvis_playback_plan_seconds_count 3\n"));
+}
+
 fn shelf_of(shelf: &Shelf, range: std::ops::Range<usize>) -> Shelf {
     Shelf { files: shelf.files[range.clone()].to_vec(), sources: shelf.sources[range].to_vec() }
 }
@@ -276,13 +303,18 @@ async fn who_may_see_footage() {
     let three = three(&clip);
     let remote = Some("192.0.2.7:5000".parse().unwrap());
     let local = Some("127.0.0.1:5000".parse().unwrap());
+    let hands = std::cell::Cell::new(0);
     let ask = async |world: &World, peer: Peer, uri: &str, bearer: Option<&str>| {
         let mut request = request(uri, &[]);
         request.peer = peer;
         if let Some(bearer) = bearer {
             request.headers.insert(header::AUTHORIZATION, HeaderValue::from_str(bearer).unwrap());
         }
-        world.playback.handle(request).await.status().as_u16()
+        let hand = world.playback.at_hand(&request).map(|response| response.status().as_u16());
+        let status = world.playback.handle(request).await.status().as_u16();
+        assert!(hand.is_none_or(|hand| hand == status), "{hand:?} at hand for whom there is {status}");
+        hands.set(hands.get() + u32::from(hand.is_some()));
+        status
     };
     let (admin, proxy) = (ListenerKind::Admin, ListenerKind::Proxy);
     let peer = |address, listener| Peer { address, listener };
@@ -320,6 +352,10 @@ async fn who_may_see_footage() {
     guarded.playback.apply(Config { token: Some(Secret::new("neu")) });
     assert_eq!(ask(&guarded, peer(remote, proxy), &uri, Some("Bearer geheim+1")).await, 401);
     assert_eq!(ask(&guarded, peer(remote, proxy), &uri, Some("Bearer neu")).await, 200);
+    assert!(hands.get() > 5, "what was planned once is at hand");
+    let mut post = request(&format!("{uri}&token=neu"), &[]);
+    post.method = Method::POST;
+    assert!(guarded.playback.at_hand(&post).is_none() && guarded.playback.handle(post).await.status() == 405);
 }
 
 #[tokio::test]

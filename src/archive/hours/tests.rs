@@ -63,7 +63,7 @@ async fn compare(bench: &Bench, forgetful: &Hours, range: Range) {
     assert_eq!(runs.into_iter().map(Span::from).collect::<Vec<_>>(), spans, "{range:?}");
     forgetful.with(|streams| {
         let kept: Vec<usize> = streams.of.values().flat_map(|of| of.rows.values()).map(|rows| rows.len()).collect();
-        assert_eq!(streams.rows, kept.iter().sum());
+        assert_eq!(streams.rows, kept.iter().sum::<usize>());
         assert!(streams.rows <= FEW || kept.iter().filter(|rows| **rows > 0).count() == 1, "{kept:?}");
     });
 }
