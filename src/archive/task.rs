@@ -129,12 +129,13 @@ impl ArchiveTask {
             async move { repair::repair(&archive, &stop).await }
         });
         let space = watch_disk(archive.clone(), stop.clone());
+        let mended = repair_when_mended(archive.clone(), stop.clone());
         let ledger = archive.ledger().clone();
         let ledger = ledger.run(stop.clone());
         let mut writer = Writer { archive, stored, segments };
         // The writer goes on until the reconcilers, which wait for it, are done.
         let reconcilers = async {
-            tokio::join!(sweeps, repairs, space, ledger);
+            tokio::join!(sweeps, repairs, space, mended, ledger);
         };
         tokio::pin!(reconcilers);
         let mut reconciling = true;
@@ -161,7 +162,7 @@ impl ArchiveTask {
 
 /// Tells how the disk is, and has retention run as soon as less is free than is wanted.
 async fn watch_disk(archive: Archive, stop: CancellationToken) {
-    let mut was_well = true;
+    let mut had_room = true;
     while stop.run_until_cancelled(archive.clock().sleep(LOOK_EVERY)).await.is_some() {
         if archive.phase() == Phase::Closed {
             continue;
@@ -170,12 +171,23 @@ async fn watch_disk(archive: Archive, stop: CancellationToken) {
         if archive.is_short_of_space() {
             archive.poke_retention();
         }
-        let is_well = archive.has_room() && archive.health().borrow().trouble.is_none();
-        if is_well && !was_well {
-            // What the index could not take, it may take now; and files may have lost what was not durable.
+        let has_room = archive.has_room();
+        if has_room && !had_room {
+            // What the index could not take, it may take now.
             archive.0.repair.poke();
         }
-        was_well = is_well;
+        had_room = has_room;
+    }
+}
+
+/// Has rows put right after each trouble of the disk, also one that came and went between two looks: files may have lost
+/// what was not durable.
+async fn repair_when_mended(archive: Archive, stop: CancellationToken) {
+    let mut health = archive.health();
+    while let Some(Ok(())) = stop.run_until_cancelled(health.changed()).await {
+        if health.borrow_and_update().trouble.is_none() {
+            archive.0.repair.poke();
+        }
     }
 }
 

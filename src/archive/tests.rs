@@ -507,5 +507,6 @@ async fn a_checksum_that_cannot_be_made_does_not_hold_up_the_others() {
 }
 
 mod clock;
+mod mended;
 mod unfinished;
 mod version;
