@@ -3,6 +3,8 @@
 use super::{
     Batch, Error,
     handle::Inner,
+    home::Home,
+    journal::{self, Journal},
     raw::{self, Overlay},
     sums::{META_KEY, Meta},
 };
@@ -48,8 +50,14 @@ struct Group {
     waiting: Vec<Answer>,
 }
 
-/// Runs until closed or until every handle is gone. `verifier` is waited for, so that nothing holds the tree afterwards.
-pub(super) fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Message>, mut verifier: Option<JoinHandle<()>>) {
+/// Runs until closed or until every handle is gone. The threads `beside` it are waited for, so that nothing holds the tree
+/// afterwards.
+pub(super) fn run(
+    inner: Arc<Inner>,
+    mut journal: Option<Journal>,
+    mut queue: mpsc::Receiver<Message>,
+    beside: Vec<JoinHandle<()>>,
+) {
     let mut closing = None;
     while closing.is_none() {
         let Some(first) = queue.blocking_recv() else { break };
@@ -72,7 +80,7 @@ pub(super) fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Message>, mut ver
                 next = queue.try_recv().ok();
             }
         }
-        commit(&inner, commits);
+        commit(&inner, journal.as_mut(), commits);
         for (value, above, done) in keeps {
             // The caller may have gone away; what it asked for is kept all the same.
             let _ = done.send(inner.keep_spare(&value, above));
@@ -80,9 +88,10 @@ pub(super) fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Message>, mut ver
     }
     drop(queue);
     inner.stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    if let Some(verifier) = verifier.take() {
-        // A verifier that panicked has been logged by its own thread; there is nothing left to do for it here.
-        let _ = verifier.join();
+    inner.settling.close();
+    for thread in beside {
+        // One that panicked has been logged by itself; there is nothing left to do for it here.
+        let _ = thread.join();
     }
     drop(inner);
     if let Some(done) = closing {
@@ -91,12 +100,12 @@ pub(super) fn run(inner: Arc<Inner>, mut queue: mpsc::Receiver<Message>, mut ver
 }
 
 /// Writes one group and answers everyone in it.
-fn commit(inner: &Inner, commits: Vec<(Batch, Answer)>) {
+fn commit(inner: &Inner, journal: Option<&mut Journal>, commits: Vec<(Batch, Answer)>) {
     let clock = Clock::real();
     let begun = clock.now();
     let Some(group) = admit(inner, commits) else { return };
     let batches = group.waiting.len();
-    let result = catch_unwind(AssertUnwindSafe(|| write(inner, &group.overlay)))
+    let result = catch_unwind(AssertUnwindSafe(|| write(inner, journal, &group.overlay)))
         .unwrap_or_else(|payload| Err(Error::Storage(panic_message(payload.as_ref()))));
     let result = result.map_err(|e| {
         // Whatever failed, what is on disk is not known any more: a second try could succeed over the loss.
@@ -180,34 +189,88 @@ fn stage(inner: &Inner, overlay: &mut Overlay, batch: &Batch) -> Result<(), Erro
     Ok(())
 }
 
-/// Applies the group with its new sums and makes it durable.
-fn write(inner: &Inner, overlay: &Overlay) -> Result<u64, Error> {
-    let number = {
-        let mut state = inner.state();
-        let mut meta = Meta { commit: state.meta.commit + 1, sums: state.meta.sums.clone() };
-        let mut batch = sled::Batch::default();
-        let mut changes = Vec::with_capacity(overlay.len());
+/// Makes room for what the tree lacks after a crash: it was let in while there was room.
+pub(super) fn make_room(home: &Home) {
+    if !home.has_room(RESERVE_BYTES)
+        && let Err(error) = home.release_ballast()
+    {
+        tracing::warn!(%error, "cannot remove the ballast");
+    }
+}
+
+/// Makes the group durable with its new sums, and applies it.
+fn write(inner: &Inner, journal: Option<&mut Journal>, overlay: &Overlay) -> Result<u64, Error> {
+    let change = Change::of(inner, overlay)?;
+    let number = change.meta.commit;
+    match (journal, change.record()) {
+        (Some(journal), Some(record)) => {
+            if !journal.has_place(&record) {
+                inner.settling.catch_up()?;
+                journal.rewind();
+            }
+            journal.append(&record)?;
+            change.apply(inner)?;
+            inner.settling.applied(number, record.len())?;
+        }
+        (journal, _) => {
+            inner.settling.catch_up()?;
+            change.apply(inner)?;
+            inner.make_durable()?;
+            inner.settling.settled(number);
+            // Its records do not lead to what comes next.
+            journal.into_iter().for_each(Journal::rewind);
+        }
+    }
+    inner.publish_counts();
+    Ok(number)
+}
+
+/// What a group changes in the tree.
+struct Change<'a> {
+    rows: Vec<(&'a [u8], Option<sled::IVec>, Option<&'a [u8]>)>,
+    meta: Meta,
+    encoded: Vec<u8>,
+}
+
+impl<'a> Change<'a> {
+    fn of(inner: &Inner, overlay: &'a Overlay) -> Result<Self, Error> {
+        let before = inner.state().meta.clone();
+        let mut meta = Meta { commit: before.commit + 1, sums: before.sums };
+        let mut rows = Vec::with_capacity(overlay.len());
         for (key, new) in overlay {
             let old = inner.db.get(key)?;
             if old.as_deref() == new.as_deref() {
                 continue;
             }
             meta.change(key, old.as_deref(), new.as_deref(), |prefix| inner.name_of(prefix));
+            rows.push((key.as_slice(), old, new.as_deref()));
+        }
+        let encoded = meta.encode();
+        Ok(Self { rows, meta, encoded })
+    }
+
+    /// For the journal; `None` where it is too long for it.
+    fn record(&self) -> Option<Vec<u8>> {
+        let rows = self.rows.iter().map(|(key, _, new)| (*key, *new));
+        journal::encode(self.meta.commit, rows.chain([(META_KEY, Some(self.encoded.as_slice()))]))
+    }
+
+    /// Puts it into the tree and tells the walks, as one step.
+    fn apply(self, inner: &Inner) -> Result<(), Error> {
+        let mut batch = sled::Batch::default();
+        for (key, _, new) in &self.rows {
             match new {
-                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
-                None => batch.remove(key.as_slice()),
+                Some(value) => batch.insert(*key, *value),
+                None => batch.remove(*key),
             }
-            changes.push((key, old, new));
         }
-        batch.insert(META_KEY, meta.encode());
+        batch.insert(META_KEY, self.encoded);
+        let mut state = inner.state();
         inner.db.apply_batch(batch)?;
-        for (key, old, new) in changes {
-            state.walks.note(key, old.as_deref(), new.as_deref());
+        for (key, old, new) in self.rows {
+            state.walks.note(key, old.as_deref(), new);
         }
-        state.meta = meta;
-        state.meta.commit
-    };
-    inner.make_durable()?;
-    inner.publish_counts();
-    Ok(number)
+        state.meta = self.meta;
+        Ok(())
+    }
 }

@@ -5,7 +5,9 @@ use super::{
     commit::{self, Message},
     engine,
     home::{Home, damaged},
+    journal::{self, Journal},
     raw, rows,
+    settle::{self, Settling},
     spare::Spare,
     sums::{META_KEY, Meta, SCHEMA, SCHEMA_KEY},
     verify,
@@ -100,6 +102,7 @@ pub(super) struct Inner {
     spare: Spare,
     /// Our own descriptor of sled's log, because sled makes no fsync.
     log: disk::File,
+    pub settling: Settling,
     state: Mutex<State>,
     counts: Mutex<BTreeMap<u8, u64>>,
     names: Mutex<BTreeMap<u8, String>>,
@@ -149,6 +152,11 @@ impl Store {
 
     fn start(mut home: Home, db: sled::Db, options: Options, metrics: &Metrics) -> Result<Self, Error> {
         let meta = if home.fresh { begin(&mut home, &db)? } else { read_meta(&home, &db)? };
+        let (journal, records) = Journal::open(&home)?;
+        let meta = match journal::lacking(&home, records, meta.commit)? {
+            Some(record) => catch_up(&home, &db, record)?,
+            None => meta,
+        };
         home.sync_all()?;
         home.lay_ballast();
         let spare = Spare::default();
@@ -161,6 +169,7 @@ impl Store {
             home,
             spare,
             log,
+            settling: Settling::default(),
             state: Mutex::new(State { meta, walks: Walks::default() }),
             counts: Mutex::default(),
             names: Mutex::new(names),
@@ -177,9 +186,13 @@ impl Store {
             let verifier = inner.clone();
             Some(thread("store-verify", move || verifier.verify_later(&later))?)
         };
+        inner.settling.settled(inner.state().meta.commit);
+        let settler = inner.clone();
+        let settler = thread("store-settle", move || settle::run(&settler))?;
         let (messages, queue) = mpsc::channel(commit::QUEUE_MAX);
         let committer = inner.clone();
-        thread("store-commit", move || commit::run(committer, queue, verifier))?;
+        let beside = verifier.into_iter().chain([settler]).collect();
+        thread("store-commit", move || commit::run(committer, journal, queue, beside))?;
         Ok(Self { inner, door: Arc::new(Door { messages, stop }) })
     }
 
@@ -356,6 +369,22 @@ fn begin(home: &mut Home, db: &sled::Db) -> Result<Meta, Error> {
     home.sync_all()?;
     home.created()?;
     Ok(meta)
+}
+
+/// Takes from the journal what the tree had not got when the process or the machine ended.
+fn catch_up(home: &Home, db: &sled::Db, (commit, rows): journal::Record) -> Result<Meta, Error> {
+    commit::make_room(home);
+    let mut batch = sled::Batch::default();
+    for (key, value) in rows {
+        match value {
+            Some(value) => batch.insert(key, value),
+            None => batch.remove(key),
+        }
+    }
+    db.apply_batch(batch)?;
+    db.flush()?;
+    tracing::info!(commit, "the store took its last commits from its journal");
+    read_meta(home, db)
 }
 
 fn read_meta(home: &Home, db: &sled::Db) -> Result<Meta, Error> {

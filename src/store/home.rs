@@ -3,7 +3,7 @@
 //! The marker `version` is written before sled's first file and says `creating` until everything below it is durable; so a directory
 //! without it that holds files, or one that says `ready` without a database, was damaged and is never begun anew.
 
-use super::{Error, raw, spare, sums};
+use super::{Error, journal, raw, spare, sums};
 use crate::{
     base::Kind,
     disk::{self, Files},
@@ -135,6 +135,35 @@ impl Home {
             // A part of a ballast is worth nothing; leaving it is harmless where even this fails.
             let _ = self.files.remove_file(&path);
         }
+    }
+
+    /// Whether so many bytes are free. Blocks.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.files.free_space(&self.dir).is_ok_and(|s| s.free_bytes >= bytes)
+    }
+
+    /// Whether a file of a fixed length was [laid](Self::lay): a shorter one was never finished, so that nothing was ever
+    /// kept in it. Blocks.
+    pub(super) fn is_laid(&self, name: &str, bytes: u64) -> Result<bool, Error> {
+        Ok(self.files.len_of(&self.dir.join(name))? == Some(bytes))
+    }
+
+    /// Lays a file that is then written in place: it has all its blocks, and means nothing yet. Blocks.
+    pub(super) fn lay(&self, name: &str, bytes: u64) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        let lay = || -> Result<(), disk::Error> {
+            self.files.remove_file(&path)?;
+            let mut file = self.files.create_new(&path)?;
+            // Written, not only reserved: to turn reserved blocks into written ones takes room, and time, of its own.
+            file.append_vectored(&[&raw::filler(bytes)])?;
+            file.sync_data()?;
+            self.files.sync_dir(&self.dir)
+        };
+        lay().map_err(|error| {
+            // A part of it is worth nothing; leaving it is harmless where even this fails.
+            let _ = self.files.remove_file(&path);
+            error.into()
+        })
     }
 
     /// The number of the newest commit that was answered, as far as the system kept it: written without a sync, so a
@@ -273,7 +302,7 @@ fn parse_marker(bytes: &[u8]) -> Result<&'static str, String> {
 fn wipe(dir: &Path, files: &Files) -> Result<(), Error> {
     for entry in files.list(dir)? {
         if !entry.is_dir
-            && (["db", "conf", LAST_COMMIT, BALLAST, spare::NAME].contains(&entry.name.as_str())
+            && (["db", "conf", LAST_COMMIT, BALLAST, spare::NAME, journal::NAME].contains(&entry.name.as_str())
                 || entry.name.starts_with("snap."))
         {
             files.remove_file(&dir.join(entry.name))?;

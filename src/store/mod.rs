@@ -1,11 +1,12 @@
 //! The only room that names sled: typed keyspaces, schema version, durable group commit, backup and restore.
 //!
-//! Owns one directory with one sled tree. An answered commit is durable: sled's own `flush` makes no fsync, so the
-//! commit thread makes one on sled's file before it answers. Never does: begin anew over a store that was there, answer
-//! success after a failed sync, know what a row means.
+//! Owns one directory with one sled tree. An answered commit is durable: it is in the journal, behind an fdatasync. sled's own
+//! `flush` makes none, so the thread that follows makes one on sled's file. Never does: begin anew over a store that was
+//! there, answer success after a failed sync, know what a row means.
 //!
-//! The flow: [`Batch`] → queue → the commit thread joins all waiting batches into one sled batch with a row of counts
-//! and checksums ([`sums`]) → flush, fdatasync → all callers are answered. Readers go to the tree directly.
+//! The flow: [`Batch`] → queue → the commit thread joins all waiting batches into one group with a row of counts and
+//! checksums ([`sums`]) → [`journal`], fdatasync → the tree → all callers are answered; the tree's file is synced a
+//! moment later ([`settle`]), and an open takes from the journal what it has not got. Readers go to the tree directly.
 
 mod backup;
 mod batch;
@@ -14,10 +15,12 @@ mod engine;
 mod error;
 mod handle;
 mod home;
+mod journal;
 mod keyspace;
 mod raw;
 mod restore;
 mod rows;
+mod settle;
 mod spare;
 mod sums;
 mod verify;

@@ -27,10 +27,9 @@ pub(super) struct Spare {
 impl Spare {
     /// Lays the file where it is missing and there is room. Failing to is no failure of the store. Blocks.
     pub(super) fn lay(&self, home: &Home) {
-        let room = || home.files.free_space(&home.dir).is_ok_and(|s| s.free_bytes >= FILE_BYTES + LEAVES_BYTES);
-        match is_there(home) {
-            Ok(false) if room() => {
-                if let Err(error) = make(home) {
+        match home.is_laid(NAME, FILE_BYTES) {
+            Ok(false) if home.has_room(FILE_BYTES + LEAVES_BYTES) => {
+                if let Err(error) = home.lay(NAME, FILE_BYTES) {
                     tracing::warn!(%error, "cannot lay the store's spare file");
                 }
             }
@@ -47,8 +46,8 @@ impl Spare {
         if self.suspect.load(Ordering::Relaxed) {
             return Err(Error::Storage("the spare file could not be synced and is not trusted until a restart".into()));
         }
-        if !is_there(home)? {
-            make(home)?;
+        if !home.is_laid(NAME, FILE_BYTES)? {
+            home.lay(NAME, FILE_BYTES)?;
         }
         let file = home.files.open_append(&home.dir.join(NAME))?;
         let number = newest(&file)?.map_or(0, |(number, _)| number).max(above) + 1;
@@ -64,7 +63,7 @@ impl Spare {
 
     /// The value that was kept last, with its number. Blocks.
     pub(super) fn read(&self, home: &Home) -> Result<Option<(u64, Vec<u8>)>, Error> {
-        if !is_there(home)? {
+        if !home.is_laid(NAME, FILE_BYTES)? {
             return Ok(None);
         }
         newest(&home.files.open_read(&home.dir.join(NAME))?)
@@ -73,28 +72,6 @@ impl Spare {
 
 fn place(number: u64) -> u64 {
     (number % 2) * PLACE_BYTES as u64
-}
-
-fn is_there(home: &Home) -> Result<bool, Error> {
-    Ok(home.files.len_of(&home.dir.join(NAME))? == Some(FILE_BYTES))
-}
-
-/// A file that is shorter was never finished, so that nothing was ever kept in it.
-fn make(home: &Home) -> Result<(), Error> {
-    let path = home.dir.join(NAME);
-    let lay = || -> Result<(), disk::Error> {
-        home.files.remove_file(&path)?;
-        let mut file = home.files.create_new(&path)?;
-        // Written, not only reserved: to turn reserved blocks into written ones takes room of its own.
-        file.append_vectored(&[&raw::filler(FILE_BYTES)])?;
-        file.sync_data()?;
-        home.files.sync_dir(&home.dir)
-    };
-    lay().map_err(|error| {
-        // A part of it is worth nothing; leaving it is harmless where even this fails.
-        let _ = home.files.remove_file(&path);
-        error.into()
-    })
 }
 
 fn newest(file: &disk::File) -> Result<Option<(u64, Vec<u8>)>, Error> {

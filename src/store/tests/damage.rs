@@ -106,6 +106,7 @@ fn an_older_state_that_adds_up_is_noticed_by_its_commit_number() {
     for snapshot in snapshots(&place.store) {
         fs::remove_file(snapshot).unwrap();
     }
+    fs::remove_file(place.store.join("journal")).unwrap();
     assert_eq!(damaged(&place), "commit 2 was answered, but the newest one found is 1");
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     base::Kind,
-    disk::{Failure, Faults, Op, Rule},
+    disk::{Failure, Faults, Op, Rule, Space},
 };
 use std::{future::Future, task::Poll};
 
@@ -27,15 +27,37 @@ async fn what_was_committed_is_there_after_reopening() {
 }
 
 #[test]
-fn every_answer_comes_after_a_sync_of_the_log() {
+fn every_answer_comes_after_a_sync_of_the_journal_or_of_the_tree() {
     let place = Place::new();
     let faults = Faults::new();
     let store = open_on(&place.store, &Files::faulty(faults.clone())).unwrap();
     for i in 1..=10 {
-        let before = faults.count(Op::SyncData);
+        let before = syncs(&faults, "journal");
         store.commit_blocking(name("k", &i.to_string())).unwrap();
-        assert_eq!(faults.count(Op::SyncData), before + 1, "commit {i}");
+        assert_eq!(syncs(&faults, "journal"), before + 1, "commit {i}");
     }
+    // What the journal does not take is durable in the tree before it is answered.
+    let before = (syncs(&faults, "journal"), syncs(&faults, "db"));
+    store.commit_blocking(Batch::new().put(&BLOBS, b"long", &long(1, 1 << 20)).unwrap()).unwrap();
+    assert!(syncs(&faults, "db") > before.1);
+    assert_eq!(syncs(&faults, "journal"), before.0);
+    // As is everything where there was no room for a journal.
+    close(store);
+    std::fs::remove_file(place.store.join("journal")).unwrap();
+    faults.pretend_space(Some(Space { total_bytes: 1 << 40, free_bytes: 5 << 20, ..Space::default() }));
+    let store = open_on(&place.store, &Files::faulty(faults.clone())).unwrap();
+    for i in 1..=3 {
+        let before = syncs(&faults, "db");
+        store.commit_blocking(name("k", &i.to_string())).unwrap();
+        assert_eq!(syncs(&faults, "db"), before + 1, "commit {i}");
+    }
+    assert!(!place.store.join("journal").exists());
+}
+
+/// How often a file of the store was synced.
+fn syncs(faults: &Faults, name: &str) -> u64 {
+    let is_one = |(op, path): &&(Op, PathBuf)| *op == Op::SyncData && path.ends_with(name);
+    faults.history().iter().filter(is_one).count() as u64
 }
 
 /// sled syncs none of what it makes, so all of it is synced before the marker says that a store is here.
@@ -75,7 +97,7 @@ async fn commits_that_wait_together_share_one_sync() {
         drop(state);
     });
     is_held.recv().unwrap();
-    let before = faults.count(Op::SyncData);
+    let before = syncs(&faults, "journal");
     let batches = (0..200).map(|i| store.commit(name(&format!("k{i:03}"), "v")));
     let mut all = Box::pin(futures_util::future::join_all(batches));
     std::future::poll_fn(|context| {
@@ -86,7 +108,7 @@ async fn commits_that_wait_together_share_one_sync() {
     go.send(()).unwrap();
     let numbers: Vec<u64> = all.await.into_iter().map(Result::unwrap).collect();
     holder.join().unwrap();
-    let syncs = faults.count(Op::SyncData) - before;
+    let syncs = syncs(&faults, "journal") - before;
     assert!(syncs <= 2, "200 commits took {syncs} syncs");
     assert_eq!(numbers.iter().max(), Some(&syncs));
     assert_eq!(store.count(&NAMES), 200);
@@ -94,26 +116,33 @@ async fn commits_that_wait_together_share_one_sync() {
 
 #[test]
 fn a_failed_sync_ends_all_writing_and_is_never_tried_again() {
-    let place = Place::new();
-    let faults = Faults::new();
-    let store = open_on(&place.store, &Files::faulty(faults.clone())).unwrap();
-    store.commit_blocking(name("a", "1")).unwrap();
-    faults.inject(Rule::new(Op::SyncData, Failure::Io).on("/db"));
-    let error = store.commit_blocking(name("b", "2")).unwrap_err();
-    assert!(matches!(&error, Error::Failed(why) if why.contains("cannot sync")), "{error}");
-    let syncs = faults.count(Op::SyncData);
-    for _ in 0..3 {
-        assert_eq!(store.commit_blocking(name("c", "3")).unwrap_err().kind(), Kind::Storage);
-    }
-    assert_eq!(faults.count(Op::SyncData), syncs, "a sync was tried again");
-    assert!(store.health().failed.unwrap().contains("cannot sync"));
-    assert_eq!(store.get(&NAMES, b"a").unwrap().unwrap(), "1", "reading goes on");
-    close(store);
+    for file in ["journal", "db"] {
+        let place = Place::new();
+        let faults = Faults::new();
+        let store = open_on(&place.store, &Files::faulty(faults.clone())).unwrap();
+        store.commit_blocking(name("a", "1")).unwrap();
+        faults.inject(Rule::new(Op::SyncData, Failure::Io).on(format!("/{file}")));
+        // What follows the answer may fail behind it.
+        let error = (0..).find_map(|_| store.commit_blocking(name("b", "2")).err()).unwrap();
+        assert!(matches!(&error, Error::Failed(why) if why.contains("cannot sync")), "{error}");
+        let before = (syncs(&faults, "journal"), syncs(&faults, "db"));
+        for _ in 0..3 {
+            assert_eq!(store.commit_blocking(name("c", "3")).unwrap_err().kind(), Kind::Storage);
+        }
+        if file == "db" {
+            assert_eq!((syncs(&faults, "journal"), syncs(&faults, "db")), before, "a sync was tried again");
+        } else {
+            assert_eq!(syncs(&faults, "journal"), before.0, "a sync was tried again");
+        }
+        assert!(store.health().failed.unwrap().contains("cannot sync"));
+        assert_eq!(store.get(&NAMES, b"a").unwrap().unwrap(), "1", "reading goes on");
+        close(store);
 
-    let store = place.open().unwrap();
-    assert_eq!(store.get(&NAMES, b"a").unwrap().unwrap(), "1");
-    assert_eq!(store.get(&NAMES, b"c").unwrap(), None);
-    store.commit_blocking(name("d", "4")).unwrap();
+        let store = place.open().unwrap();
+        assert_eq!(store.get(&NAMES, b"a").unwrap().unwrap(), "1");
+        assert_eq!(store.get(&NAMES, b"c").unwrap(), None);
+        store.commit_blocking(name("d", "4")).unwrap();
+    }
 }
 
 /// Fails the 1st, 2nd, … nth disk operation of two lives of a store until nothing fails any more.

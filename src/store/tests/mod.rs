@@ -3,6 +3,7 @@
 mod backups;
 mod damage;
 mod durability;
+mod journal;
 mod model;
 mod space;
 

@@ -1,0 +1,116 @@
+//! The journal holds what the tree has not got, and no more than that is ever outstanding.
+
+use super::*;
+use crate::disk::{Faults, Op};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+
+/// The tree's files, as they are now.
+fn tree(place: &Place) -> BTreeMap<PathBuf, Vec<u8>> {
+    let paths = fs::read_dir(&place.store).unwrap().map(|entry| entry.unwrap().path());
+    let is_tree = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name == "db" || name.starts_with("snap.")
+    };
+    paths.filter(is_tree).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+/// As after a power cut: the tree's files are as they were.
+fn lose(place: &Place, before: &BTreeMap<PathBuf, Vec<u8>>) {
+    for path in tree(place).into_keys() {
+        fs::remove_file(path).unwrap();
+    }
+    for (path, bytes) in before {
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// A row of so many bytes that mean nothing.
+fn blob(n: u32, bytes: usize) -> Batch {
+    Batch::new().put(&BLOBS, &n.to_be_bytes(), &long(n, bytes)).unwrap()
+}
+
+#[test]
+fn what_a_power_cut_took_from_the_tree_is_taken_from_the_journal() {
+    let place = Place::new();
+    filled(&place, [name("gone", "1"), blob(1, 9_000), name("kept", "2")]);
+    let before = tree(&place);
+    let later = [name("new", "3"), Batch::new().delete(&NAMES, b"gone"), blob(1, 5_000), blob(2, 50_000)];
+    filled(&place, later);
+    for _ in 0..2 {
+        lose(&place, &before);
+        let store = place.open().unwrap();
+        assert_eq!(names(&store), pairs(&[("kept", "2"), ("new", "3")]));
+        assert_eq!(store.get(&BLOBS, &1u32.to_be_bytes()).unwrap().unwrap(), long(1, 5_000));
+        assert_eq!(store.get(&BLOBS, &2u32.to_be_bytes()).unwrap().unwrap(), long(2, 50_000));
+        assert_eq!((store.count(&NAMES), store.count(&BLOBS)), (2, 2));
+        close(store);
+    }
+    let store = place.open().unwrap();
+    assert_eq!(store.commit_blocking(name("on", "4")).unwrap(), 8, "commit numbers go on");
+}
+
+#[test]
+fn a_torn_record_was_never_answered_and_those_before_it_are_there() {
+    let place = Place::new();
+    filled(&place, [name("a", "1")]);
+    let before = tree(&place);
+    filled(&place, [name("b", "2"), name("c", "3")]);
+    let path = place.store.join("journal");
+    let mut journal = fs::read(&path).unwrap();
+    let second = u32::from_be_bytes(journal[..4].try_into().unwrap()) as usize;
+    journal[second + 30] ^= 1;
+    fs::write(&path, journal).unwrap();
+    lose(&place, &before);
+    // That it was answered, the note of the last commit says.
+    assert!(matches!(place.open(), Err(Error::Damaged { what, .. }) if what.starts_with("commit 3 was answered")));
+    fs::remove_file(place.store.join("last-commit")).unwrap();
+    assert_eq!(names(&place.open().unwrap()), pairs(&[("a", "1"), ("b", "2")]));
+}
+
+#[test]
+fn commits_that_are_missing_between_tree_and_journal_are_noticed() {
+    let place = Place::new();
+    filled(&place, [name("a", "1")]);
+    let before = tree(&place);
+    filled(&place, [name("b", "2")]);
+    filled(&place, [name("c", "3")]);
+    lose(&place, &before);
+    let error = place.open().err().unwrap();
+    assert!(matches!(error, Error::Damaged { what, .. } if what == "the journal begins with commit 3, but the newest one found is 1"));
+}
+
+/// The tree's file may lack only so much as sled bears; the journal's older records stay until it has them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_waits_for_a_tree_that_is_far_behind_and_no_record_is_overwritten_that_it_lacks() {
+    let place = Place::new();
+    let faults = Faults::new();
+    let store = open_on(&place.store, &Files::faulty(faults.clone())).unwrap();
+    const ROW: usize = 60_000;
+    let is_stuck = async |batch: Batch| {
+        let commit = store.commit(batch);
+        tokio::pin!(commit);
+        let early = tokio::time::timeout(Duration::from_millis(300), commit.as_mut()).await;
+        assert!(early.is_err(), "it went on while the tree was not durable");
+        faults.go_on();
+        commit.await.unwrap()
+    };
+    faults.hang_in(Op::SyncData, "/db");
+    for n in 0..4 {
+        store.commit(blob(n, ROW)).await.unwrap();
+    }
+    assert_eq!(is_stuck(blob(4, ROW)).await, 5, "too much would be unsettled");
+    for n in 5..33 {
+        store.commit(blob(n, ROW)).await.unwrap();
+    }
+    store.inner.settling.catch_up().unwrap();
+    faults.hang_in(Op::SyncData, "/db");
+    store.commit(blob(33, ROW)).await.unwrap();
+    let record = |file: &[u8]| u64::from_be_bytes(file[12..20].try_into().unwrap());
+    let begins = || record(&fs::read(place.store.join("journal")).unwrap());
+    assert_eq!(begins(), 1);
+    assert_eq!(is_stuck(blob(34, ROW)).await, 35, "the journal is full");
+    assert_eq!(begins(), 35);
+    store.close().await;
+    drop(store);
+    assert_eq!(place.open().unwrap().count(&BLOBS), 35);
+}
