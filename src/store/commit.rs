@@ -2,7 +2,7 @@
 
 use super::{
     Batch, Error,
-    handle::Inner,
+    handle::{Inner, State},
     home::Home,
     journal::{self, Journal},
     raw::{self, Overlay},
@@ -11,7 +11,7 @@ use super::{
 use crate::base::{Clock, task::panic_message};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     thread::JoinHandle,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -112,17 +112,19 @@ fn commit(inner: &Inner, journal: Option<&mut Journal>, commits: Vec<(Batch, Ans
         inner.fail(&e);
         Error::Failed(e.to_string())
     });
-    if let Ok(number) = &result {
+    if result.is_ok() {
         inner.metrics.commits.inc();
         inner.metrics.commit_seconds.observe((clock.now() - begun).as_secs_f64());
         inner.metrics.commit_batches.observe(batches as f64);
-        if let Err(error) = inner.home().note_commit(*number) {
-            tracing::warn!(%error, commit = number, "cannot note the last commit");
-        }
     }
     for done in group.waiting {
         // The caller may have gone away; what it asked for is durable all the same.
         let _ = done.send(result.clone());
+    }
+    if let Ok(number) = result
+        && let Err(error) = inner.home().note_commit(number)
+    {
+        tracing::warn!(%error, commit = number, "cannot note the last commit");
     }
 }
 
@@ -214,7 +216,7 @@ fn write(inner: &Inner, journal: Option<&mut Journal>, overlay: &Overlay) -> Res
         }
         (journal, _) => {
             inner.settling.catch_up()?;
-            change.apply(inner)?;
+            change.apply_at_once(inner)?;
             inner.make_durable()?;
             inner.settling.settled(number);
             // Its records do not lead to what comes next.
@@ -255,8 +257,26 @@ impl<'a> Change<'a> {
         journal::encode(self.meta.commit, rows.chain([(META_KEY, Some(self.encoded.as_slice()))]))
     }
 
-    /// Puts it into the tree and tells the walks, as one step.
+    /// Puts rows that the journal has into the tree, and tells the walks. One by one: where the process ends between
+    /// two of them, the next open has them again from the journal, and a batch of sled's would go to the disk at once.
     fn apply(self, inner: &Inner) -> Result<(), Error> {
+        let mut state = inner.state();
+        {
+            let _whole = inner.whole.write().unwrap_or_else(PoisonError::into_inner);
+            for (key, _, new) in &self.rows {
+                match new {
+                    Some(value) => inner.db.insert(key, *value)?,
+                    None => inner.db.remove(key)?,
+                };
+            }
+            inner.db.insert(META_KEY, self.encoded.as_slice())?;
+        }
+        self.tell(&mut state);
+        Ok(())
+    }
+
+    /// Puts rows that no journal has into the tree, all of them or none, and tells the walks.
+    fn apply_at_once(self, inner: &Inner) -> Result<(), Error> {
         let mut batch = sled::Batch::default();
         for (key, _, new) in &self.rows {
             match new {
@@ -264,13 +284,17 @@ impl<'a> Change<'a> {
                 None => batch.remove(*key),
             }
         }
-        batch.insert(META_KEY, self.encoded);
+        batch.insert(META_KEY, self.encoded.as_slice());
         let mut state = inner.state();
         inner.db.apply_batch(batch)?;
+        self.tell(&mut state);
+        Ok(())
+    }
+
+    fn tell(self, state: &mut State) {
         for (key, old, new) in self.rows {
             state.walks.note(key, old.as_deref(), new);
         }
         state.meta = self.meta;
-        Ok(())
     }
 }

@@ -26,7 +26,7 @@ use std::{
     ops::{Bound, RangeBounds},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -104,6 +104,8 @@ pub(super) struct Inner {
     log: disk::File,
     pub settling: Settling,
     state: Mutex<State>,
+    /// Held while a commit's rows go into the tree one by one, so that nobody reads half of them.
+    pub whole: RwLock<()>,
     counts: Mutex<BTreeMap<u8, u64>>,
     names: Mutex<BTreeMap<u8, String>>,
     health: watch::Sender<Health>,
@@ -171,6 +173,7 @@ impl Store {
             log,
             settling: Settling::default(),
             state: Mutex::new(State { meta, walks: Walks::default() }),
+            whole: RwLock::default(),
             counts: Mutex::default(),
             names: Mutex::new(names),
             health: watch::Sender::new(Health { failed: None, verification: Verification::Running }),
@@ -247,9 +250,10 @@ impl Store {
         keyspace: &Keyspace<V>,
         range: R,
     ) -> impl Iterator<Item = Result<Vec<u8>, Error>> + use<V, R> {
-        let mut iter = self.inner.db.range::<Vec<u8>, _>(bounds(keyspace.prefix(), range));
+        let inner = self.inner.clone();
+        let mut iter = inner.db.range::<Vec<u8>, _>(bounds(keyspace.prefix(), range));
         std::iter::from_fn(move || {
-            let next = engine::guarded(|| iter.next().transpose()).transpose()?;
+            let next = inner.reading(|| iter.next().transpose()).transpose()?;
             Some(next.map(|(key, _)| raw::user_key(&key).to_vec()))
         })
     }
@@ -296,6 +300,12 @@ impl Store {
 impl Inner {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         locked(&self.state)
+    }
+
+    /// A read of the tree, between two commits. Blocks where the cache has not got it.
+    pub(super) fn reading<T>(&self, read: impl FnOnce() -> sled::Result<T>) -> Result<T, Error> {
+        let _whole = self.whole.read().unwrap_or_else(PoisonError::into_inner);
+        engine::guarded(read)
     }
 
     pub(super) fn home(&self) -> &Home {

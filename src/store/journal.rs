@@ -97,10 +97,7 @@ pub(super) fn lacking(home: &Home, records: Vec<Record>, commit: u64) -> Result<
 }
 
 /// A record of rows; `None` where it is longer than the journal takes.
-pub(super) fn encode<'a>(
-    commit: u64,
-    rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-) -> Option<Vec<u8>> {
+pub(super) fn encode<'a>(commit: u64, rows: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Option<Vec<u8>> {
     let mut record = vec![0; HEAD_BYTES];
     for (key, value) in rows {
         let len = value.map_or(Some(DELETED), |value| u32::try_from(value.len()).ok())?;

@@ -2,7 +2,6 @@
 
 use super::{
     Error, Keyspace,
-    engine::guarded,
     handle::Inner,
     raw::{self, Read},
 };
@@ -27,7 +26,7 @@ impl<V: DeserializeOwned> Rows<V> {
     fn step(&mut self, next: fn(&mut sled::Iter) -> Option<RawRow>) -> Option<Result<(Vec<u8>, V), Error>> {
         loop {
             let mut iter = self.iter.take()?;
-            let (raw_key, main) = match guarded(|| next(&mut iter).transpose()) {
+            let (raw_key, main) = match self.inner.reading(|| next(&mut iter).transpose()) {
                 Ok(row) => row?,
                 Err(e) => return Some(Err(e)),
             };
@@ -69,12 +68,12 @@ pub(super) fn read<V: DeserializeOwned>(
     for _ in 0..READS_MAX {
         let head = match main.take() {
             Some(head) => head,
-            None => match guarded(|| inner.db.get(&raw_key))? {
+            None => match inner.reading(|| inner.db.get(&raw_key))? {
                 Some(head) => head,
                 None => return Ok(None),
             },
         };
-        match raw::assemble(keyspace.prefix(), key, &head, |chunk| guarded(|| inner.db.get(chunk)))? {
+        match raw::assemble(keyspace.prefix(), key, &head, |chunk| inner.reading(|| inner.db.get(chunk)))? {
             Read::Value(bytes) => return keyspace.decode(&bytes).map(Some),
             Read::Mixed => {}
         }

@@ -12,9 +12,9 @@ use std::{
 };
 
 /// How long commits gather before the tree is synced: a sync for each would cost them the disk.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(20);
 /// So many bytes of rows are not gathered any longer.
-const GATHER_BYTES_MAX: usize = 64 << 10;
+const GATHER_BYTES_MAX: usize = 128 << 10;
 /// A commit waits for the tree where so many bytes of rows are not in it durably. sled writes a few times as much.
 const UNSETTLED_BYTES_MAX: usize = 256 << 10;
 
@@ -51,9 +51,14 @@ impl Settling {
     /// The tree holds a commit of so many bytes, durable in the journal. Waits where too much is unsettled. Blocks.
     pub(super) fn applied(&self, commit: u64, bytes: usize) -> Result<(), Error> {
         let mut state = self.state();
+        let was_idle = state.settled == state.applied;
+        let was_gathering = state.bytes < GATHER_BYTES_MAX;
         state.applied = commit;
         state.bytes += bytes;
-        self.changed.notify_all();
+        // To wake the thread for each commit would cost each of them a change of threads.
+        if was_idle || was_gathering && state.bytes >= GATHER_BYTES_MAX {
+            self.changed.notify_all();
+        }
         while state.bytes > UNSETTLED_BYTES_MAX && state.failed.is_none() {
             state = self.wait(state);
         }

@@ -132,16 +132,19 @@ impl Log {
 
     /// The first revision that may stay for the rest to fit.
     fn cut(&self, revisions_max: usize, bytes_max: usize) -> u64 {
-        let (mut left, mut bytes, mut number) = (self.revisions.len(), self.bytes, 0);
-        for revision in &self.revisions {
-            number = revision.number;
-            if left <= revisions_max && bytes <= bytes_max {
-                break;
-            }
-            left -= 1;
-            bytes -= revision.bytes();
+        // By their number alone it is found without a look at each: this is asked for each commit, of a log that may be
+        // long for ten minutes.
+        let mut at = self.revisions.len().saturating_sub(revisions_max);
+        if self.bytes > bytes_max {
+            let mut bytes = self.bytes;
+            let fits = |revision: &Arc<Revision>| {
+                let all = bytes;
+                bytes -= revision.bytes();
+                all <= bytes_max
+            };
+            at = at.max(self.revisions.iter().position(fits).unwrap_or(self.revisions.len()));
         }
-        number
+        self.revisions.get(at).or(self.revisions.back()).map_or(0, |revision| revision.number)
     }
 
     #[cfg(test)]
@@ -153,6 +156,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn revision(number: u64, bytes: usize) -> Arc<Revision> {
         let entry =
@@ -163,6 +167,28 @@ mod tests {
 
     fn log(revisions: impl Iterator<Item = u64>, bytes: usize) -> Log {
         Log::load(revisions.map(|n| revision(n, bytes)), 0)
+    }
+
+    proptest! {
+        /// As a look at each from the oldest on finds it.
+        #[test]
+        fn a_cut_is_where_the_rest_fits(
+            sizes in proptest::collection::vec(0usize..50, 0..40),
+            revisions_max in 1usize..50,
+            bytes_max in prop_oneof![0usize..1_000, Just(usize::MAX)],
+        ) {
+            let mut long = Log::default();
+            for (number, size) in (1..).zip(&sizes) {
+                long.push(revision(number, *size));
+            }
+            let fits = |from: &usize| {
+                let rest = long.revisions.iter().skip(*from);
+                rest.len() <= revisions_max && rest.map(|r| r.bytes()).sum::<usize>() <= bytes_max
+            };
+            let at = (0..sizes.len()).find(fits).unwrap_or(sizes.len().saturating_sub(1));
+            let expected = if sizes.is_empty() { 0 } else { at as u64 + 1 };
+            prop_assert_eq!(long.cut(revisions_max, bytes_max), expected);
+        }
     }
 
     #[test]

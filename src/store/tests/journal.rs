@@ -76,7 +76,9 @@ fn commits_that_are_missing_between_tree_and_journal_are_noticed() {
     filled(&place, [name("c", "3")]);
     lose(&place, &before);
     let error = place.open().err().unwrap();
-    assert!(matches!(error, Error::Damaged { what, .. } if what == "the journal begins with commit 3, but the newest one found is 1"));
+    assert!(
+        matches!(error, Error::Damaged { what, .. } if what == "the journal begins with commit 3, but the newest one found is 1")
+    );
 }
 
 /// The tree's file may lack only so much as sled bears; the journal's older records stay until it has them.
@@ -113,4 +115,30 @@ async fn a_commit_waits_for_a_tree_that_is_far_behind_and_no_record_is_overwritt
     store.close().await;
     drop(store);
     assert_eq!(place.open().unwrap().count(&BLOBS), 35);
+}
+
+#[test]
+fn nobody_reads_half_a_commit() {
+    const LAST: u32 = 400;
+    let place = Place::new();
+    let store = place.open().unwrap();
+    let both = |n: u32| name("a", &n.to_string()).join(name("z", &n.to_string()));
+    let read = |key: &[u8]| store.get(&NAMES, key).unwrap().unwrap().parse::<u32>().unwrap();
+    store.commit_blocking(both(0)).unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            loop {
+                // What is read later is of that commit or of a later one.
+                let (a, z) = (read(b"a"), read(b"z"));
+                assert!(a <= z, "{a} before {z}");
+                if a == LAST {
+                    break;
+                }
+            }
+        });
+        for n in 1..=LAST {
+            store.commit_blocking(both(n)).unwrap();
+        }
+        reader.join().unwrap();
+    });
 }
