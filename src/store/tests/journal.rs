@@ -107,14 +107,27 @@ async fn a_commit_waits_for_a_tree_that_is_far_behind_and_no_record_is_overwritt
     store.inner.settling.catch_up().unwrap();
     faults.hang_in(Op::SyncData, "/db");
     store.commit(blob(33, ROW)).await.unwrap();
-    let record = |file: &[u8]| u64::from_be_bytes(file[12..20].try_into().unwrap());
-    let begins = || record(&fs::read(place.store.join("journal")).unwrap());
-    assert_eq!(begins(), 1);
+    assert_eq!(first_record(&place), 1);
     assert_eq!(is_stuck(blob(34, ROW)).await, 35, "the journal is full");
-    assert_eq!(begins(), 35);
+    assert_eq!(first_record(&place), 35);
     store.close().await;
     drop(store);
     assert_eq!(place.open().unwrap().count(&BLOBS), 35);
+}
+
+/// Records before and behind a commit that the journal did not take would not lead from one to the other.
+#[test]
+fn the_journal_begins_anew_behind_a_commit_that_is_too_long_for_it() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    store.commit_blocking(name("a", "1")).unwrap();
+    store.commit_blocking(blob(1, 1 << 20)).unwrap();
+    store.commit_blocking(name("b", "2")).unwrap();
+    assert_eq!(first_record(&place), 3);
+}
+
+fn first_record(place: &Place) -> u64 {
+    u64::from_be_bytes(fs::read(place.store.join("journal")).unwrap()[12..20].try_into().unwrap())
 }
 
 #[test]
