@@ -131,6 +131,12 @@ impl Window {
         self.gone_discontinuities + kept as u64
     }
 
+    /// How many segments are in memory.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.segments.len()
+    }
+
     /// A segment that is kept.
     pub(super) fn segment(&self, number: u64) -> Option<&Segment> {
         self.segments.iter().find(|segment| segment.number == number)

@@ -5,7 +5,7 @@ mod crowd;
 
 use self::client::{Message, Watcher};
 use super::{
-    harness::{Api, Site, nvr, until},
+    harness::{Api, PATIENCE, Site, nvr, until},
     live::{KEY, TOKEN, open},
     real_peers::{peer, python},
 };
@@ -30,6 +30,19 @@ fn picture(media: &[u8]) -> (u64, bool) {
 fn skip_boxes(media: &[u8]) -> &[u8] {
     let len = u32::from_be_bytes(media[..4].try_into().unwrap()) as usize;
     if &media[4..8] == b"mdat" { &media[8..len] } else { skip_boxes(&media[len..]) }
+}
+
+/// How a connection ends, which it does.
+async fn end_of(watcher: &mut Watcher) -> Option<Message> {
+    let end = async {
+        loop {
+            match watcher.next().await {
+                Some(Message::Binary(_)) => {}
+                end => return end,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, end).await.expect("it goes on and on")
 }
 
 async fn metric(api: &Api, name: &str) -> u64 {
@@ -158,13 +171,7 @@ async fn a_socket_needs_what_a_playlist_needs_and_ends_with_its_play() {
     .await;
     let (status, _) = api.send("DELETE", &format!("/api/v1/plays/{id}"), &[]).await.unwrap();
     assert_eq!(status, 200);
-    let end = loop {
-        match watcher.next().await {
-            Some(Message::Binary(_)) => {}
-            end => break end,
-        }
-    };
-    assert_eq!(end, Some(Message::Close(1001)));
+    assert_eq!(end_of(&mut watcher).await, Some(Message::Close(1001)));
     assert_eq!(watcher.next().await, None);
     assert_eq!(Watcher::ask(proxy, &path).await.0, 410);
     daemon.stop().await;
@@ -196,14 +203,7 @@ async fn a_camera_that_comes_back_goes_on_in_the_same_socket_and_a_stop_says_goo
         }
         last = now;
     }
-    let ((), end) = tokio::join!(async { assert!(daemon.stop().await) }, async {
-        loop {
-            match watcher.next().await {
-                Some(Message::Binary(_)) => {}
-                end => break end,
-            }
-        }
-    });
+    let ((), end) = tokio::join!(async { assert!(daemon.stop().await) }, end_of(&mut watcher));
     assert_eq!(end, Some(Message::Close(1001)));
     site.stop().await;
 }
