@@ -9,14 +9,17 @@ use crate::{
     base::Wall,
     camera, hikvision,
     media::{
-        avc, fmp4,
+        avc, entry, fmp4,
         order::{self, Reordering},
-        sound::{Coding, Decoder, Order, flac},
+        sound::{Coding, Decoder, Order, decode_flac, flac},
     },
     model::{Segment, SessionId, StreamKey, Sum, VideoCodec},
     playback,
     proxy::{self, h1},
-    rtsp::{digest::Credentials, message::Parser},
+    rtsp::{
+        digest::Credentials,
+        message::{Item, Parser},
+    },
     serve,
 };
 use bytes::Bytes;
@@ -61,7 +64,11 @@ pub fn rtsp(data: &[u8]) {
     // Whole and in pieces it is the same.
     for piece in data.chunks(usize::from(data.first().copied().unwrap_or(0)) + 1) {
         parser.buffer().extend_from_slice(piece);
-        while let Ok(Some(_)) = parser.take() {}
+        while let Ok(Some(item)) = parser.take() {
+            if let Item::Request(request) = item {
+                playback::rtsp::fuzz(&request);
+            }
+        }
     }
     if let Some(credentials) = std::str::from_utf8(data).ok().and_then(Credentials::parse) {
         credentials.algorithm();
@@ -78,6 +85,7 @@ pub fn parameter_sets(data: &[u8]) {
     let sample = avc::sample_of(nals.iter().copied());
     assert_eq!(avc::nals(&sample).collect::<Vec<_>>(), nals, "what is taken apart is put together again");
     avc::to_annex_b(data);
+    let _ = (entry::audio(data), entry::video_codec(data), entry::parameter_sets(data));
     order::is_bipredictive(data);
     order::has_recovery_point(VideoCodec::H264, data);
     order::has_recovery_point(VideoCodec::H265, data);
@@ -147,6 +155,7 @@ pub fn sound(data: &[u8]) {
         9 => Coding::L16(Some(Order::Little)),
         _ => Coding::G726(kind / 11),
     };
+    decode_flac(payload);
     let mut decoder = Decoder::new(coding);
     let mut encoders = [flac::Encoder::new(1, 8000), flac::Encoder::new(2, 48_000)];
     for packet in payload.chunks(usize::from(*kind) + 1) {
@@ -159,6 +168,8 @@ pub fn sound(data: &[u8]) {
             }
             let frame: Bytes = encoder.frame(&samples);
             assert!(frame.len() <= samples.len() * 4 + 64, "{} bytes of {} samples", frame.len(), samples.len());
+            let whole = samples.len().min(flac::FRAME_SAMPLES_MAX * channels) / channels * channels;
+            assert_eq!(decode_flac(&frame), Some((samples[..whole].to_vec(), channels)), "what was stored comes back");
         }
     }
 }

@@ -12,7 +12,8 @@ use super::{
 use crate::{
     base::Clock,
     config::{Config, Env},
-    serve::{Handler, Limits, Listener, ListenerKind, Server},
+    playback::rtsp,
+    serve::{self, Handler, Limits, Listener, ListenerKind, Server},
     store::EXPORTS_DIR,
 };
 use std::{
@@ -34,6 +35,7 @@ pub struct Daemon {
     proxy: Vec<SocketAddr>,
     etcd: Option<SocketAddr>,
     consul: Option<SocketAddr>,
+    rtsp: Option<SocketAddr>,
     ended: tokio::sync::Mutex<mpsc::Receiver<&'static str>>,
 }
 
@@ -87,6 +89,7 @@ impl Daemon {
         let proxy_addresses = rooms.proxy.addresses().to_vec();
         let etcd = serve_etcd(&config, &rooms, phases, &ended_tx).await?;
         let consul = serve_consul(&config, &rooms, phases, &ended_tx).await?;
+        let rtsp = serve_rtsp(&config, &rooms, phases, &ended_tx).await?;
         serve(phases, admin, admin_handler, &ended_tx);
         run_room(&phases.listeners, "proxy", &ended_tx, plane.run(phases.listeners.stop_token()));
         reloading.watch_file(&phases.listeners, clock.clone());
@@ -108,10 +111,11 @@ impl Daemon {
             proxy: proxy_addresses,
             etcd,
             consul,
+            rtsp,
             ended: tokio::sync::Mutex::new(ended),
         };
         let took_ms = u64::try_from((clock.now() - began).as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(admin = %config.admin.listen, bound = ?daemon.admin, proxy = ?daemon.proxy, etcd = ?daemon.etcd, consul = ?daemon.consul, took_ms, "ready");
+        tracing::info!(admin = %config.admin.listen, bound = ?daemon.admin, proxy = ?daemon.proxy, etcd = ?daemon.etcd, consul = ?daemon.consul, rtsp = ?daemon.rtsp, took_ms, "ready");
         Ok(daemon)
     }
 
@@ -133,6 +137,11 @@ impl Daemon {
     /// The bound address for clients of Consul, where there is one.
     pub fn consul_address(&self) -> Option<SocketAddr> {
         self.consul
+    }
+
+    /// The bound address for players by RTSP, where there is one.
+    pub fn rtsp_address(&self) -> Option<SocketAddr> {
+        self.rtsp
     }
 
     /// The rooms' handles, for who drives the daemon from within its process.
@@ -220,6 +229,24 @@ async fn serve_consul(
     let limits = Limits { connections_max: CONSUL_CONNECTIONS_MAX, ..Limits::default() };
     let stop = phases.listeners.stop_token();
     run_room(&phases.listeners, "consul listener", ended, Server::run(listener, handler, limits, stop));
+    Ok(Some(address))
+}
+
+/// Serves players by RTSP, where the configuration says so. Where it did.
+async fn serve_rtsp(
+    config: &Config,
+    rooms: &Rooms,
+    phases: &Phases,
+    ended: &mpsc::Sender<&'static str>,
+) -> Result<Option<SocketAddr>, Error> {
+    let Some(wanted) = config.playback.rtsp_listen else { return Ok(None) };
+    let bound = tokio::net::TcpListener::bind(wanted).await;
+    let listener = bound.map_err(|error| serve::Error::Listen { address: wanted.to_string(), error })?;
+    let address = listener.local_addr().unwrap_or(wanted);
+    if !address.ip().is_loopback() && config.playback.token.is_none() {
+        tracing::warn!(%address, "no token is set, so players on this host alone are served; set playback.token_file");
+    }
+    run_room(&phases.listeners, "rtsp listener", ended, rtsp::serve(listener, wiring::rtsp(config, rooms, phases)));
     Ok(Some(address))
 }
 

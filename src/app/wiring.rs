@@ -350,6 +350,21 @@ pub(super) fn consul(config: &Config, rooms: &Rooms, address: SocketAddr) -> Arc
     consul::build(config, consul::Deps { registry: rooms.registry.clone(), clock: rooms.clock.clone() })
 }
 
+/// What players by RTSP are served from.
+pub(super) fn rtsp(config: &Config, rooms: &Rooms, phases: &Phases) -> playback::rtsp::Deps {
+    playback::rtsp::Deps {
+        token: config.playback.token.clone(),
+        node: config.node.clone(),
+        footage: Arc::new(rooms.archive.clone()),
+        hub: rooms.hub.clone(),
+        events: rooms.events.clone(),
+        group: phases.listeners.here(),
+        disk: rooms.disk.clone(),
+        clock: rooms.clock.clone(),
+        metrics: rooms.metrics.clone(),
+    }
+}
+
 /// Feeds systemd's watchdog while the runtime, the disk threads and the store all get on.
 pub(super) fn watchdog(rooms: &Rooms, alive: Arc<Alive>, phases: &Phases) {
     let (clock, stop) = (rooms.clock.clone(), phases.keeping.stop_token());

@@ -218,7 +218,6 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
         ("[archive]\nurl = \"s3://b\"", "2: archive.url"),
         ("[jobs]\nlease = \"30s\"", "2: jobs.lease"),
         ("[[notify.webhook]]\nurl = \"http://x\"", "1: notify.webhook"),
-        ("[playback]\nrtsp_listen = \"0.0.0.0:8554\"", "2: playback.rtsp_listen"),
     ];
     for (text, at) in refused {
         fault_is(text, &format!("{at}: not built yet in this version; remove it"));

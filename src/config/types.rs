@@ -197,6 +197,8 @@ pub struct Playback {
     pub play_expiry_default: Duration,
     /// `playback.authorize`: who is asked instead of plays' own passwords.
     pub authorize: Option<plays::Asking>,
+    /// `playback.rtsp_listen`: where streams and footage are served by RTSP; None: nowhere.
+    pub rtsp_listen: Option<SocketAddr>,
 }
 
 impl LogFormat {

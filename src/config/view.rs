@@ -101,11 +101,10 @@ impl Config {
     }
 
     fn registry_keys(&self) -> Keys {
-        let shown = |address: Option<SocketAddr>| json!(address.map_or_else(String::new, |a| a.to_string()));
         vec![
-            ("consul_listen", shown(self.fronts.consul_listen)),
+            ("consul_listen", address(self.fronts.consul_listen)),
             ("consul_token", blank(self.fronts.consul_token.as_ref())),
-            ("etcd_listen", shown(self.fronts.etcd_listen)),
+            ("etcd_listen", address(self.fronts.etcd_listen)),
             ("service_prefix", json!(self.registry.service_prefix)),
         ]
     }
@@ -161,7 +160,13 @@ fn playback_keys(playback: &Playback) -> Keys {
         ("play_expiry_default", json!(format_duration(playback.play_expiry_default))),
         ("token", blank(playback.token.as_ref())),
         ("authorize", json!(authorize)),
+        ("rtsp_listen", address(playback.rtsp_listen)),
     ]
+}
+
+/// Empty where nothing listens.
+fn address(at: Option<SocketAddr>) -> Value {
+    json!(at.map_or_else(String::new, |at| at.to_string()))
 }
 
 /// `[proxy]` behind its addresses.

@@ -7,6 +7,7 @@
 //! tables become virtual files that players understand (`vod`, `hls`).
 
 pub mod avc;
+pub mod entry;
 pub mod error;
 pub mod fmp4;
 pub mod hls;

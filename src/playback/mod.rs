@@ -19,6 +19,7 @@ pub mod plays;
 mod pour;
 mod query;
 mod route;
+pub mod rtsp;
 mod seen;
 mod send;
 mod still;

@@ -8,7 +8,9 @@ pub mod digest;
 pub mod error;
 pub mod message;
 pub mod packet;
+pub mod play;
 pub mod rtcp;
 pub mod sdp;
+pub mod transport;
 
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! Access units as RTP packets in interleaved frames: H.264 (RFC 6184), H.265 (RFC 7798), AAC (RFC 3640, AAC-hbr).
 
+use super::rtcp::Sender;
 use crate::model::VideoCodec;
 use bytes::Bytes;
 
@@ -47,6 +48,11 @@ impl Packetiser {
     /// Packets and payload octets so far, for sender reports.
     pub fn sent(&self) -> (u32, u32) {
         (self.packets, self.octets)
+    }
+
+    /// Who sends them, for its reports.
+    pub fn sender<'a>(&self, name: &'a str) -> Sender<'a> {
+        Sender { ssrc: self.ssrc, packets: self.packets, octets: self.octets, name }
     }
 
     /// Appends one access unit of video, given as whole NAL units.
@@ -113,12 +119,24 @@ impl Packetiser {
         self.channel
     }
 
-    /// Appends one raw AAC frame.
+    /// Appends one raw AAC frame, in several packets where it is long (RFC 3640, 3.2.3.1: all say the whole's size).
     pub fn aac(&mut self, frame: &[u8], timestamp: u32, out: &mut Vec<u8>) {
         // One AU header of 16 bits: the size in 13 of them, then an index of 0.
         let size = (frame.len() as u16 & 0x1fff) << 3;
         let head = [0, 16, (size >> 8) as u8, size as u8];
-        self.packet(true, timestamp, &[&head, frame], out);
+        let mut parts = frame.chunks(PAYLOAD_MAX_BYTES - head.len()).peekable();
+        while let Some(part) = parts.next() {
+            self.packet(parts.peek().is_none(), timestamp, &[&head, part], out);
+        }
+    }
+
+    /// Appends samples of so many bytes each, a moment of all channels, in as many packets as they need.
+    pub fn samples(&mut self, samples: &[u8], sample_bytes: usize, timestamp: u32, out: &mut Vec<u8>) {
+        let sample_bytes = sample_bytes.max(1);
+        let each = PAYLOAD_MAX_BYTES / sample_bytes;
+        for (n, part) in samples.chunks(each * sample_bytes).enumerate() {
+            self.packet(false, timestamp.wrapping_add((n * each) as u32), &[part], out);
+        }
     }
 
     fn packet(&mut self, marker: bool, timestamp: u32, payload: &[&[u8]], out: &mut Vec<u8>) {
@@ -209,6 +227,22 @@ mod tests {
             }
             proptest::prop_assert_eq!(packetiser.sent().0 as usize, sent.len());
         }
+    }
+
+    #[test]
+    fn long_sound_goes_in_several_packets() {
+        let mut out = Vec::new();
+        let mut packetiser = Packetiser::new(4, 96, 9, 0);
+        packetiser.aac(&[7; 3000], 1024, &mut out);
+        let sent = packets(&out);
+        assert_eq!(sent.iter().map(|p| p.0).collect::<Vec<_>>(), [false, false, true]);
+        assert!(sent.iter().all(|p| p.2 == 1024 && p.3[..4] == [0, 16, (3000u16 >> 5) as u8, (3000u16 << 3) as u8]));
+        assert_eq!(sent.iter().map(|p| p.3.len() - 4).sum::<usize>(), 3000);
+        out.clear();
+        packetiser.samples(&[1; 2000], 4, 50, &mut out);
+        let sent = packets(&out);
+        let [(_, _, 50, first), (_, _, then, second)] = sent.as_slice() else { panic!("{sent:?}") };
+        assert_eq!((first.len() / 4, first.len() + second.len()), ((*then - 50) as usize, 2000));
     }
 
     #[test]

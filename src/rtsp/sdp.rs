@@ -19,6 +19,8 @@ const LYING_PROFILE: &str = "420029";
 pub struct Description {
     /// The URL that controls are built on, without a slash at its end.
     pub url: String,
+    /// What stands behind the controls of tracks: a question mark and more, or nothing.
+    pub query: String,
     /// `None` describes a stream without video.
     pub video: Option<Video>,
     /// Sound.
@@ -82,12 +84,7 @@ impl Description {
             "t=0 0".to_owned(),
             format!("a=control:{url}/"),
         ];
-        if let Some(video) = &self.video {
-            lines.extend(self.video_lines(video));
-        }
-        if let Some(audio) = &self.audio {
-            lines.extend(self.audio_lines(audio));
-        }
+        lines.extend(self.media_lines());
         if self.metadata {
             lines.push(format!("m=application 0 RTP/AVP {METADATA_PAYLOAD_TYPE}"));
             lines.push("c=IN IP4 0.0.0.0".to_owned());
@@ -97,6 +94,16 @@ impl Description {
         lines.push(format!("a=Media_header:MEDIAINFO=494D4B48{};", "0".repeat(72)));
         lines.push("a=appversion:1.0".to_owned());
         lines.join("\r\n") + "\r\n"
+    }
+
+    /// The lines of video and audio, for a description with a head of one's own.
+    pub fn media_lines(&self) -> Vec<String> {
+        let video = self.video.iter().flat_map(|video| self.video_lines(video));
+        video.chain(self.audio.iter().flat_map(|audio| self.audio_lines(audio))).collect()
+    }
+
+    fn control(&self, number: u8) -> String {
+        format!("{}/{}{}", self.url, track_name(number), self.query)
     }
 
     fn video_lines(&self, video: &Video) -> Vec<String> {
@@ -113,7 +120,7 @@ impl Description {
             "b=AS:5000".to_owned(),
             "a=recvonly".to_owned(),
             format!("a=x-dimensions:{},{}", video.size.0, video.size.1),
-            format!("a=control:{}/{}", self.url, track_name(1)),
+            format!("a=control:{}", self.control(1)),
             format!("a=rtpmap:{pt} {name}/90000"),
         ];
         if !parameters.is_empty() {
@@ -129,7 +136,7 @@ impl Description {
             "c=IN IP4 0.0.0.0".to_owned(),
             "b=AS:50".to_owned(),
             "a=recvonly".to_owned(),
-            format!("a=control:{}/{}", self.url, track_name(2)),
+            format!("a=control:{}", self.control(2)),
             format!("a=rtpmap:{pt} {}", audio.rtpmap),
         ];
         lines.extend(audio.fmtp.as_ref().map(|fmtp| format!("a=fmtp:{pt} {fmtp}")));
@@ -170,6 +177,7 @@ mod tests {
         let audio = Audio::aac(16_000, 1, &[0x14, 0x08]);
         let mut d = Description {
             url: "rtsp://h:554/Streaming/Channels/101".into(),
+            query: String::new(),
             video: Some(video),
             audio: Some(audio),
             metadata: true,

@@ -27,7 +27,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("hikvision", &["base", "model", "outbound"]),
     ("camera", &["base", "model", "media", "store", "events", "upkeep", "live", "hikvision"]),
     ("recorder", &["base", "model", "media", "disk", "store", "events", "live", "archive"]),
-    ("playback", &["base", "model", "media", "disk", "store", "events", "serve", "outbound", "live", "archive"]),
+    (
+        "playback",
+        &["base", "model", "media", "rtsp", "disk", "store", "events", "serve", "outbound", "live", "archive"],
+    ),
     ("proxy", &["base", "model", "disk", "serve", "outbound", "balance"]),
     ("etcd", &["base", "model", "serve", "registry"]),
     ("consul", &["base", "model", "serve", "registry"]),

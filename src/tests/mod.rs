@@ -29,6 +29,7 @@ mod plays;
 mod presence;
 mod real_peers;
 mod real_streams;
+mod rtsp;
 mod services;
 mod site;
 mod snapshots;

@@ -5,6 +5,7 @@ use crate::config::{
     Admin, AdminListen, LogFormat, Proxy,
     fault::Place,
     reader::{Scope, as_text, clip},
+    tree::Node,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -117,5 +118,15 @@ pub(super) fn base_url(text: &str) -> Result<String, String> {
         () if !url.username().is_empty() || url.password().is_some() => wrong("must not hold a user or password"),
         () if url.query().is_some() || url.fragment().is_some() => wrong("must not hold `?` or `#`"),
         () => Ok(text.to_owned()),
+    }
+}
+
+/// An address with a port, or none.
+pub(super) fn listen(node: &Node, usual: &str) -> Result<Option<SocketAddr>, String> {
+    match as_text(node)?.as_str() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            format!("`{text}` is not an address with a port; write for example \"{usual}\", or \"\" for none")
+        }),
     }
 }

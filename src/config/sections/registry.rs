@@ -1,6 +1,6 @@
 //! `[registry]`: services that are always there, and where other registries' clients find them.
 
-use super::{Origin, secret, unbuilt};
+use super::{Origin, network, secret, unbuilt};
 use crate::{
     config::{
         Fronts,
@@ -10,7 +10,7 @@ use crate::{
     model::{InstanceId, InstanceKey, ServiceName, service::WEIGHT_MAX},
     registry::{CheckAsked, Config, Fault, Spec, StaticInstance},
 };
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Where the sites' scripts write their services.
 const SERVICE_PREFIX_DEFAULT: &str = "/bmi/skyvis/services/web/";
@@ -28,21 +28,11 @@ pub(super) fn read(scope: &Scope<'_>, origin: &Origin<'_>) -> (Config, Fronts) {
     }
     let service_prefix = scope.value("service_prefix", SERVICE_PREFIX_DEFAULT.to_owned(), service_prefix);
     let fronts = Fronts {
-        etcd_listen: scope.value("etcd_listen", None, |n| listen(n, "127.0.0.1:2379")),
-        consul_listen: scope.value("consul_listen", None, |n| listen(n, "127.0.0.1:8500")),
+        etcd_listen: scope.value("etcd_listen", None, |n| network::listen(n, "127.0.0.1:2379")),
+        consul_listen: scope.value("consul_listen", None, |n| network::listen(n, "127.0.0.1:8500")),
         consul_token: secret::read(scope, "consul_token", "consul_token_file", origin),
     };
     (Config { instances, service_prefix }, fronts)
-}
-
-/// An address with a port, or none.
-fn listen(node: &Node, usual: &str) -> Result<Option<SocketAddr>, String> {
-    match as_text(node)?.as_str() {
-        "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| {
-            format!("`{text}` is not an address with a port; write for example \"{usual}\", or \"\" for none")
-        }),
-    }
 }
 
 /// Where keys are services; empty: nowhere.

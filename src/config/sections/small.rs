@@ -72,7 +72,6 @@ pub(super) fn hikvision(scope: &Scope<'_>) -> Hikvision {
 
 /// `[playback]`, whose token is the admin token unless it has its own.
 pub(super) fn playback(scope: &Scope<'_>, origin: &Origin<'_>, admin: Option<&Secret>) -> Playback {
-    unbuilt::playback(scope);
     let own = secret::read(scope, "token", "token_file", origin);
     let asking = |n: &Node| match as_text(n)?.as_str() {
         "" => Ok(None),
@@ -82,6 +81,7 @@ pub(super) fn playback(scope: &Scope<'_>, origin: &Origin<'_>, admin: Option<&Se
         token: own.or_else(|| admin.cloned()),
         play_expiry_default: duration(scope, "play_expiry_default", plays::EXPIRY_DEFAULT, &PLAY_EXPIRY),
         authorize: scope.value("authorize", None, asking),
+        rtsp_listen: scope.value("rtsp_listen", None, |n| network::listen(n, "0.0.0.0:8554")),
     }
 }
 

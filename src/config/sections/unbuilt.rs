@@ -45,11 +45,6 @@ pub(super) fn device(scope: &Scope<'_>) {
     scope.not_built("provision", Empty);
 }
 
-/// `[playback]`
-pub(super) fn playback(scope: &Scope<'_>) {
-    scope.not_built("rtsp_listen", Text(""));
-}
-
 /// `[notify]`
 pub(super) fn notify(scope: &Scope<'_>) {
     scope.not_built("webhook", Empty);

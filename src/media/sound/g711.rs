@@ -65,6 +65,16 @@ pub fn encode_alaw(sample: i16) -> u8 {
     (if sample < 0 { code } else { code | 0x80 }) ^ 0x55
 }
 
+/// Whether a sample is one that A-law can say, so that its code gives it back as it was.
+pub fn is_alaw(sample: i16) -> bool {
+    ALAW[usize::from(encode_alaw(sample))] == sample
+}
+
+/// Whether a sample is one that µ-law can say.
+pub fn is_ulaw(sample: i16) -> bool {
+    ULAW[usize::from(encode_ulaw(sample))] == sample
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

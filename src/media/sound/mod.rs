@@ -14,9 +14,11 @@ mod g726;
 mod l16;
 #[cfg(test)]
 mod tests;
+mod unflac;
 
-pub use g711::{encode_alaw, encode_ulaw};
+pub use g711::{encode_alaw, encode_ulaw, is_alaw, is_ulaw};
 pub use l16::Order;
+pub use unflac::decode as decode_flac;
 
 /// How sound that is not kept as it is was coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,12 @@ mod sound;
 mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
+mod walk;
 
 pub use layout::{INSERTED, Layout, Slice};
 pub use mp4::{FOOTAGE_TICKS_MAX, plan_mp4};
 pub use parts::{Cut, Part, PartRange, init_hash, init_segment, plan_hls_playlist, plan_hls_segment};
+pub use walk::{Placed, Walk};
 
 use crate::model::{SampleTable, Segment};
 use std::sync::Arc;

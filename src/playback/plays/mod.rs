@@ -21,7 +21,7 @@ mod rows;
 mod task;
 #[cfg(test)]
 pub(super) mod tests;
-mod tries;
+pub(in crate::playback) mod tries;
 
 pub use authorize::{Asking, Services};
 pub use book::{Plays, Totals};

@@ -35,11 +35,11 @@ struct Allowance {
 
 /// Where a try comes from: an IPv4 address, or the network of an IPv6 one, of which a client has many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin(IpAddr);
+pub(in crate::playback) struct Origin(IpAddr);
 
 impl Origin {
     /// None: a client on a unix socket.
-    pub(super) fn of(address: Option<IpAddr>) -> Self {
+    pub(in crate::playback) fn of(address: Option<IpAddr>) -> Self {
         Self(match address.map(|a| a.to_canonical()) {
             None => Ipv4Addr::UNSPECIFIED.into(),
             Some(IpAddr::V6(v6)) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
@@ -48,18 +48,24 @@ impl Origin {
     }
 }
 
-/// The wrong tries that are not forgiven yet: of each, when the last of them will be.
-#[derive(Default)]
-pub(super) struct Tries {
-    pairs: HashMap<(PlayId, Origin), i64>,
+/// The wrong tries that are not forgiven yet: of each, when the last of them will be. What is tried is a play, or
+/// something else that has a password.
+pub(in crate::playback) struct Tries<P = PlayId> {
+    pairs: HashMap<(P, Origin), i64>,
     origins: HashMap<Origin, i64>,
-    plays: HashMap<PlayId, i64>,
+    plays: HashMap<P, i64>,
 }
 
-impl Tries {
+impl<P> Default for Tries<P> {
+    fn default() -> Self {
+        Self { pairs: HashMap::new(), origins: HashMap::new(), plays: HashMap::new() }
+    }
+}
+
+impl<P: Clone + Eq + Hash> Tries<P> {
     /// A try begins. It counts as a wrong one until it turns out to be none, so that many at once are many tries. How long
     /// its answer is to be held back, or when the next try may be made.
-    pub(super) fn begin(&mut self, play: &PlayId, origin: Origin, now: i64) -> Result<Duration, Duration> {
+    pub(in crate::playback) fn begin(&mut self, play: &P, origin: Origin, now: i64) -> Result<Duration, Duration> {
         let pair = (play.clone(), origin);
         let waits = [
             OF_PAIR.wait(self.pairs.get(&pair), now),
@@ -78,20 +84,20 @@ impl Tries {
     }
 
     /// The try was none, since nobody could say whether it was right.
-    pub(super) fn undo(&mut self, play: &PlayId, origin: Origin) {
+    pub(super) fn undo(&mut self, play: &P, origin: Origin) {
         OF_PAIR.take_back(&mut self.pairs, &(play.clone(), origin));
         OF_ADDRESS.take_back(&mut self.origins, &origin);
         OF_PLAY.take_back(&mut self.plays, play);
     }
 
     /// The try was right: whoever knows the password only mistyped it before.
-    pub(super) fn right(&mut self, play: &PlayId, origin: Origin) {
+    pub(in crate::playback) fn right(&mut self, play: &P, origin: Origin) {
         self.undo(play, origin);
         self.pairs.remove(&(play.clone(), origin));
     }
 
     /// Nobody tries this play any more.
-    pub(super) fn forget(&mut self, play: &PlayId) {
+    pub(super) fn forget(&mut self, play: &P) {
         self.plays.remove(play);
         self.pairs.retain(|(of, _), _| of != play);
     }

@@ -3,7 +3,6 @@
 
 use super::{
     Shared,
-    carrier::Asked,
     session::{AUDIO_TRACK, METADATA_TRACK, Session, VIDEO_TRACK},
     target::{self, Target},
 };
@@ -12,6 +11,7 @@ use crate::{
         digest::Nonces,
         message::{Item, Parser, Request, Response},
         sdp,
+        transport::Asked,
     },
     sim::{
         access::{self, Access, Door, Knock},
@@ -290,6 +290,7 @@ impl Connection {
         let url = target::base(&request.uri).to_owned();
         let description = sdp::Description {
             url: url.clone(),
+            query: String::new(),
             video: (!hidden).then_some(video),
             audio: options.audio.then(|| options.sound.description()),
             metadata: options.metadata_track,

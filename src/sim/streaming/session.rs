@@ -1,12 +1,12 @@
 //! One RTSP session: its tracks, and how a source's units become packets of them.
 
 use super::{
-    carrier::{Asked, Datagrams, lose},
+    carrier::{Datagrams, lose},
     target::Target,
 };
 use crate::{
     base::Wall,
-    rtsp::{packet::Packetiser, rtcp, sdp},
+    rtsp::{packet::Packetiser, rtcp, sdp, transport::Asked},
     sim::{
         Sound,
         clockwork::Clockwork,
@@ -27,6 +27,8 @@ use tokio::sync::broadcast;
 pub(super) const VIDEO_TRACK: u8 = 1;
 pub(super) const AUDIO_TRACK: u8 = 2;
 pub(super) const METADATA_TRACK: u8 = 3;
+/// What its tracks are called together.
+const NAME: &str = "sim";
 
 /// A session between SETUP and TEARDOWN.
 pub(super) struct Session {
@@ -199,7 +201,8 @@ impl Session {
         for track in self.tracks.iter().filter(|t| t.number != METADATA_TRACK) {
             let ticks = clock.shows(micros * track.clock_hz / 1_000_000, track.clock_hz);
             let from = out.len();
-            rtcp::sender_report(track.rtcp_channel, &track.packets, wall, track.timestamp(ticks), out);
+            let sender = track.packets.sender(NAME);
+            rtcp::sender_report(track.rtcp_channel, &sender, wall, track.timestamp(ticks), out);
             track.deliver(from, out);
         }
     }
@@ -209,7 +212,7 @@ impl Session {
         self.count(|c| &c.teardowns);
         for track in &self.tracks {
             let from = out.len();
-            rtcp::goodbye(track.rtcp_channel, &track.packets, out);
+            rtcp::goodbye(track.rtcp_channel, track.packets.ssrc(), out);
             track.deliver(from, out);
         }
     }
