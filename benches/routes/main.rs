@@ -120,6 +120,7 @@ fn route(n: usize, services: usize, policy: Policy) -> Arc<config::Route> {
         body_max: 0,
         headers: HeaderRules::default(),
         cors: None,
+        guard: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     base::units::{format_duration, format_size},
     proxy::{
-        config::{Backend, Forward, Line, PathChange, Route, Secure, Target, Tcp, Upstream, Via, When},
+        config::{Backend, Forward, Guard, Line, PathChange, Route, Secure, Target, Tcp, Upstream, Via, When},
         cors::Cors,
         h1::Scheme,
         tcp::PreludeVersion,
@@ -47,6 +47,9 @@ pub(super) fn to_view(route: &Route) -> Value {
     }
     if let Some(said) = &route.cors {
         put("cors", cors(said));
+    }
+    if let Some(asked) = &route.guard {
+        put("auth", guard(asked));
     }
     let rules = &route.headers.written;
     let table = |set: &[(String, String)]| set.iter().map(|(n, v)| (n.clone(), json!(v))).collect::<Map<_, _>>();
@@ -141,6 +144,15 @@ fn cors(cors: &Cors) -> Value {
         view.insert("max_age".to_owned(), json!(format_duration(age)));
     }
     Value::Object(view)
+}
+
+fn guard(guard: &Guard) -> Value {
+    json!({
+        "forward": *guard.written,
+        "copy_headers": guard.copied,
+        "answer_headers": guard.told,
+        "timeout": format_duration(guard.forward.timeout),
+    })
 }
 
 fn texts(list: &[std::sync::Arc<str>]) -> Value {

@@ -214,6 +214,10 @@ fn what_is_not_built_is_refused_and_its_default_is_not() {
     let refused = [
         ("[[proxy.route]]\nname = \"api\"\nservice = \"a\"\ncompress = true", "4: proxy.route.compress"),
         ("[[proxy.route]]\nname = \"api\"\nservice = \"a\"\nrate_limit = \"9r/s\"", "4: proxy.route.rate_limit"),
+        (
+            "[[proxy.route]]\nname = \"api\"\nservice = \"a\"\nauth = { basic_file = \"x\" }",
+            "4: proxy.route.auth.basic_file",
+        ),
         ("[registry]\nbackend = \"etcd\"", "2: registry.backend"),
         ("[archive]\nurl = \"s3://b\"", "2: archive.url"),
         ("[jobs]\nlease = \"30s\"", "2: jobs.lease"),

@@ -33,6 +33,25 @@ pub struct Route {
     pub headers: HeaderRules,
     /// Which pages of other origins may ask; None: a browser lets none of them.
     pub cors: Option<Cors>,
+    /// Who is asked first whether a request may be served; None: nobody.
+    pub guard: Option<Guard>,
+}
+
+/// Who is asked whether a request may be served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guard {
+    /// As it was written.
+    pub written: Arc<str>,
+    /// How the question goes there.
+    pub forward: Forward,
+    /// The path and query that are asked.
+    pub target: Arc<str>,
+    /// Fields of a 2xx that the upstream gets, in place of those that the client sent.
+    pub copied: Vec<String>,
+    /// Fields of a 2xx that the client gets.
+    pub told: Vec<String>,
+    /// What of the request the question has not.
+    pub edits: Edits,
 }
 
 /// Which hosts.

@@ -389,13 +389,13 @@ fn write_head(out: &mut Vec<u8>, parts: &http::response::Parts, date: &[u8; 29])
     }
 }
 
-enum Watched<T> {
+pub(super) enum Watched<T> {
     Came(T),
     Gone,
 }
 
 /// Waits for the other thread; `watch`: meanwhile the client is looked after.
-async fn watched<C: Transport, T>(
+pub(super) async fn watched<C: Transport, T>(
     connection: &Connection<C>,
     watch: bool,
     mut future: impl Future<Output = T> + Unpin,

@@ -21,6 +21,7 @@ mod error;
 mod exchange;
 pub mod files;
 mod forward;
+mod guard;
 pub mod h1;
 mod h2;
 mod inside;

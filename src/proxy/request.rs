@@ -7,11 +7,14 @@ use super::{
     cors::Preflight,
     files,
     forward::{self, Job, Rest},
+    guard::{self, Decided},
     h1::{self, Asked, Body, Form, Method, Refusal, RequestHead},
     inside,
     io::Transport,
     record::Record,
-    table::{Action, Chosen, Files, Forward, Found, Group, HostHeader, Match, RequestView, Route, RouteTable, Vars},
+    table::{
+        self, Action, Chosen, Files, Forward, Found, Group, HostHeader, Match, RequestView, Route, RouteTable, Vars,
+    },
     worker::Lent,
 };
 use std::{pin::Pin, sync::Arc};
@@ -26,6 +29,15 @@ enum Planned {
     File(files::Job),
     Own { record: Record, own: Own, all_read: bool },
     Refused { record: Record, refusal: Refusal },
+    Guarded(Box<Guarded>),
+}
+
+/// What is done if somebody else lets it.
+struct Guarded {
+    question: guard::Question,
+    planned: Planned,
+    /// How long the head for the upstream is, to which the answer may add.
+    head_bytes: usize,
 }
 
 /// What answers one request, whose head is the first `len` bytes of the input. It lies apart from the connection, which
@@ -37,6 +49,10 @@ pub(super) fn answer<C: Transport>(
 ) -> Pin<Box<dyn Future<Output = Next> + '_>> {
     let planned = plan(connection, &head, len);
     drop(head);
+    carry_out(connection, planned)
+}
+
+fn carry_out<C: Transport>(connection: &Connection<C>, planned: Planned) -> Pin<Box<dyn Future<Output = Next> + '_>> {
     match planned {
         Planned::Forward(job) => Box::pin(forward::forward(connection, job)),
         Planned::Inside(job) => Box::pin(inside::answer(connection, job)),
@@ -46,6 +62,33 @@ pub(super) fn answer<C: Transport>(
         }
         Planned::Refused { record, refusal } => {
             Box::pin(async move { answer::refuse_rest(connection, &record, refusal).await })
+        }
+        Planned::Guarded(guarded) => Box::pin(async move {
+            let Guarded { question, mut planned, head_bytes } = *guarded;
+            let Some((record, all_read)) = planned.asks() else { return carry_out(connection, planned).await };
+            match guard::ask(connection, question, record, all_read).await {
+                Decided::Answered(next) => next,
+                Decided::Lets(lines) => {
+                    if let Planned::Forward(job) = &mut planned {
+                        // Before the empty line at the head's end.
+                        let at = head_bytes - 2;
+                        job.out.bytes.splice(at..at, lines);
+                    }
+                    carry_out(connection, planned).await
+                }
+            }
+        }),
+    }
+}
+
+impl Planned {
+    /// Whose request it is, and whether its body, if it has one, is at an end. None: nobody need be asked about it.
+    fn asks(&self) -> Option<(&Record, bool)> {
+        match self {
+            Self::Forward(job) => Some((&job.record, job.rest == Rest::None)),
+            Self::File(job) => Some((&job.record, job.all_read)),
+            Self::Own { record, all_read, .. } => Some((record, *all_read)),
+            Self::Inside(_) | Self::Refused { .. } | Self::Guarded(_) => None,
         }
     }
 }
@@ -89,7 +132,10 @@ fn plan<C: Transport>(connection: &Connection<C>, head: &RequestHead, len: usize
             Found::Route(found) if matches!(head.body(), Body::Length(n) if n > found.route.body_max) => {
                 parts.own(Some(found.route), too_long_body(found.route.body_max))
             }
-            Found::Route(found) => parts.plan(&table, &found),
+            Found::Route(found) => match &found.route.guard {
+                None => parts.plan(&table, &found),
+                Some(guard) => parts.guarded(&table, &found, guard),
+            },
         }
     };
     connection.consume(len);
@@ -97,6 +143,12 @@ fn plan<C: Transport>(connection: &Connection<C>, head: &RequestHead, len: usize
         Planned::Forward(mut job) => {
             take_body(connection, &mut job);
             Planned::Forward(job)
+        }
+        Planned::Guarded(mut guarded) => {
+            if let Planned::Forward(job) = &mut guarded.planned {
+                take_body(connection, job);
+            }
+            Planned::Guarded(guarded)
         }
         other => other,
     }
@@ -159,6 +211,45 @@ impl<C: Transport> Parts<'_, C> {
                 expects: head.expect_continue(),
             }),
         }
+    }
+
+    /// The same, once somebody else lets it.
+    fn guarded(&self, table: &RouteTable, found: &Match<'_, '_>, guard: &table::Guard) -> Planned {
+        let planned = self.plan(table, found);
+        match self.question(table, found.route, guard) {
+            Ok(question) => {
+                let head_bytes = if let Planned::Forward(job) = &planned { job.out.bytes.len() } else { 0 };
+                Planned::Guarded(Box::new(Guarded { question, planned, head_bytes }))
+            }
+            Err(refusal) => Planned::Refused { record: self.record(Some(found.route)), refusal },
+        }
+    }
+
+    fn question(
+        &self,
+        table: &RouteTable,
+        route: &Arc<Route>,
+        guard: &table::Guard,
+    ) -> Result<guard::Question, Refusal> {
+        let Self { connection, head, bytes, request_id } = self;
+        let (worker, asked) = (&connection.worker, &guard.config);
+        let lines = guard::lines(head.method_bytes(bytes), head.path(bytes), head.query(bytes));
+        let mut out = worker.buffers.head();
+        let to = h1::Forwarding {
+            target: asked.target.as_bytes(),
+            host: asked.forward.host_header.as_deref().unwrap_or_default().as_bytes(),
+            body: Body::None,
+            client: &connection.client,
+            trust: &connection.settings.trusted,
+            upgrade: false,
+            edits: Some(&asked.edits),
+            expect: false,
+            request_id,
+            via: Some(&worker.shared.via),
+        };
+        h1::write_question(&mut out.bytes, bytes, head, &to, &lines)?;
+        let group = table.guard_group(guard).expect("a table has a group for each guard");
+        Ok(guard::Question::new(worker, route.clone(), group.clone(), out))
     }
 
     fn file(&self, route: &Arc<Route>, files: &Files, normalised: &[u8]) -> Planned {

@@ -131,8 +131,17 @@ pub(super) struct Api(Client);
 impl Api {
     /// The daemon whose socket lies in this directory.
     pub(super) fn of(dir: &Path) -> Self {
+        Self::by(Address::Unix(dir.join("admin.sock")))
+    }
+
+    /// The daemon whose endpoint is at a port.
+    pub(super) fn at(address: std::net::SocketAddr) -> Self {
+        Self::by(Address::Tcp { host: address.ip().to_string(), port: address.port() })
+    }
+
+    fn by(address: Address) -> Self {
         let limits = Limits { body_bytes_max: 256 << 20, ..Limits::default() };
-        Self(Client::new(Address::Unix(dir.join("admin.sock")), limits))
+        Self(Client::new(address, limits))
     }
 
     pub(super) async fn try_get(&self, path: &str) -> Option<(u16, Bytes)> {

@@ -3,10 +3,19 @@
 use super::{
     harness::{Api, Site, decode, nvr, until},
     real_peers::{peer, python},
+    site::peers::free_address,
 };
 use crate::{app::Daemon, sim};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, path::Path, process::Command};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const KEY: &str = "nvr/1/main";
@@ -226,6 +235,59 @@ async fn chromium_asks_for_the_password_plays_seeks_and_crosses_a_gap() {
     site.stop().await;
 }
 
+/// An old gateway, which lets in `who` with the password `theirs`: where it is, and how often it was asked.
+async fn decider(group: &crate::base::TaskGroup) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = crate::serve::Listener::tcp("127.0.0.1:0".parse().unwrap(), crate::serve::ListenerKind::Admin);
+    let listener = listener.await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let decide = crate::serve::HandlerFn(move |request: crate::serve::Request| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let may = request.header("authorization") == Some("Basic d2hvOnRoZWlycw==") && request.path() == "/may-see";
+        async move {
+            let mut response = crate::serve::Response::default();
+            *response.status_mut() = if may { http::StatusCode::OK } else { http::StatusCode::FORBIDDEN };
+            response
+        }
+    });
+    let serving = crate::serve::Server::run(listener, Arc::new(decide), Default::default(), group.stop_token());
+    group.spawn("old gateway", serving);
+    (address, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forward_auth_of_a_route_decides_on_links() {
+    let site = Site::new(nvr(1)).await;
+    let group = crate::base::TaskGroup::new();
+    let ((gateway, asked), admin) = (decider(&group).await, free_address());
+    // Links are served at the admin endpoint, too: a route that leads there takes the place of the proxy's own.
+    let route = format!(
+        "[[proxy.route]]\nname = 'links'\npath_prefix = '/vod/'\nupstreams = ['http://{admin}']\n\
+         auth = {{ forward = 'http://{gateway}/may-see' }}\n"
+    );
+    let text = site
+        .config(&route)
+        .replace("listen = []", "listen = ['127.0.0.1:0']\nworkers = 1")
+        .replace(&format!("unix:{}/admin.sock", site.dir.path().display()), &admin.to_string());
+    let daemon = site.daemon_of(&text).await;
+    let (api, proxy) = (Api::at(admin), daemon.proxy_addresses()[0]);
+    let (from, to) = footage(&api, 3.0).await;
+    let play = make(&api, json!({ "stream": KEY, "from": from, "to": to })).await;
+    let url = |name: &str| format!("http://{proxy}/vod/{}{name}", play["id"].as_str().unwrap());
+    let out = site.dir.path().join("out");
+    let ask = async |password: &str, name: &str| curl(&["-u", &format!("who:{password}"), &url(name)], &out).await.0;
+    for name in ["", "/index.m3u8", "/video.mp4"] {
+        assert_eq!((ask("ours", name).await, ask("theirs", name).await), (403, 200), "{name}");
+    }
+    assert_eq!(curl(&[&url("/video.mp4")], &out).await.0, 403);
+    assert_eq!(asked.load(Ordering::Relaxed), 7, "each request is asked about");
+    assert!(group.stop(std::time::Duration::from_secs(5)).await);
+    assert_eq!(ask("theirs", "/video.mp4").await, 502, "without who decides nobody is let in");
+    daemon.stop().await;
+    site.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_of_the_registry_decides_and_is_found_wherever_it_is() {
     let site = Site::new(nvr(1)).await;
@@ -238,24 +300,8 @@ async fn a_service_of_the_registry_decides_and_is_found_wherever_it_is() {
     let group = crate::base::TaskGroup::new();
     let mut asked = Vec::new();
     for id in ["a", "b"] {
-        let listener = crate::serve::Listener::tcp("127.0.0.1:0".parse().unwrap(), crate::serve::ListenerKind::Admin);
-        let listener = listener.await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        asked.push(count.clone());
-        let decide = crate::serve::HandlerFn(move |request: crate::serve::Request| {
-            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            // `who:theirs`
-            let may = request.header("authorization") == Some("Basic d2hvOnRoZWlycw==") && request.path() == "/may-see";
-            async move {
-                let mut response = crate::serve::Response::default();
-                *response.status_mut() = if may { http::StatusCode::OK } else { http::StatusCode::FORBIDDEN };
-                response
-            }
-        });
-        let serving =
-            crate::serve::Server::run(listener, std::sync::Arc::new(decide), Default::default(), group.stop_token());
-        group.spawn("old gateway", serving);
+        let (address, count) = decider(&group).await;
+        asked.push(count);
         let body = json!({ "address": "127.0.0.1", "port": address.port() }).to_string();
         let path = format!("/api/v1/services/old-gateway/instances/{id}");
         assert_eq!(api.put(&path, body).await.unwrap().0, 200);
@@ -264,7 +310,7 @@ async fn a_service_of_the_registry_decides_and_is_found_wherever_it_is() {
         let (status, _) = api.send("DELETE", &path, &[]).await.unwrap();
         assert!(status == 200 || status == 204, "{status}");
     }
-    let counts: Vec<usize> = asked.iter().map(|count| count.load(std::sync::atomic::Ordering::Relaxed)).collect();
+    let counts: Vec<usize> = asked.iter().map(|count| count.load(Ordering::Relaxed)).collect();
     assert_eq!(counts, [2, 2], "each was asked where it was the one");
     daemon.stop().await;
     group.stop(std::time::Duration::from_secs(5)).await;

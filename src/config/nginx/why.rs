@@ -58,7 +58,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("allow", "clients cannot be let in by address yet"),
     ("auth_basic", "logins are not asked for yet"),
     ("auth_basic_user_file", "logins are not asked for yet"),
-    ("auth_request", "logins are not asked for yet"),
+    ("auth_request", "write it as `auth = { forward = \"http://…\" }` of the route"),
     ("autoindex", "directories are never listed"),
     ("brotli", "answers are not compressed yet; files beside (app.js.br) are sent"),
     ("deny", "clients cannot be let in by address yet"),

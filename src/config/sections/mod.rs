@@ -1,5 +1,6 @@
 //! The keys of the file, one file per part of it. Nothing else knows how a key is called.
 
+mod auth;
 mod cors;
 mod device;
 mod network;

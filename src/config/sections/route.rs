@@ -1,6 +1,6 @@
 //! `[[proxy.route]]`.
 
-use super::{Origin, cors, duration, split, upstream};
+use super::{Origin, auth, cors, duration, split, upstream};
 use crate::{
     balance::Policy,
     config::{
@@ -79,6 +79,7 @@ fn one(scope: &Scope<'_>, origin: &Origin<'_>, name: Option<Arc<str>>) -> Option
     let body_max = scope.value("body_max", BODY_MAX_DEFAULT, as_size);
     let headers = scope.section("headers", headers);
     let cors = cors::read(scope);
+    let guard = auth::read(scope);
     let to = target(scope, origin);
     let (to, headers) = (to?, headers?);
     if !matches!(to, Target::Forward(_)) && !headers.request.is_empty() {
@@ -86,6 +87,9 @@ fn one(scope: &Scope<'_>, origin: &Origin<'_>, name: Option<Arc<str>>) -> Option
             "headers",
             "has rules for requests, and this route passes none on; remove `request_set` and `request_remove`",
         );
+    }
+    if let Some(guard) = &guard {
+        auth::check(scope, guard, &headers);
     }
     if let Target::Redirect { to, .. } = &to
         && to.leads_back().is_some_and(|back| back.host.is_none() && (back.scheme.is_none() || back.scheme == scheme))
@@ -98,7 +102,7 @@ fn one(scope: &Scope<'_>, origin: &Origin<'_>, name: Option<Arc<str>>) -> Option
             "sets an Access-Control header beside `cors`, which says all of them; remove one of the two",
         );
     }
-    Some(Route { name: name?, scheme, host, path_prefix, path_suffix, methods, to, body_max, headers, cors })
+    Some(Route { name: name?, scheme, host, path_prefix, path_suffix, methods, to, body_max, headers, cors, guard })
 }
 
 fn proxy_says_cors(headers: &HeaderRules) -> bool {

@@ -103,6 +103,7 @@ fn one(scope: &Scope<'_>) -> Option<Route> {
         body_max: 0,
         headers: HeaderRules::default(),
         cors: None,
+        guard: None,
     })
 }
 

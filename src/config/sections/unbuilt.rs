@@ -35,9 +35,12 @@ pub(super) fn route(scope: &Scope<'_>) {
     scope.not_built("queue_timeout", Duration("0s"));
     scope.not_built("rate_limit", Text(""));
     scope.not_built("compress", Flag(false));
-    for key in ["cache", "auth"] {
-        scope.not_built(key, Empty);
-    }
+    scope.not_built("cache", Empty);
+}
+
+/// `auth` of a route.
+pub(super) fn auth(scope: &Scope<'_>) {
+    scope.not_built("basic_file", Text(""));
 }
 
 /// `[[device]]`

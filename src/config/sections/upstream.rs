@@ -53,7 +53,7 @@ pub(super) fn of_tcp(scope: &Scope<'_>) -> Vec<Upstream> {
     list
 }
 
-fn one(text: &str) -> Result<Upstream, String> {
+pub(super) fn one(text: &str) -> Result<Upstream, String> {
     let wrong = |why: &str| Err(format!("`{}` {why}; write for example \"http://10.0.0.5:9000 weight=2\"", clip(text)));
     let mut words = text.split_whitespace();
     let Some(place) = words.next() else { return wrong("is empty") };

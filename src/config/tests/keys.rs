@@ -53,7 +53,7 @@ const ROUTE: &[Row] = &[
     ("headers", "headers = { response_remove = [\"X\"] }", Works("/headers/response_remove/0")),
     ("cache", "cache = { ttl = \"5s\" }", Refused),
     ("compress", "compress = true", Refused),
-    ("auth", "auth = { basic_file = \"x\" }", Refused),
+    ("auth", "auth = { forward = \"http://a/b\" }", Works("/auth/forward")),
 ];
 
 const TCP: &[Row] = &[
@@ -86,6 +86,17 @@ const TABLES: &[(&str, &str, &[(&str, &str)])] = &[
             ("headers", "[\"X-A\"]"),
             ("credentials", "true"),
             ("max_age", "\"5s\""),
+        ],
+    ),
+    (
+        "auth",
+        "forward = \"http://a/b\"",
+        &[
+            ("forward", "\"http://10.0.0.5:9000/may?x=1\""),
+            ("copy_headers", "[\"Remote-User\"]"),
+            ("answer_headers", "[\"Set-Cookie\"]"),
+            ("timeout", "\"3s\""),
+            ("basic_file", "\"\""),
         ],
     ),
     (
@@ -177,6 +188,11 @@ fn every_key_of_a_table_within_a_route_changes_it() {
             let rest: Vec<&str> =
                 with.split(", ").filter(|pair| !pair.is_empty() && !pair.starts_with(&format!("{key} "))).collect();
             let changed = [rest, vec![&*format!("{key} = {value}")]].concat().join(", ");
+            if (*table, *key) == ("auth", "basic_file") {
+                let said = fault(&route("basic_file = \"x\""));
+                assert!(said.contains(".auth.basic_file: not built yet"), "{said}");
+                continue;
+            }
             let (before, after) = (view(&route(with), "route"), view(&route(&changed), "route"));
             assert_ne!(before[table][key], after[table][key], "{table}.{key}");
         }

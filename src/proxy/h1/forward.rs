@@ -37,12 +37,34 @@ pub struct Forwarding<'a> {
 
 /// Writes the head at the end of `out`. Refused is only what has passed here before.
 pub fn write_request(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, to: &Forwarding<'_>) -> Result<(), Refusal> {
-    if to.via.is_some_and(|name| has_passed(head.all(bytes, Kind::Via), name)) {
-        return Err(Refusal::Loop);
-    }
+    check_loop(bytes, head, to)?;
+    write(out, bytes, head, to, head.method_bytes(bytes), b"");
+    Ok(())
+}
+
+/// Writes a question about the request at the end of `out`: a `GET` with its fields, and whole `lines` more. Refused is
+/// only what has passed here before.
+pub fn write_question(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    head: &RequestHead,
+    to: &Forwarding<'_>,
+    lines: &[u8],
+) -> Result<(), Refusal> {
+    check_loop(bytes, head, to)?;
+    write(out, bytes, head, to, b"GET", lines);
+    Ok(())
+}
+
+fn check_loop(bytes: &[u8], head: &RequestHead, to: &Forwarding<'_>) -> Result<(), Refusal> {
+    let is_loop = to.via.is_some_and(|name| has_passed(head.all(bytes, Kind::Via), name));
+    if is_loop { Err(Refusal::Loop) } else { Ok(()) }
+}
+
+fn write(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, to: &Forwarding<'_>, method: &[u8], lines: &[u8]) {
     // What we add is a few hundred bytes; one growth at most, and none once the buffer has been used.
     out.reserve(head.head_bytes() + 512);
-    out.extend_from_slice(head.method_bytes(bytes));
+    out.extend_from_slice(method);
     out.push(b' ');
     out.extend_from_slice(to.target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
@@ -60,8 +82,8 @@ pub fn write_request(out: &mut Vec<u8>, bytes: &[u8], head: &RequestHead, to: &F
     if let Some(edits) = to.edits {
         edits.write(out);
     }
+    out.extend_from_slice(lines);
     out.extend_from_slice(b"\r\n");
-    Ok(())
 }
 
 /// Whether exactly one `traceparent` is there, and is one.

@@ -31,7 +31,7 @@ pub use chunk::{ChunkReader, SizeLine, Step, size_line, write_chunk, write_last}
 pub use client::{Client, Scheme};
 pub use edits::{BadEdit, Edits};
 pub use field::{Field, Kind};
-pub use forward::{Forwarding, write_request};
+pub use forward::{Forwarding, write_question, write_request};
 pub use framing::Body;
 pub use limits::Limits;
 pub use prelude::{Prelude, parse_prelude};
@@ -42,6 +42,6 @@ pub use reply::{
 };
 pub use request::{Form, Method, RequestHead, Version, parse_request};
 pub use response::{Asked, Interim, ResponseHead, interim, parse_response};
-pub(super) use text::{is_token, is_value};
+pub(super) use text::{is_token, is_value, push_field};
 pub use trace::{REQUEST_ID_DIGITS, request_id};
 pub use trust::{BadNetwork, Network, Trust};

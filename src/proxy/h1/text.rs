@@ -95,7 +95,7 @@ pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
 }
 
 /// `name: value` and the end of its line.
-pub(super) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(in crate::proxy) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

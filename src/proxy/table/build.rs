@@ -2,8 +2,8 @@
 //! the same, groups while their service is.
 
 use super::{
-    Action, Files, Forward, Group, OfSchemes, Redirect, Resolved, Respond, Route, RouteMeters, RouteTable, Rules, Tcp,
-    group::GroupKey, index::Index, states::States,
+    Action, Files, Forward, Group, Guard, OfSchemes, Redirect, Resolved, Respond, Route, RouteMeters, RouteTable,
+    Rules, Tcp, group::GroupKey, index::Index, states::States,
 };
 use crate::{
     model::Catalog,
@@ -120,9 +120,13 @@ impl Builder {
             made.push(match same {
                 Some(same) => {
                     meter(&same.name);
+                    same.guard.iter().for_each(|guard| drop(meter(&guard.way.name)));
                     (*same).clone()
                 }
-                None => Arc::new(of_config(route, &groups, meter(&route.name))),
+                None => {
+                    let guard = route.guard.as_ref().map(|_| meter(&guard_name(&route.name)));
+                    Arc::new(of_config(route, &groups, meter(&route.name), guard))
+                }
             });
         }
         let built_in = made.len();
@@ -216,22 +220,68 @@ impl Builder {
 }
 
 impl Route {
-    /// Its own group, then those of its lines.
+    /// Its own group, then those of its lines, then its guard's.
     fn groups(&self) -> impl Iterator<Item = usize> {
-        self.forward()
-            .into_iter()
-            .flat_map(|forward| [forward.group].into_iter().chain(forward.lines.iter().map(|l| l.group)))
+        let of = |forward: &Forward| {
+            let lines: Vec<usize> = forward.lines.iter().map(|line| line.group).collect();
+            [forward.group].into_iter().chain(lines)
+        };
+        let guard = self.guard.as_ref().and_then(|guard| guard.way.forward());
+        self.forward().into_iter().chain(guard).flat_map(of)
     }
 }
 
-/// What there must be groups for: the route's own, then its lines.
+/// What there must be groups for: the route's own, then its lines, then its guard.
 fn keys_of(route: &config::Route) -> Vec<GroupKey> {
-    let (Target::Forward(forward) | Target::Tcp(config::Tcp { forward, .. })) = &route.to else { return Vec::new() };
-    let backends = [&forward.to].into_iter().chain(forward.split.iter().map(|line| &line.to));
-    backends.map(|backend| GroupKey { backend: backend.clone(), balance: forward.balance.clone() }).collect()
+    let own = match &route.to {
+        Target::Forward(forward) | Target::Tcp(config::Tcp { forward, .. }) => Some(forward),
+        Target::Files { .. } | Target::Redirect { .. } | Target::Respond { .. } => None,
+    };
+    let keys = |forward: &config::Forward| {
+        let backends = [&forward.to].into_iter().chain(forward.split.iter().map(|line| &line.to));
+        backends
+            .map(|backend| GroupKey { backend: backend.clone(), balance: forward.balance.clone() })
+            .collect::<Vec<_>>()
+    };
+    own.into_iter().chain(route.guard.as_ref().map(|guard| &guard.forward)).flat_map(keys).collect()
 }
 
-fn of_config(config: &Arc<config::Route>, groups: &[usize], meters: Arc<RouteMeters>) -> Route {
+/// What a guarded route's questions are counted as. In brackets, so that no route of the file has it.
+fn guard_name(route: &str) -> Arc<str> {
+    format!("(auth of {route})").into()
+}
+
+/// The way to whom a guarded route asks. Without it the route would be open to all, so there is none without.
+fn guard(config: &config::Guard, route: &config::Route, group: usize, meters: Option<Arc<RouteMeters>>) -> Box<Guard> {
+    let key = keys_of(route).pop().expect("every guarded route has a key for its guard");
+    let way = Arc::new(Route {
+        name: guard_name(&route.name),
+        action: Action::Forward(Forward::new(&config.forward, group, &[], key)),
+        request_edits: None,
+        response_edits: None,
+        cors: None,
+        guard: None,
+        body_max: 0,
+        meters: meters.expect("the questions of every guarded route are counted"),
+        config: None,
+        prefix: "".into(),
+    });
+    Box::new(Guard { way, config: config.clone() })
+}
+
+fn of_config(
+    config: &Arc<config::Route>,
+    groups: &[usize],
+    meters: Arc<RouteMeters>,
+    guard_meters: Option<Arc<RouteMeters>>,
+) -> Route {
+    let (guarded, groups) = match &config.guard {
+        Some(asked) => {
+            let (last, rest) = groups.split_last().expect("every guarded route has a group for its guard");
+            (Some((asked, *last)), rest)
+        }
+        None => (None, groups),
+    };
     let action = match (&config.to, groups.split_first().zip(keys_of(config).into_iter().next())) {
         (Target::Files { dir, spa, path }, _) => {
             Action::Files(Files { site: Arc::new(Site::new(dir.clone(), *spa)), change: path.clone() })
@@ -252,13 +302,25 @@ fn of_config(config: &Arc<config::Route>, groups: &[usize], meters: Arc<RouteMet
     Route {
         name: config.name.clone(),
         action,
-        request_edits: edits(&config.headers.request),
+        request_edits: request_edits(config),
         response_edits: response_edits(config),
         cors: config.cors.clone(),
+        guard: guarded.map(|(asked, group)| guard(asked, config, group, guard_meters)),
         body_max: if config.body_max == 0 { u64::MAX } else { config.body_max },
         meters,
         config: Some(config.clone()),
         prefix: config.path_prefix.clone(),
+    }
+}
+
+/// What a guard says of the client is nothing that the client says itself.
+fn request_edits(config: &config::Route) -> Option<Edits> {
+    let said = &config.headers.request;
+    match &config.guard {
+        Some(guard) if !guard.copied.is_empty() => {
+            Some(said.removing(&guard.copied.iter().map(String::as_str).collect::<Vec<_>>()))
+        }
+        _ => edits(said),
     }
 }
 
@@ -284,6 +346,7 @@ fn of_built_in(built_in: &BuiltIn, meters: Arc<RouteMeters>) -> Route {
         body_max: built_in.body_max,
         meters,
         cors: None,
+        guard: None,
         config: None,
         prefix: built_in.path_prefix.into(),
     }

@@ -1,6 +1,6 @@
 //! The table for people: what it does, who serves, and why somebody does not.
 
-use super::{Action, Found, Group, RequestView, Route, RouteTable};
+use super::{Action, Found, Group, Guard, RequestView, Route, RouteTable};
 use crate::{
     model::Instance,
     proxy::{
@@ -48,6 +48,8 @@ pub struct RouteView {
     pub out: Vec<OutView>,
     /// Lines beside it, to which a part of the requests goes.
     pub split: Vec<LineView>,
+    /// Who is asked first whether a request may be served; null: nobody.
+    pub auth: Option<GuardView>,
     /// Requests of this route that are being served.
     pub in_flight: u64,
     /// Requests of this route that are over, since skyvis began.
@@ -64,6 +66,15 @@ pub struct LineView {
     /// Where it leads: the service, or the addresses.
     pub to: String,
     /// Instances that requests may go to now.
+    pub live: usize,
+}
+
+/// Who decides on a route's requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct GuardView {
+    /// The URL that is asked.
+    pub forward: String,
+    /// Instances that can be asked now. Where there is none, nobody is let in.
     pub live: usize,
 }
 
@@ -135,6 +146,7 @@ impl RouteTable {
             instances: None,
             out: Vec::new(),
             split: Vec::new(),
+            auth: route.guard.as_deref().map(|guard| self.guard_view(guard, now_micros)),
             in_flight: totals.in_flight,
             requests: totals.requests(),
             errors: totals.by_class[4] + totals.by_class[6..].iter().sum::<u64>(),
@@ -170,9 +182,13 @@ impl RouteTable {
         view
     }
 
+    fn guard_view(&self, guard: &Guard, now_micros: u64) -> GuardView {
+        let live = self.guard_group(guard).map_or(0, |group| live(group, now_micros));
+        GuardView { forward: guard.config.written.to_string(), live }
+    }
+
     fn line_view(&self, line: &super::route::Line, now_micros: u64) -> LineView {
         let group = &self.groups[line.group];
-        let is_live = |endpoint: &&super::Endpoint| endpoint.state.ejected(now_micros).is_none();
         let to = match &group.key.backend {
             Backend::Service { name, tags } if tags.is_empty() => name.to_string(),
             Backend::Service { name, tags } => {
@@ -181,7 +197,7 @@ impl RouteTable {
             }
             Backend::Upstreams(upstreams) => upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         };
-        LineView { when: line.when.to_string(), to, live: group.endpoints.iter().filter(is_live).count() }
+        LineView { when: line.when.to_string(), to, live: live(group, now_micros) }
     }
 
     fn show_group(&self, group: &Group, now_micros: u64, view: &mut RouteView) {
@@ -225,6 +241,11 @@ impl RouteTable {
         out.truncate(OUT_NAMED_MAX);
         view.out = out;
     }
+}
+
+/// Instances of a group that requests may go to now.
+fn live(group: &Group, now_micros: u64) -> usize {
+    group.endpoints.iter().filter(|endpoint| endpoint.state.ejected(now_micros).is_none()).count()
 }
 
 /// What becomes of a path, for people.

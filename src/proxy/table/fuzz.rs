@@ -112,6 +112,7 @@ fn route(line: &[u8]) -> Option<config::Route> {
         body_max: 0,
         headers: HeaderRules::default(),
         cors: None,
+        guard: None,
     })
 }
 

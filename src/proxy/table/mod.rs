@@ -27,13 +27,13 @@ mod template;
 pub(in crate::proxy) mod tests;
 
 pub use build::{BuildError, Builder, BuiltIn};
-pub use explain::{Explained, LineView, OutView, RouteView};
+pub use explain::{Explained, GuardView, LineView, OutView, RouteView};
 pub use group::{Endpoint, Group, Pickers};
 pub use line::{Chosen, PARTS};
 pub use meters::{RouteMeters, Shard, Totals};
 pub use resolved::{Found as ResolvedHost, Resolved};
 pub use rewrite::{BadRewrite, Rewrite};
-pub use route::{Action, Files, Forward, HostHeader, Redirect, Respond, Route};
+pub use route::{Action, Files, Forward, Guard, HostHeader, Redirect, Respond, Route};
 pub use tcp::Tcp;
 pub use template::{Back, Template, Vars};
 
@@ -135,15 +135,23 @@ impl RouteTable {
 
     /// Routes that have nobody to serve them, with what is missing.
     pub fn down(&self) -> BTreeMap<Arc<str>, String> {
-        let group = |route: &Route| route.forward().map(|forward| &self.groups[forward.group]);
-        let routes = self.rules.routes.iter().filter_map(|route| Some((route, group(route)?)));
-        let down = routes.filter(|(_, group)| group.endpoints.is_empty());
-        down.map(|(route, group)| (route.name.clone(), group.missing())).collect()
+        let needed = |route: &Arc<Route>| {
+            let ways = [Some(&**route), route.guard.as_ref().map(|guard| &*guard.way)].into_iter().flatten();
+            let mut groups = ways.filter_map(Route::forward).map(|forward| &self.groups[forward.group]);
+            let down = groups.find(|group| group.endpoints.is_empty())?;
+            Some((route.name.clone(), down.missing()))
+        };
+        self.rules.routes.iter().filter_map(needed).collect()
     }
 
     /// Whether any route has something to say to pages of other origins.
     pub fn has_cors(&self) -> bool {
         self.rules.has_cors
+    }
+
+    /// Who decides for a guarded route.
+    pub fn guard_group(&self, guard: &Guard) -> Option<&Arc<Group>> {
+        guard.way.forward().and_then(|forward| self.groups.get(forward.group))
     }
 
     /// The route for a request.

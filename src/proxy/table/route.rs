@@ -26,6 +26,8 @@ pub struct Route {
     pub response_edits: Option<Edits>,
     /// Which pages of other origins may ask.
     pub cors: Option<Cors>,
+    /// Who is asked first whether a request may be served.
+    pub guard: Option<Box<Guard>>,
     /// The most that a request's body may have, in bytes; `u64::MAX`: no limit.
     pub body_max: u64,
     /// What is counted.
@@ -53,6 +55,14 @@ impl Route {
             _ => None,
         }
     }
+}
+
+/// Who is asked whether a request may be served.
+pub struct Guard {
+    /// The way there, as that of a route of its own.
+    pub way: Arc<Route>,
+    /// How it was configured.
+    pub config: config::Guard,
 }
 
 /// What becomes of a request.

@@ -7,6 +7,7 @@ mod files;
 mod forward;
 mod frames;
 mod grpc;
+mod guard;
 mod h2;
 mod inside;
 mod limits;

@@ -58,6 +58,7 @@ pub(super) fn route(upstreams: &[SocketAddr]) -> Route {
         body_max: 1 << 20,
         headers: HeaderRules::default(),
         cors: None,
+        guard: None,
     }
 }
 

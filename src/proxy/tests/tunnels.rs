@@ -15,7 +15,7 @@ Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n
 const GRANT: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 /// Grants what is asked for and sends back whatever comes.
-fn echo() -> Origin {
+pub(super) fn echo() -> Origin {
     Origin::new(|c| {
         let (head, _) = c.request().unwrap();
         if !head.to_lowercase().contains("\r\nupgrade: websocket\r\n") {

@@ -4,6 +4,7 @@
 
 mod asks;
 mod differences;
+mod guarded;
 mod origin;
 mod servers;
 

@@ -46,7 +46,7 @@ fn serve(mut socket: TcpStream, number: usize) {
     }
 }
 
-fn field(head: &str, name: &str) -> String {
+pub(super) fn field(head: &str, name: &str) -> String {
     let found = head.lines().filter_map(|l| l.split_once(": ")).find(|(n, _)| n.eq_ignore_ascii_case(name));
     found.map(|(_, v)| v.to_owned()).unwrap_or_default()
 }
@@ -99,7 +99,7 @@ fn echo(mut socket: TcpStream, head: &str) {
     }
 }
 
-fn request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
+pub(super) fn request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
     let end = super::servers::fill_until(socket, buffer, |b| b.windows(4).position(|w| w == b"\r\n\r\n"))? + 4;
     let head = String::from_utf8_lossy(&buffer.drain(..end).collect::<Vec<_>>()).into_owned();
     if field(&head, "transfer-encoding").eq_ignore_ascii_case("chunked") {

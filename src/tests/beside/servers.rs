@@ -262,7 +262,7 @@ pub(super) fn connect(address: SocketAddr) -> TcpStream {
     socket
 }
 
-fn ask(address: SocketAddr, ask: &Ask) -> Answer {
+pub(super) fn ask(address: SocketAddr, ask: &Ask) -> Answer {
     let mut socket = connect(address);
     let fields: String = ask.fields.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
     let framing = match (ask.chunked, ask.body) {

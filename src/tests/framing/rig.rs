@@ -116,6 +116,7 @@ fn route(upstream: SocketAddr) -> Route {
         body_max: 1 << 20,
         headers: HeaderRules::default(),
         cors: None,
+        guard: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! a TCP route, log rotation, restarts under load.
 
 mod carried;
-mod peers;
+pub(super) mod peers;
 mod restart;
 mod rotated;
 mod secured;

@@ -15,12 +15,12 @@ use std::{
 use tempfile::TempDir;
 
 /// An address that nobody listens on: whoever is told it has to listen soon.
-pub(super) fn free_address() -> SocketAddr {
+pub(in crate::tests) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A server of its own in a process of its own.
-pub(super) struct Server {
+pub(in crate::tests) struct Server {
     child: Child,
     pub(super) dir: TempDir,
 }
@@ -53,7 +53,7 @@ impl Server {
     }
 
     /// Debian's nginx with these lines in `http`.
-    pub(super) fn nginx(lines: &str, dir: TempDir, listens: &[SocketAddr]) -> Self {
+    pub(in crate::tests) fn nginx(lines: &str, dir: TempDir, listens: &[SocketAddr]) -> Self {
         let at = dir.path().display();
         let user = if rustix::process::getuid().is_root() { "user root;" } else { "" };
         let temporary: String =
@@ -70,14 +70,14 @@ impl Server {
 }
 
 /// What signs certificates, and the directory in which they lie.
-pub(super) struct Authority {
+pub(in crate::tests) struct Authority {
     pub(super) dir: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// Whether a certificate is what it should be.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Made {
+pub(in crate::tests) enum Made {
     Well,
     /// Its time is over.
     Expired,
@@ -87,7 +87,7 @@ pub(super) enum Made {
 
 impl Authority {
     /// `ca.pem` in `dir` is its own.
-    pub(super) fn new(dir: &Path) -> Self {
+    pub(in crate::tests) fn new(dir: &Path) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -97,7 +97,7 @@ impl Authority {
     }
 
     /// `<file>.pem` and `<file>.key` for a name; the certificate's SHA-256.
-    pub(super) fn issue(&self, file: &str, name: &str, made: Made) -> String {
+    pub(in crate::tests) fn issue(&self, file: &str, name: &str, made: Made) -> String {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::DnsName(name.try_into().unwrap())];

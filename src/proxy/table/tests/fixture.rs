@@ -39,6 +39,7 @@ pub fn to(name: &str, prefix: &str, to: Backend) -> config::Route {
         body_max: 1 << 20,
         headers: HeaderRules::default(),
         cors: None,
+        guard: None,
     }
 }
 
