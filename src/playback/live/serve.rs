@@ -126,9 +126,10 @@ fn media(found: Option<Option<Bytes>>) -> Result<Answer, Error> {
 /// Waits until there is a segment at all.
 async fn first(show: &Arc<Show>, stream: &StreamKey) -> Result<(), Error> {
     let mut next = show.watch();
-    let begun = async { next.wait_for(|next| next.ended || next.begun).await.is_ok_and(|next| next.begun) };
-    match tokio::time::timeout(FIRST_WAIT, begun).await {
-        Ok(true) => Ok(()),
+    let known = next.wait_for(|next| next.ended || next.begun || next.is_jpeg);
+    match tokio::time::timeout(FIRST_WAIT, known).await {
+        Ok(Ok(next)) if next.is_jpeg => Err(Error::MotionJpeg(stream.clone())),
+        Ok(Ok(next)) if next.begun => Ok(()),
         _ => Err(Error::NotLive(stream.clone())),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         metrics::{Counter, Gauge},
     },
     live::Hub,
-    model::StreamKey,
+    model::{StreamKey, VideoCodec},
     playback::Error,
 };
 use std::{
@@ -53,6 +53,8 @@ pub(super) struct Next {
     pub(super) part: usize,
     /// There is a whole segment.
     pub(super) begun: bool,
+    /// Pictures that no browser takes.
+    pub(super) is_jpeg: bool,
     pub(super) ended: bool,
 }
 
@@ -129,6 +131,9 @@ impl Running {
         let shared = &self.shows.0;
         while !self.is_idle() {
             let made = match follower.next().await {
+                Heard::Frame(frame) if frame.format.video.codec == VideoCodec::Mjpeg => {
+                    return self.show.next.send_modify(|next| next.is_jpeg = true);
+                }
                 Heard::Frame(frame) => cutter.push(frame),
                 Heard::Break(left_out) => {
                     shared.skipped.inc_by(left_out);
@@ -156,7 +161,7 @@ impl Running {
         // Nobody is told under the lock by which they would look.
         drop(window);
         self.show.next.send_if_modified(|next| {
-            let news = Next { segment, part, begun, ended: false };
+            let news = Next { segment, part, begun, ..Next::default() };
             std::mem::replace(next, news) != news
         });
     }

@@ -22,6 +22,7 @@ pub(super) fn file(name: &str) -> Option<(&'static str, &'static str)> {
         "play.js" => Some((JS, include_str!("page/play.js"))),
         "playlist.js" => Some((JS, PLAYLIST_JS)),
         "live.js" => Some((JS, include_str!("page/live.js"))),
+        "lag.js" => Some((JS, include_str!("page/lag.js"))),
         "play.css" => Some((CSS, include_str!("page/play.css"))),
         _ => None,
     }
@@ -124,6 +125,45 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By the page's own code, on a node: it is the same that browsers run.
+    #[test]
+    fn what_is_live_is_shown_later_after_each_stall_and_comes_back_while_all_is_well() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("lag.mjs"), file("lag.js").unwrap().1).unwrap();
+        let script = r#"
+            import { Lag, LAG_S, LAG_MAX_S } from "./lag.mjs";
+            import assert from "node:assert";
+            const near = (a, b) => assert(Math.abs(a - b) < 1e-6, `${a} is not ${b}`);
+            const lag = new Lag(0);
+            near(lag.at(1e9), LAG_S);
+            let now = 1e9;
+            for (let n = 1; n <= 3; n += 1) { lag.stalled(now += 5_000); near(lag.at(now), LAG_S + n * 0.05); }
+            near(lag.at(now + 79_000), LAG_S + 0.15);
+            near(lag.at(now += 80_000), LAG_S + 0.14);
+            near(lag.at(now), LAG_S + 0.14);
+            for (let n = 0; n < 13; n += 1) lag.at(now += 80_000);
+            near(lag.at(now), LAG_S + 0.01);
+            near(lag.at(now += 80_000), LAG_S);
+            near(lag.at(now += 1e9), LAG_S);
+            // Forgiven: the next one costs as little as the first.
+            lag.stalled(now);
+            near(lag.at(now + 20_000), LAG_S + 0.04);
+            // Where the network always needs 0.3 s, that is not learnt anew every minute.
+            const needs = new Lag(0);
+            let stalls = 0;
+            for (let second = 0; second < 3_600; second += 1) {
+              if (needs.at(second * 1_000) < 0.3 - 1e-9) { needs.stalled(second * 1_000); stalls += 1; }
+            }
+            assert(stalls <= 8, `${stalls} stalls in an hour`);
+            for (let n = 0; n < 100; n += 1) needs.stalled(1e12);
+            near(needs.at(1e12), LAG_MAX_S);
+        "#;
+        std::fs::write(dir.path().join("test.mjs"), script).unwrap();
+        let out = std::process::Command::new("node").arg(dir.path().join("test.mjs")).output();
+        let out = out.expect("node is installed by ./test");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
 
     #[test]
     fn nothing_that_was_sent_becomes_part_of_the_page() {

@@ -7,7 +7,8 @@ use self::client::{Message, Watcher};
 use super::{
     harness::{Api, PATIENCE, Site, nvr, until},
     live::{KEY, TOKEN, open},
-    real_peers::{peer, python},
+    real_peers::{GstCamera, peer, python},
+    site::peers::{Authority, Made, free_address},
 };
 use crate::{
     media::tests::decoded_frames,
@@ -16,6 +17,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::{path::Path, process::Stdio, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn path() -> String {
     format!("/media/{KEY}/live.ws?token={TOKEN}")
@@ -205,6 +207,69 @@ async fn a_camera_that_comes_back_goes_on_in_the_same_socket_and_a_stop_says_goo
     }
     let ((), end) = tokio::join!(async { assert!(daemon.stop().await) }, end_of(&mut watcher));
     assert_eq!(end, Some(Message::Close(1001)));
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_it_is_the_same() {
+    let site = Site::new(sim::Options { audio: true, ..nvr(1) }).await;
+    let (dir, at) = (site.dir.path(), free_address());
+    Authority::new(dir).issue("cert", "localhost", Made::Well);
+    let tls = format!(
+        "[playback]\ntoken = '{TOKEN}'\n[[proxy.tls]]\nlisten = '{at}'\nserver_name = ['localhost']\n\
+         cert = '{dir}/cert.pem'\nkey = '{dir}/cert.key'\n",
+        dir = dir.display()
+    );
+    let daemon = site.daemon(&tls).await;
+    site.api().until_state(KEY, "running").await;
+    let file = dir.join("live.mp4");
+    let out = tokio::process::Command::new(python())
+        .env("SSL_CERT_FILE", dir.join("ca.pem"))
+        .arg(peer("websocket_end.py"))
+        .args(["watch", &format!("wss://localhost:{}{}", at.port(), path()), "102"])
+        .arg(&file)
+        .output()
+        .await
+        .unwrap();
+    let (said, complained) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{complained}");
+    assert!(said.contains("codecs=\"avc1.") && said.trim_end().ends_with(",mp4a.40.2\""), "{said}");
+    assert_eq!(decoded_frames(&file), 100);
+    daemon.stop().await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn motion_jpeg_is_refused_with_the_reason_by_every_live_way() {
+    let camera = GstCamera::start("mjpeg", "none");
+    let site = Site::new(sim::Options { kind: sim::DeviceKind::Camera, ..nvr(1) }).await;
+    let text = site
+        .config("[playback]\nrtsp_listen = '127.0.0.1:0'")
+        .replace("kind = 'nvr'", "kind = 'camera'")
+        .replace(&format!("unix:{}/admin.sock", site.dir.path().display()), "127.0.0.1:0")
+        .replace(&format!("rtsp_port = {}", site.nvr.rtsp_addr.port()), &format!("rtsp_port = {}", camera.port));
+    let daemon = site.daemon_of(&text).await;
+    let admin = daemon.admin_address().unwrap();
+    let path = |name: &str| format!("/media/{KEY}/{name}");
+    // Before the camera is there, it is that.
+    until("the camera is there", || async { (Watcher::ask(admin, &path("live.ws")).await.0 == 406).then_some(()) })
+        .await;
+    let client = crate::outbound::Client::new(
+        crate::outbound::Address::Tcp { host: admin.ip().to_string(), port: admin.port() },
+        Default::default(),
+    );
+    let asked = http::Request::get(path("live.m3u8")).body(Default::default()).unwrap();
+    let answer = client.request(asked).await.unwrap();
+    let said = String::from_utf8_lossy(answer.body());
+    assert!(answer.status() == 406 && said.contains("Motion JPEG"), "{said}");
+    let mut socket = tokio::net::TcpStream::connect(daemon.rtsp_address().unwrap()).await.unwrap();
+    let asked = format!("DESCRIBE rtsp://h/{KEY} RTSP/1.0\r\nCSeq: 1\r\n\r\n");
+    socket.write_all(asked.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1000];
+    let len = socket.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..len]).into_owned();
+    assert!(answer.starts_with("RTSP/1.0 415 ") && answer.contains("Motion JPEG"), "{answer}");
+    daemon.stop().await;
     site.stop().await;
 }
 

@@ -140,6 +140,33 @@ mod tests {
     }
 
     #[test]
+    fn who_is_two_seconds_and_a_group_behind_skips_and_what_is_kept_ends_there() {
+        let mut backlog = Backlog::default();
+        let mut slow = Place::default();
+        backlog.add(picture(0, true, true, 100));
+        assert!(matches!(backlog.step(&mut slow), Step::Send { skipped: 0, .. }));
+        // Group after group of a second: the second group is two seconds old with the picture 75.
+        for n in 1..=75 {
+            backlog.add(picture(n, n % 25 == 0, false, 100));
+        }
+        assert_eq!((backlog.first, backlog.messages.len()), (0, 76));
+        backlog.add(picture(76, false, false, 100));
+        assert_eq!((backlog.first, backlog.messages.len()), (25, 52));
+        let Step::Send { bytes, skipped, .. } = backlog.step(&mut slow) else { panic!("nothing for who is slow") };
+        assert_eq!((number(&bytes), skipped), (75, 74), "the newest group, and what was left out is counted");
+        for n in 77..2_000 {
+            backlog.add(picture(n, n % 25 == 0, false, 100));
+            assert!(backlog.messages.len() <= 76, "{} are kept at {n}", backlog.messages.len());
+        }
+        // By bytes: of groups of five pictures of 1 MiB as many as fit.
+        for n in 2_000..2_100 {
+            backlog.add(picture(n, n % 5 == 0, false, 1 << 20));
+            assert!(backlog.bytes <= BYTES_MAX, "{} bytes at {n}", backlog.bytes);
+        }
+        assert!(backlog.messages.len() >= 11 && backlog.messages[0].key);
+    }
+
+    #[test]
     fn a_group_that_is_too_large_is_nothing_to_begin_with() {
         let mut backlog = Backlog::default();
         let (mut quick, mut late) = (Place::default(), Place::default());

@@ -1,14 +1,11 @@
 // Plays what a camera sends now, picture by picture as it comes by WebSocket. The first message says how it is coded, as
 // Media Source takes it; all that are not text go to Media Source as they are.
 
+import { Lag } from "./lag.js";
 import { readReferenceTime } from "./playlist.js";
 
 const Source = window.ManagedMediaSource ?? window.MediaSource;
-/** What is shown lies so far behind the newest picture, and further after each time that nothing was left to show. */
-const LAG_S = 0.15;
-const LAG_STEP_S = 0.05;
-const LAG_MAX_S = 1.5;
-/** So much off it is made up for by showing faster or slower, and more by a leap. */
+/** So much off its place behind the newest picture is made up for by showing faster or slower, and more by a leap. */
 const SLACK_S = 0.06;
 const LEAP_S = 0.8;
 const FASTER = 1.06;
@@ -29,7 +26,7 @@ export class Undecodable extends Error {}
 export class LivePlayer {
   /** `url`: of `live.ws`. */
   constructor(video, url) {
-    Object.assign(this, { video, url, queue: [], times: [], lag: LAG_S, shown: false });
+    Object.assign(this, { video, url, queue: [], times: [], lag: new Lag(performance.now()), shown: false });
   }
 
   /** Plays until the connection ends; whether anything was seen of it. */
@@ -38,7 +35,7 @@ export class LivePlayer {
     this.source = new Source();
     video.disableRemotePlayback = true;
     video.src = URL.createObjectURL(this.source);
-    const stalls = () => this.shown && !video.seeking && this.wait();
+    const stalls = () => this.shown && !video.seeking && this.lag.stalled(performance.now());
     video.addEventListener("waiting", stalls);
     try {
       await new Promise((resolve) => this.source.addEventListener("sourceopen", resolve, { once: true }));
@@ -128,11 +125,6 @@ export class LivePlayer {
     if (this.times.length > TIMES_MAX) this.times.shift();
   }
 
-  /** Nothing was left to show: from now on it is shown later. */
-  wait() {
-    this.lag = Math.min(this.lag + LAG_STEP_S, LAG_MAX_S);
-  }
-
   /** Stays close behind the newest picture. */
   tend() {
     const { video } = this;
@@ -141,15 +133,16 @@ export class LivePlayer {
     const last = buffered.length - 1;
     const [start, end] = [buffered.start(last), buffered.end(last)];
     const behind = end - video.currentTime;
-    const leap = () => { video.currentTime = Math.max(start, end - this.lag); };
+    const lag = this.lag.at(performance.now());
+    const leap = () => { video.currentTime = Math.max(start, end - lag); };
     if (!this.shown) {
       this.shown = true;
       leap();
       video.play().catch(() => {});
     } else if (!video.paused && !video.seeking) {
-      if (video.currentTime < start - SLACK_S || behind > this.lag + LEAP_S) leap();
-      else if (behind > this.lag + SLACK_S) video.playbackRate = FASTER;
-      else if (behind < this.lag - SLACK_S) video.playbackRate = SLOWER;
+      if (video.currentTime < start - SLACK_S || behind > lag + LEAP_S) leap();
+      else if (behind > lag + SLACK_S) video.playbackRate = FASTER;
+      else if (behind < lag - SLACK_S) video.playbackRate = SLOWER;
       else video.playbackRate = 1;
     }
     if (end - buffered.start(0) > 2 * KEPT_S && !this.buffer.updating) this.buffer.remove(0, end - KEPT_S);
