@@ -23,6 +23,8 @@ mod press;
 mod program;
 mod session;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     base::{Clock, Metrics, Secret, TaskGroup},
