@@ -1,9 +1,11 @@
 //! What lies in the store, and how it is read back.
 
+mod history;
+mod keys;
+
 use super::{
-    Asked, At, Change, Check, CheckKind, Entry, Error, How, HttpAsk, Named, Node, Owner, Record, Revision, Session,
-    Side, Spec, Talk,
-    kv::{Log, Space},
+    Asked, At, Check, CheckKind, Error, How, HttpAsk, Named, Node, Owner, Record, Session, Spec, Talk,
+    kv::Space,
     record::Verdict,
     state::{Held, Lease, Staged, State},
 };
@@ -13,6 +15,7 @@ use crate::{
     store::{self, Batch, Codec, Keyspace, Store},
 };
 use bytes::Bytes;
+use keys::EntryRow;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,8 +27,6 @@ use std::{
 const NUMBERS: Keyspace<Numbers> = Keyspace::new(0x50, "registry numbers", Codec::Json);
 const INSTANCES: Keyspace<InstanceRow> = Keyspace::new(0x51, "instances", Codec::Json);
 const KEYS: Keyspace<EntryRow> = Keyspace::new(0x52, "keys", Codec::Postcard);
-/// By revision, then by number within it, so that no row is longer than a key and two values.
-const HISTORY: Keyspace<ChangeRow> = Keyspace::new(0x53, "history of keys", Codec::Postcard);
 const NODES: Keyspace<NodeRow> = Keyspace::new(0x55, "nodes", Codec::Json);
 const SESSIONS: Keyspace<SessionRow> = Keyspace::new(0x56, "sessions", Codec::Json);
 const LEASES: Keyspace<LeaseRow> = Keyspace::new(0x54, "leases", Codec::Json);
@@ -125,34 +126,6 @@ struct CheckRow {
     warn: Option<u32>,
 }
 
-/// A new shape is a new variant behind these: old rows stay readable.
-#[derive(Serialize, Deserialize)]
-enum EntryRow {
-    First {
-        value: Vec<u8>,
-        created: u64,
-        modified: u64,
-        version: u64,
-        lease: i64,
-    },
-    /// With what is kept beside it.
-    Second {
-        value: Vec<u8>,
-        created: u64,
-        modified: u64,
-        version: u64,
-        lease: i64,
-        side: SideRow,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-struct SideRow {
-    flags: u64,
-    locks: u64,
-    session: Option<String>,
-}
-
 #[derive(Serialize, Deserialize)]
 struct SessionRow {
     words: String,
@@ -166,17 +139,12 @@ struct SessionRow {
 }
 
 #[derive(Serialize, Deserialize)]
-enum ChangeRow {
-    First { key: Vec<u8>, now: Option<EntryRow>, before: Option<EntryRow> },
-}
-
-#[derive(Serialize, Deserialize)]
 struct LeaseRow {
     ttl_ms: u64,
 }
 
-/// One batch of all that is staged over `state`.
-pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Error> {
+/// One batch of all that is staged over `state`; notes there which rows of history it makes.
+pub(super) fn batch(staged: &mut Staged, state: &State) -> Result<Batch, store::Error> {
     let compacted = staged.compacted.unwrap_or(state.space.log.compacted());
     let prefix = String::from_utf8_lossy(staged.prefix.as_ref().unwrap_or(&state.prefix)).into_owned();
     let (revision, catalog, sessions) = (staged.revision, staged.catalog, staged.last_session);
@@ -201,11 +169,7 @@ pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Erro
             None => batch.delete(&KEYS, key),
         };
     }
-    for revision in &staged.over.revisions {
-        for (i, change) in revision.changes.iter().enumerate() {
-            batch = batch.put(&HISTORY, &place(revision.number, i), &ChangeRow::of(change))?;
-        }
-    }
+    (batch, staged.over.rows) = history::put(batch, &staged.over.revisions)?;
     for (id, ttl) in &staged.leases {
         batch = match ttl {
             Some(ttl) => batch.put(&LEASES, &id.to_be_bytes(), &LeaseRow { ttl_ms: ms(*ttl) })?,
@@ -218,12 +182,10 @@ pub(super) fn batch(staged: &Staged, state: &State) -> Result<Batch, store::Erro
             None => batch.delete(&SESSIONS, id.as_bytes()),
         };
     }
-    for revision in staged.compacted.iter().flat_map(|number| state.space.log.before(*number)) {
-        for i in 0..revision.changes.len() {
-            batch = batch.delete(&HISTORY, &place(revision.number, i));
-        }
-    }
-    Ok(batch)
+    Ok(match staged.compacted {
+        Some(number) => history::delete(batch, state.space.log.rows_before(number)),
+        None => batch,
+    })
 }
 
 /// All that was ever acknowledged and not taken back. Blocks.
@@ -263,7 +225,7 @@ pub(super) fn load(store: &Store) -> Result<State, Error> {
         }
         entries.insert(key, entry);
     }
-    let log = load_history(store, numbers.compacted)?;
+    let log = history::load(store, numbers.compacted)?;
     // Whatever became of the row of numbers: no revision is given twice.
     let of_nodes = state.nodes.values().map(|node| node.modified).max().unwrap_or(0);
     let of_records = state.records().map(|r| r.modified).max().unwrap_or(0).max(of_nodes);
@@ -277,25 +239,6 @@ pub(super) fn load(store: &Store) -> Result<State, Error> {
 
 /// The revision of a registry in which nothing was ever written. Others take 0 for "I have seen nothing".
 const FIRST: u64 = 1;
-
-fn load_history(store: &Store, compacted: u64) -> Result<Log, Error> {
-    let mut revisions: Vec<Revision> = Vec::new();
-    for row in store.range(&HISTORY, ..) {
-        let (place, row) = row?;
-        let number = place.get(..8).and_then(|n| n.try_into().ok()).map_or(0, u64::from_be_bytes);
-        let change = row.change();
-        match revisions.last_mut().filter(|r| r.number == number) {
-            Some(revision) => revision.changes.push(change),
-            None => revisions.push(Revision { number, changes: vec![change] }),
-        }
-    }
-    Ok(Log::load(revisions.into_iter().map(Arc::new), compacted))
-}
-
-fn place(number: u64, index: usize) -> Vec<u8> {
-    let index = u32::try_from(index).unwrap_or(u32::MAX);
-    [&number.to_be_bytes()[..], &index.to_be_bytes()].concat()
-}
 
 fn ms(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
@@ -482,47 +425,6 @@ impl CheckRow {
             fall: self.fall,
             warn: self.warn,
         }
-    }
-}
-
-impl EntryRow {
-    fn of(entry: &Entry) -> Self {
-        let Entry { value, created, modified, version, lease, side } = entry;
-        let (value, created, modified, version, lease) = (value.to_vec(), *created, *modified, *version, *lease);
-        match side {
-            None => Self::First { value, created, modified, version, lease },
-            Some(side) => {
-                let session = side.session.as_ref().map(ToString::to_string);
-                let side = SideRow { flags: side.flags, locks: side.locks, session };
-                Self::Second { value, created, modified, version, lease, side }
-            }
-        }
-    }
-
-    fn entry(self) -> Entry {
-        match self {
-            Self::First { value, created, modified, version, lease } => {
-                Entry { value: value.into(), created, modified, version, lease, side: None }
-            }
-            Self::Second { value, created, modified, version, lease, side } => {
-                let SideRow { flags, locks, session } = side;
-                let side = Some(Arc::new(Side { flags, locks, session: session.map(Arc::from) }));
-                Entry { value: value.into(), created, modified, version, lease, side }
-            }
-        }
-    }
-}
-
-impl ChangeRow {
-    fn of(change: &Change) -> Self {
-        let row = |entry: &Option<Arc<Entry>>| entry.as_ref().map(|e| EntryRow::of(e));
-        Self::First { key: change.key.to_vec(), now: row(&change.now), before: row(&change.before) }
-    }
-
-    fn change(self) -> Change {
-        let Self::First { key, now, before } = self;
-        let entry = |row: Option<EntryRow>| row.map(|r| Arc::new(r.entry()));
-        Change { key: key.into(), now: entry(now), before: entry(before) }
     }
 }
 

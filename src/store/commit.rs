@@ -1,4 +1,7 @@
 //! The commit thread: joins what waits, writes it once, makes it durable, and only then answers.
+//!
+//! Where the journal has a group, its callers are answered before the rows are in the tree, with the tree locked: they go on
+//! with their work, and whoever reads waits for the rows.
 
 use super::{
     Batch, Error,
@@ -10,11 +13,15 @@ use super::{
 };
 use crate::base::{Clock, task::panic_message};
 use std::{
+    collections::{HashMap, hash_map},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError},
     thread::JoinHandle,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 /// Batches that may wait for the disk; a caller beyond them waits for a place.
 pub(super) const QUEUE_MAX: usize = 1024;
@@ -44,10 +51,40 @@ pub(super) enum Message {
     },
 }
 
-/// A group on its way: what to write, and who waits.
+/// Raw rows as the tree has them.
+type Found = HashMap<Vec<u8>, Option<sled::IVec>>;
+
+/// A group on its way.
+#[derive(Default)]
 struct Group {
+    /// What to write.
     overlay: Overlay,
-    waiting: Vec<Answer>,
+    /// What of it was read while it was staged.
+    found: Found,
+}
+
+/// Who waits for a group.
+struct Waiting<'a> {
+    inner: &'a Inner,
+    clock: Clock,
+    begun: Instant,
+    answers: Vec<Answer>,
+}
+
+impl Waiting<'_> {
+    /// Answers everyone, once: what becomes known afterwards concerns nobody of them.
+    fn answer(&mut self, result: &Result<u64, Error>) {
+        if result.is_ok() && !self.answers.is_empty() {
+            let metrics = &self.inner.metrics;
+            metrics.commits.inc();
+            metrics.commit_seconds.observe((self.clock.now() - self.begun).as_secs_f64());
+            metrics.commit_batches.observe(self.answers.len() as f64);
+        }
+        for done in self.answers.drain(..) {
+            // The caller may have gone away; what it asked for is durable all the same.
+            let _ = done.send(result.clone());
+        }
+    }
 }
 
 /// Runs until closed or until every handle is gone. The threads `beside` it are waited for, so that nothing holds the tree
@@ -103,47 +140,43 @@ pub(super) fn run(
 fn commit(inner: &Inner, journal: Option<&mut Journal>, commits: Vec<(Batch, Answer)>) {
     let clock = Clock::real();
     let begun = clock.now();
-    let Some(group) = admit(inner, commits) else { return };
-    let batches = group.waiting.len();
-    let result = catch_unwind(AssertUnwindSafe(|| write(inner, journal, &group.overlay)))
+    let (group, answers) = admit(inner, commits);
+    if answers.is_empty() {
+        return;
+    }
+    let mut waiting = Waiting { inner, clock, begun, answers };
+    let written = catch_unwind(AssertUnwindSafe(|| write(inner, journal, group, &mut waiting)))
         .unwrap_or_else(|payload| Err(Error::Storage(panic_message(payload.as_ref()))));
-    let result = result.map_err(|e| {
-        // Whatever failed, what is on disk is not known any more: a second try could succeed over the loss.
-        inner.fail(&e);
-        Error::Failed(e.to_string())
-    });
-    if result.is_ok() {
-        inner.metrics.commits.inc();
-        inner.metrics.commit_seconds.observe((clock.now() - begun).as_secs_f64());
-        inner.metrics.commit_batches.observe(batches as f64);
-    }
-    for done in group.waiting {
-        // The caller may have gone away; what it asked for is durable all the same.
-        let _ = done.send(result.clone());
-    }
-    if let Ok(number) = result
-        && let Err(error) = inner.home().note_commit(number)
-    {
-        tracing::warn!(%error, commit = number, "cannot note the last commit");
+    match written {
+        Ok(number) => {
+            if let Err(error) = inner.home().note_commit(number) {
+                tracing::warn!(%error, commit = number, "cannot note the last commit");
+            }
+        }
+        Err(error) => {
+            // Whatever failed, what is on disk is not known any more: a second try could succeed over the loss.
+            inner.fail(&error);
+            waiting.answer(&Err(Error::Failed(error.to_string())));
+        }
     }
 }
 
-/// Stages what may be written; answers the others at once. `None` where nothing is left.
-fn admit(inner: &Inner, commits: Vec<(Batch, Answer)>) -> Option<Group> {
-    let mut group = Group { overlay: Overlay::new(), waiting: Vec::new() };
+/// Stages what may be written, with who waits for it; answers the others at once.
+fn admit(inner: &Inner, commits: Vec<(Batch, Answer)>) -> (Group, Vec<Answer>) {
+    let (mut group, mut waiting) = (Group::default(), Vec::new());
     let bytes: u64 = commits.iter().map(|(batch, _)| batch.bytes()).sum();
     let space = Space::look(inner, bytes, commits.iter().any(|(batch, _)| batch.only_deletes()));
     for (batch, done) in commits {
         let result = match inner.health().failed {
             Some(why) => Err(Error::Failed(why)),
-            None => space.allows(&batch).and_then(|()| stage(inner, &mut group.overlay, &batch)),
+            None => space.allows(&batch).and_then(|()| stage(inner, &mut group, &batch)),
         };
         match result {
-            Ok(()) => group.waiting.push(done),
+            Ok(()) => waiting.push(done),
             Err(e) => drop(done.send(Err(e))),
         }
     }
-    (!group.waiting.is_empty()).then_some(group)
+    (group, waiting)
 }
 
 /// What the file system has room for.
@@ -178,17 +211,29 @@ impl Space {
 }
 
 /// Puts one batch on top of the group, wholly or not at all.
-fn stage(inner: &Inner, overlay: &mut Overlay, batch: &Batch) -> Result<(), Error> {
+fn stage(inner: &Inner, group: &mut Group, batch: &Batch) -> Result<(), Error> {
     inner.claim_names(batch)?;
     let mut staged = Overlay::new();
+    let Group { overlay, found } = group;
     for write in &batch.writes {
-        raw::stage(&mut staged, write.prefix, &write.key, write.value.as_deref(), |key| match overlay.get(key) {
-            Some(earlier) => Ok(earlier.clone()),
-            None => Ok(inner.db.get(key)?.map(|v| v.to_vec())),
+        raw::stage(&mut staged, write.prefix, &write.key, write.value.as_deref(), |key| {
+            let chunks = |row: Option<&[u8]>| row.map_or(0, raw::chunks_of);
+            Ok(match overlay.get(key) {
+                Some(earlier) => chunks(earlier.as_deref()),
+                None => chunks(row(inner, found, key)?.as_deref()),
+            })
         })?;
     }
     overlay.extend(staged);
     Ok(())
+}
+
+/// A raw row of the tree, read once.
+fn row<'a>(inner: &Inner, found: &'a mut Found, key: &[u8]) -> Result<&'a Option<sled::IVec>, Error> {
+    match found.entry(key.to_vec()) {
+        hash_map::Entry::Occupied(row) => Ok(row.into_mut()),
+        hash_map::Entry::Vacant(place) => Ok(place.insert(inner.db.get(key)?)),
+    }
 }
 
 /// Makes room for what the tree lacks after a crash: it was let in while there was room.
@@ -200,9 +245,15 @@ pub(super) fn make_room(home: &Home) {
     }
 }
 
-/// Makes the group durable with its new sums, and applies it.
-fn write(inner: &Inner, journal: Option<&mut Journal>, overlay: &Overlay) -> Result<u64, Error> {
-    let change = Change::of(inner, overlay)?;
+/// Makes the group durable with its new sums, answers who waits, and applies it.
+fn write(
+    inner: &Inner,
+    journal: Option<&mut Journal>,
+    group: Group,
+    waiting: &mut Waiting<'_>,
+) -> Result<u64, Error> {
+    let Group { overlay, found } = group;
+    let change = Change::of(inner, &overlay, found)?;
     let number = change.meta.commit;
     match (journal, change.record()) {
         (Some(journal), Some(record)) => {
@@ -211,7 +262,7 @@ fn write(inner: &Inner, journal: Option<&mut Journal>, overlay: &Overlay) -> Res
                 journal.rewind();
             }
             journal.append(&record)?;
-            change.apply(inner)?;
+            change.apply(inner, || waiting.answer(&Ok(number)))?;
             inner.settling.applied(number, record.len())?;
         }
         (journal, _) => {
@@ -221,9 +272,9 @@ fn write(inner: &Inner, journal: Option<&mut Journal>, overlay: &Overlay) -> Res
             inner.settling.settled(number);
             // Its records do not lead to what comes next.
             journal.into_iter().for_each(Journal::rewind);
+            waiting.answer(&Ok(number));
         }
     }
-    inner.publish_counts();
     Ok(number)
 }
 
@@ -235,12 +286,15 @@ struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    fn of(inner: &Inner, overlay: &'a Overlay) -> Result<Self, Error> {
+    fn of(inner: &Inner, overlay: &'a Overlay, mut found: Found) -> Result<Self, Error> {
         let before = inner.state().meta.clone();
         let mut meta = Meta { commit: before.commit + 1, sums: before.sums };
         let mut rows = Vec::with_capacity(overlay.len());
         for (key, new) in overlay {
-            let old = inner.db.get(key)?;
+            let old = match found.remove(key) {
+                Some(old) => old,
+                None => inner.db.get(key)?,
+            };
             if old.as_deref() == new.as_deref() {
                 continue;
             }
@@ -257,20 +311,21 @@ impl<'a> Change<'a> {
         journal::encode(self.meta.commit, rows.chain([(META_KEY, Some(self.encoded.as_slice()))]))
     }
 
-    /// Puts rows that the journal has into the tree, and tells the walks. One by one: where the process ends between
-    /// two of them, the next open has them again from the journal, and a batch of sled's would go to the disk at once.
-    fn apply(self, inner: &Inner) -> Result<(), Error> {
+    /// Puts rows that the journal has into the tree, and tells the walks; before, that they can be counted on. One by
+    /// one: where the process ends between two of them, the next open has them again from the journal, and a batch of
+    /// sled's would go to the disk at once.
+    fn apply(self, inner: &Inner, durable: impl FnOnce()) -> Result<(), Error> {
         let mut state = inner.state();
-        {
-            let _whole = inner.whole.write().unwrap_or_else(PoisonError::into_inner);
-            for (key, _, new) in &self.rows {
-                match new {
-                    Some(value) => inner.db.insert(key, *value)?,
-                    None => inner.db.remove(key)?,
-                };
-            }
-            inner.db.insert(META_KEY, self.encoded.as_slice())?;
+        let _whole = inner.whole.write().unwrap_or_else(PoisonError::into_inner);
+        inner.show_counts(&self.meta);
+        durable();
+        for (key, _, new) in &self.rows {
+            match new {
+                Some(value) => inner.db.insert(key, *value)?,
+                None => inner.db.remove(key)?,
+            };
         }
+        inner.db.insert(META_KEY, self.encoded.as_slice())?;
         self.tell(&mut state);
         Ok(())
     }
@@ -287,6 +342,7 @@ impl<'a> Change<'a> {
         batch.insert(META_KEY, self.encoded.as_slice());
         let mut state = inner.state();
         inner.db.apply_batch(batch)?;
+        inner.show_counts(&self.meta);
         self.tell(&mut state);
         Ok(())
     }

@@ -180,7 +180,7 @@ impl Store {
             metrics: StoreMetrics::new(metrics),
             stop: stop.clone(),
         });
-        inner.publish_counts();
+        inner.show_counts(&inner.state().meta);
         let later = verify::at_open(&inner, options.verify_rows_at_open_max, options.verify_bytes_at_open_max)?;
         let verifier = if later.is_empty() {
             inner.health.send_modify(|h| h.verification = Verification::Sound);
@@ -332,9 +332,8 @@ impl Inner {
         Ok(self.log.sync_data()?)
     }
 
-    pub(super) fn publish_counts(&self) {
-        let counts = self.state().meta.sums.iter().map(|(prefix, sum)| (*prefix, sum.rows)).collect();
-        *locked(&self.counts) = counts;
+    pub(super) fn show_counts(&self, meta: &Meta) {
+        *locked(&self.counts) = meta.sums.iter().map(|(prefix, sum)| (*prefix, sum.rows)).collect();
     }
 
     /// A prefix belongs to the keyspace that wrote it first.

@@ -57,20 +57,19 @@ fn chunk_key(prefix: u8, key: &[u8], index: usize) -> Vec<u8> {
     raw
 }
 
-/// Stages one write on top of `overlay`; `old` reads the raw row that is in the tree.
+/// Stages one write on top of `overlay`; `old_chunks` is asked how many chunks the row beneath it has.
 pub(super) fn stage(
     overlay: &mut Overlay,
     prefix: u8,
     key: &[u8],
     value: Option<&[u8]>,
-    old: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, Error>,
+    old_chunks: impl FnOnce(&[u8]) -> Result<usize, Error>,
 ) -> Result<(), Error> {
     let main = row_key(prefix, key);
-    let before = match overlay.get(&main) {
-        Some(staged) => staged.clone(),
-        None => old(&main)?,
+    let old_chunks = match overlay.get(&main) {
+        Some(staged) => staged.as_deref().map_or(0, chunks_of),
+        None => old_chunks(&main)?,
     };
-    let old_chunks = before.as_deref().map_or(0, chunks_of);
     let mut new_chunks = 0;
     match value {
         None => drop(overlay.insert(main, None)),
@@ -98,7 +97,7 @@ pub(super) fn stage(
 }
 
 /// How many chunks the value of a raw row has.
-fn chunks_of(raw: &[u8]) -> usize {
+pub(super) fn chunks_of(raw: &[u8]) -> usize {
     chunked(raw).map_or(0, |(len, _)| len.div_ceil(CHUNK_BYTES_MAX))
 }
 

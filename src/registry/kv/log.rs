@@ -47,10 +47,21 @@ impl Revision {
     }
 }
 
+/// A row of the store that holds changes of some revisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::registry) struct HistoryRow {
+    /// Its key.
+    pub place: [u8; 12],
+    /// The last revision in it.
+    pub last: u64,
+}
+
 /// What is kept, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(in crate::registry) struct Log {
     revisions: VecDeque<Arc<Revision>>,
+    /// What they lie in.
+    rows: VecDeque<HistoryRow>,
     bytes: usize,
     /// The revision that it was compacted to, the oldest that can be asked for; 0: all of them can.
     compacted: u64,
@@ -60,8 +71,8 @@ pub(in crate::registry) struct Log {
 
 impl Log {
     /// What was kept.
-    pub fn load(revisions: impl IntoIterator<Item = Arc<Revision>>, compacted: u64) -> Self {
-        let mut log = Self { compacted, ..Self::default() };
+    pub fn load(revisions: impl IntoIterator<Item = Arc<Revision>>, rows: Vec<HistoryRow>, compacted: u64) -> Self {
+        let mut log = Self { compacted, rows: rows.into(), ..Self::default() };
         revisions.into_iter().filter(|r| r.number >= compacted).for_each(|r| log.push(r));
         log
     }
@@ -70,6 +81,11 @@ impl Log {
     pub fn push(&mut self, revision: Arc<Revision>) {
         self.bytes += revision.bytes();
         self.revisions.push_back(revision);
+    }
+
+    /// Adds what it lies in.
+    pub fn push_row(&mut self, row: HistoryRow) {
+        self.rows.push_back(row);
     }
 
     /// The revision that it was compacted to: how things were then is the oldest that is known; 0: all is.
@@ -83,9 +99,9 @@ impl Log {
         self.revisions.range(first..)
     }
 
-    /// All before revision `number`, oldest first: what a compaction to there forgets.
-    pub fn before(&self, number: u64) -> impl Iterator<Item = &Arc<Revision>> {
-        self.revisions.iter().take_while(move |r| r.number < number)
+    /// The rows that hold nothing but what is before revision `number`: what a compaction to there removes.
+    pub fn rows_before(&self, number: u64) -> impl Iterator<Item = &HistoryRow> {
+        self.rows.iter().take_while(move |row| row.last < number)
     }
 
     /// Forgets all before revision `number`.
@@ -93,6 +109,9 @@ impl Log {
         while self.revisions.front().is_some_and(|r| r.number < number) {
             let gone = self.revisions.pop_front();
             self.bytes -= gone.map_or(0, |r| r.bytes());
+        }
+        while self.rows.front().is_some_and(|row| row.last < number) {
+            self.rows.pop_front();
         }
         self.compacted = self.compacted.max(number);
     }
@@ -166,7 +185,7 @@ mod tests {
     }
 
     fn log(revisions: impl Iterator<Item = u64>, bytes: usize) -> Log {
-        Log::load(revisions.map(|n| revision(n, bytes)), 0)
+        Log::load(revisions.map(|n| revision(n, bytes)), Vec::new(), 0)
     }
 
     proptest! {

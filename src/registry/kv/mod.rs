@@ -15,7 +15,7 @@ pub use steps::{Act, Guard, Step};
 pub use txn::{Compare, Comparison, Op, OpAnswer, Target, Txn, When};
 pub use watch::{Feed, Part, Watcher};
 
-pub(super) use log::Log;
+pub(super) use log::{HistoryRow, Log};
 pub(super) use space::{Overlay, Space, View, overhead};
 pub(super) use steps::{Law, freed, run_steps};
 pub(super) use txn::{delete, run};

@@ -1,6 +1,6 @@
 //! Keys and values as they are, as they are about to be, and as they were.
 
-use super::{Change, Keys, Log, Revision};
+use super::{Change, HistoryRow, Keys, Log, Revision};
 use crate::registry::Error;
 use bytes::Bytes;
 use std::{
@@ -89,6 +89,8 @@ pub(in crate::registry) struct Space {
 pub(in crate::registry) struct Overlay {
     pub entries: BTreeMap<Bytes, Option<Arc<Entry>>>,
     pub revisions: Vec<Arc<Revision>>,
+    /// What the revisions lie in, once it is known.
+    pub rows: Vec<HistoryRow>,
 }
 
 /// Both together, read only.
@@ -126,6 +128,7 @@ impl Space {
             self.bytes -= before.map_or(0, |entry| cost(&key, &entry));
         }
         over.revisions.into_iter().for_each(|revision| self.log.push(revision));
+        over.rows.into_iter().for_each(|row| self.log.push_row(row));
     }
 
     /// Reads what is durable.

@@ -134,7 +134,7 @@ async fn the_history_is_bounded_and_waits_for_those_who_follow() {
             changes: vec![Change { key: "k".into(), now: Some(Arc::new(entry)), before: None }],
         })
     };
-    let log = Log::load((1..=20_000).map(revision), 0);
+    let log = Log::load((1..=20_000).map(revision), Vec::new(), 0);
     assert_eq!(log.excess(None, 0), Some(10_001));
     assert_eq!(log.excess(Some(5), 0), Some(5));
 

@@ -97,11 +97,11 @@ async fn a_commit_waits_for_a_tree_that_is_far_behind_and_no_record_is_overwritt
         commit.await.unwrap()
     };
     faults.hang_in(Op::SyncData, "/db");
-    for n in 0..4 {
+    for n in 0..5 {
         store.commit(blob(n, ROW)).await.unwrap();
     }
-    assert_eq!(is_stuck(blob(4, ROW)).await, 5, "too much would be unsettled");
-    for n in 5..33 {
+    assert_eq!(is_stuck(blob(5, ROW)).await, 6, "too much would be unsettled");
+    for n in 6..33 {
         store.commit(blob(n, ROW)).await.unwrap();
     }
     store.inner.settling.catch_up().unwrap();
@@ -154,4 +154,23 @@ fn nobody_reads_half_a_commit() {
         }
         reader.join().unwrap();
     });
+}
+
+/// They are answered before the tree has it.
+#[test]
+fn who_was_answered_reads_and_counts_what_was_written() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    for n in 0..500_u32 {
+        let rows = (0..20).fold(name("last", &n.to_string()), |rows, i| rows.join(name(&format!("{i}/{n}"), "")));
+        store.commit_blocking(rows).unwrap();
+        match n % 3 {
+            0 => assert_eq!(store.count(&NAMES), u64::from(n) * 20 + 21),
+            1 => assert_eq!(store.get(&NAMES, b"last").unwrap(), Some(n.to_string())),
+            _ => assert_eq!(store.prefix(&NAMES, b"last").next().unwrap().unwrap().1, n.to_string()),
+        }
+    }
+    let backup = place.beside("backup");
+    store.commit_blocking(name("last", "backed up")).unwrap();
+    assert_eq!(store.backup(&backup).unwrap().rows, 10_001);
 }
