@@ -1,8 +1,9 @@
 //! Our etcd front beside a real etcd: `cargo bench --bench etcd`.
 //!
-//! On one disk, in turn: durable puts by one client and by 64 (a connection each), reads, the time until ten thousand watches
-//! of one prefix have heard of a put, and what a hundred thousand keys take of memory. Before and after, what the
-//! disk itself takes for a durable write of 4 KiB.
+//! On one disk, in turn and several times over: durable puts by one client and by 64 (a connection each), reads, the time
+//! until ten thousand watches of one prefix have heard of a put, and what a hundred thousand keys take of memory; then ours
+//! by theirs, the median of the rounds with the least and the most. Around it, what the disk itself takes for a durable
+//! write of 4 KiB.
 //!
 //! `-- --smoke` does a little of each. Needs `etcd` (Debian: etcd-server), which is installed where it is missing.
 
@@ -10,6 +11,7 @@
 
 #[path = "../measure/durable.rs"]
 mod durable;
+mod line;
 #[path = "../measure/process.rs"]
 #[expect(dead_code, reason = "each bench takes what it needs")]
 mod process;
@@ -17,10 +19,11 @@ mod wire;
 
 use durable::{floor, show};
 use futures_util::future::join_all;
+use line::Line;
 use std::{
     error::Error,
     fs,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -42,6 +45,7 @@ struct Amount {
     puts: usize,
     puts_at_once: usize,
     keys: usize,
+    heard: usize,
     rounds: usize,
 }
 
@@ -62,8 +66,8 @@ fn main() -> Result<()> {
     process::need("etcd", "etcd-server")?;
     let smoke = std::env::args().any(|arg| arg == "--smoke");
     let amount = match smoke {
-        true => Amount { puts: 50, puts_at_once: 640, keys: 1_000, rounds: 2 },
-        false => Amount { puts: 3_000, puts_at_once: 60_000, keys: 100_000, rounds: 20 },
+        true => Amount { puts: 50, puts_at_once: 640, keys: 1_000, heard: 2, rounds: 1 },
+        false => Amount { puts: 3_000, puts_at_once: 60_000, keys: 100_000, heard: 20, rounds: 5 },
     };
     let dir = Path::new(env!("CARGO_BIN_EXE_skyvis")).parent().and_then(Path::parent).unwrap_or(Path::new("."));
     let dir = dir.join("etcd-bench");
@@ -73,21 +77,41 @@ fn main() -> Result<()> {
     floor(&dir, amount.puts)?;
     // One thread for all clients: on two cores each more would take from the server under measurement.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    for start in [skyvis, etcd] {
-        let server = start(&dir)?;
-        runtime.block_on(all(&server, amount))?;
+    let mut ratios: [Vec<f64>; 4] = Default::default();
+    for _ in 0..amount.rounds {
+        let measure = |start: fn(&Path) -> Result<Server>| {
+            let server = start(&dir)?;
+            let rates = runtime.block_on(all(&server, amount));
+            drop(server);
+            fs::remove_dir_all(&dir)?;
+            fs::create_dir_all(&dir)?;
+            rates
+        };
+        let (ours, theirs) = (measure(skyvis)?, measure(etcd)?);
+        for (ratios, (ours, theirs)) in ratios.iter_mut().zip(ours.into_iter().zip(theirs)) {
+            ratios.push(ours / theirs);
+        }
     }
     floor(&dir, amount.puts)?;
+    println!("\n| ours by theirs | median | least | most |\n|---|---|---|---|");
+    for (what, mut ratios) in WHAT.into_iter().zip(ratios) {
+        ratios.sort_by(f64::total_cmp);
+        let (median, last) = (ratios[ratios.len() / 2], ratios[ratios.len() - 1]);
+        println!("| {what} | {median:.2} | {:.2} | {last:.2} |", ratios[0]);
+    }
     fs::remove_dir_all(&dir)?;
     Ok(())
 }
 
-fn free_port() -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+/// Free ports, all of them different.
+fn free_ports<const N: usize>() -> Result<[SocketAddr; N]> {
+    let listeners: Vec<_> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
+    let ports: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?;
+    ports.try_into().map_err(|_| "a port is missing".into())
 }
 
 fn skyvis(dir: &Path) -> Result<Server> {
-    let (dir, address) = (dir.join("skyvis"), free_port()?);
+    let (dir, [address]) = (dir.join("skyvis"), free_ports()?);
     fs::create_dir_all(&dir)?;
     let text = format!(
         "data_dir = '{dir}/data'\n[admin]\nlisten = 'unix:{dir}/admin.sock'\n[proxy]\nlisten = []\n\
@@ -102,7 +126,7 @@ fn skyvis(dir: &Path) -> Result<Server> {
 }
 
 fn etcd(dir: &Path) -> Result<Server> {
-    let (address, peer) = (free_port()?, free_port()?);
+    let [address, peer] = free_ports()?;
     let (at, beside) = (format!("http://{address}"), format!("http://{peer}"));
     let child = Command::new("etcd")
         .args(["--name", "bench", "--data-dir"])
@@ -117,72 +141,79 @@ fn etcd(dir: &Path) -> Result<Server> {
     Ok(Server { name: "etcd", child, address })
 }
 
-async fn all(server: &Server, amount: Amount) -> Result<()> {
+/// What is compared.
+const WHAT: [&str; 4] = ["put, 1 client", "get, 1 client", "put, 64 clients", "put of new keys, 64 clients"];
+
+/// How many a second of [`WHAT`].
+async fn all(server: &Server, amount: Amount) -> Result<[f64; 4]> {
     let name = server.name;
     let began = Instant::now();
-    let peer = loop {
+    loop {
         if let Ok(peer) = Peer::connect(server.address).await
             && peer.get("health").await.is_ok()
         {
-            break peer;
+            break;
         }
         if began.elapsed() > Duration::from_secs(30) {
             return Err(format!("{name} does not serve").into());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    }
     let rss =
         |when: &str| println!("| {name}: memory {when} | {} MiB | | |", process::memory(&[server.child.id()]).0 >> 20);
     rss("fresh");
-    let (began, mut times) = (Instant::now(), Vec::new());
-    for i in 0..amount.puts {
-        let at = Instant::now();
-        peer.put(&format!("one/{}", i % 500), VALUE).await?;
-        times.push(at.elapsed());
-    }
-    show(&format!("{name}: put, 1 client"), began.elapsed(), times);
-    let (began, mut times) = (Instant::now(), Vec::new());
-    for i in 0..amount.puts {
-        let at = Instant::now();
-        peer.get(&format!("one/{}", i % 500)).await?;
-        times.push(at.elapsed());
-    }
-    show(&format!("{name}: get, 1 client"), began.elapsed(), times);
-    at_once(&format!("{name}: put, {CLIENTS} clients"), server, amount.puts_at_once, |c, i| {
-        format!("many/{c}/{}", i % 100)
-    })
-    .await?;
-    at_once(&format!("{name}: put of new keys, {CLIENTS} clients"), server, amount.keys, |c, i| {
-        format!("keys/{c}/{i}")
-    })
-    .await?;
+    let put = |i| wire::put(&format!("one/{}", i % 500), VALUE);
+    let [put_one, get_one, put_many, put_new] = WHAT.map(|what| format!("{name}: {what}"));
+    let put_one = one(&put_one, server, wire::PUT, amount.puts, put).await?;
+    let get = |i| wire::range(&format!("one/{}", i % 500));
+    let get_one = one(&get_one, server, wire::RANGE, amount.puts, get).await?;
+    let many = |c, i| format!("many/{c}/{}", i % 100);
+    let put_many = at_once(&put_many, server, amount.puts_at_once, many).await?;
+    let put_new = at_once(&put_new, server, amount.keys, |c, i| format!("keys/{c}/{i}")).await?;
     rss(&format!("with {} keys", amount.keys));
-    watches(server, amount.rounds).await?;
+    watches(server, amount.heard).await?;
     rss(&format!("with {} watches beside", STREAMS * WATCHES));
-    Ok(())
+    Ok([put_one, get_one, put_many, put_new])
 }
 
-/// Each client waits for its answer before it goes on.
-async fn at_once(what: &str, server: &Server, n: usize, key: fn(usize, usize) -> String) -> Result<()> {
-    let peers = join_all((0..CLIENTS).map(|_| Peer::connect(server.address))).await;
-    let peers: Vec<Peer> = peers.into_iter().collect::<Result<_>>()?;
+/// A client that asks again and again. How often a second.
+async fn one(what: &str, server: &Server, path: &str, n: usize, message: impl Fn(usize) -> Vec<u8>) -> Result<f64> {
+    let mut line = Line::connect(server.address, path).await?;
+    // The first call carries what only the first one does.
+    line.call(&message(0)).await?;
+    let (began, mut times) = (Instant::now(), Vec::new());
+    for i in 0..n {
+        let at = Instant::now();
+        line.call(&message(i)).await?;
+        times.push(at.elapsed());
+    }
+    let took = began.elapsed();
+    show(what, took, times);
+    Ok(n as f64 / took.as_secs_f64())
+}
+
+/// Each client waits for its answer before it goes on. How often a second all together.
+async fn at_once(what: &str, server: &Server, n: usize, key: fn(usize, usize) -> String) -> Result<f64> {
+    let lines = join_all((0..CLIENTS).map(|_| Line::connect(server.address, wire::PUT))).await;
+    let lines: Vec<Line> = lines.into_iter().collect::<Result<_>>()?;
     let began = Instant::now();
-    let client = |(c, peer): (usize, Peer)| async move {
+    let client = |(c, mut line): (usize, Line)| async move {
         let mut times = Vec::new();
         for i in 0..n / CLIENTS {
             let at = Instant::now();
-            peer.put(&key(c, i), VALUE).await.map_err(|e| e.to_string())?;
+            line.call(&wire::put(&key(c, i), VALUE)).await.map_err(|e| e.to_string())?;
             times.push(at.elapsed());
         }
         Ok::<_, String>(times)
     };
-    let clients: Vec<_> = peers.into_iter().enumerate().map(client).map(tokio::spawn).collect();
+    let clients: Vec<_> = lines.into_iter().enumerate().map(client).map(tokio::spawn).collect();
     let mut all = Vec::new();
     for client in clients {
         all.extend(client.await??);
     }
-    show(what, began.elapsed(), all);
-    Ok(())
+    let (took, n) = (began.elapsed(), all.len());
+    show(what, took, all);
+    Ok(n as f64 / took.as_secs_f64())
 }
 
 /// From the put to the last of all watches.

@@ -40,6 +40,20 @@ struct Told {
     events: Vec<Bytes>,
 }
 
+/// What [`Line`](super::line::Line) sends to put a key, and where to.
+pub const PUT: &str = "/etcdserverpb.KV/Put";
+
+pub fn put(key: &str, value: &str) -> Vec<u8> {
+    Put { key: key.to_owned(), value: value.to_owned() }.encode_to_vec()
+}
+
+/// The same to read one.
+pub const RANGE: &str = "/etcdserverpb.KV/Range";
+
+pub fn range(key: &str) -> Vec<u8> {
+    Range { key: key.to_owned(), range_end: String::new() }.encode_to_vec()
+}
+
 /// A connection.
 pub struct Peer(SendRequest<Full<Bytes>>);
 
@@ -85,11 +99,11 @@ impl Peer {
 
     pub async fn put(&self, key: &str, value: &str) -> Result<()> {
         let message = Put { key: key.to_owned(), value: value.to_owned() };
-        self.call("/etcdserverpb.KV/Put", &message).await.map(drop)
+        self.call(PUT, &message).await.map(drop)
     }
 
     pub async fn get(&self, key: &str) -> Result<Bytes> {
-        self.call("/etcdserverpb.KV/Range", &Range { key: key.to_owned(), range_end: String::new() }).await
+        self.call(RANGE, &Range { key: key.to_owned(), range_end: String::new() }).await
     }
 
     /// A stream of so many watches, all of them created.

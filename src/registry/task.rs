@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 const COMMANDS_MAX: usize = 4_096;
 /// Commands of one commit. More would let the first of them wait longer than a commit takes.
 const COMMANDS_PER_COMMIT_MAX: usize = 512;
+/// From so many commands on, one turn of the runtime is waited for more of them.
+const GATHERS_FROM: usize = 4;
 /// What runs out in one turn: a thousand at once must not hold up a register.
 const DUE_PER_TURN_MAX: usize = 512;
 /// Turns of commands before what is due comes in between, renewals of it that wait in the queue going first.
@@ -158,8 +160,9 @@ impl RegistryTask {
             };
             match taken {
                 Some(0) => return,
-                Some(_) => {
+                Some(taken) => {
                     turns += 1;
+                    self.gather(&mut batch, taken).await;
                     self.turn(&mut batch).await;
                 }
                 // Whoever slept through a deadline by far had no way to take renewals either.
@@ -168,6 +171,18 @@ impl RegistryTask {
             if self.commands.is_empty() || turns >= TURNS_BEFORE_DUE_MAX {
                 turns = 0;
                 self.run_out().await;
+            }
+        }
+    }
+
+    /// Lets those who are about to ask come along where many ask: a commit costs the same for a few more of them.
+    async fn gather(&mut self, batch: &mut Vec<Command>, taken: usize) {
+        if (GATHERS_FROM..COMMANDS_PER_COMMIT_MAX).contains(&taken) {
+            tokio::task::yield_now().await;
+            while batch.len() < COMMANDS_PER_COMMIT_MAX
+                && let Ok(command) = self.commands.try_recv()
+            {
+                batch.push(command);
             }
         }
     }

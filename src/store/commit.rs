@@ -246,12 +246,7 @@ pub(super) fn make_room(home: &Home) {
 }
 
 /// Makes the group durable with its new sums, answers who waits, and applies it.
-fn write(
-    inner: &Inner,
-    journal: Option<&mut Journal>,
-    group: Group,
-    waiting: &mut Waiting<'_>,
-) -> Result<u64, Error> {
+fn write(inner: &Inner, journal: Option<&mut Journal>, group: Group, waiting: &mut Waiting<'_>) -> Result<u64, Error> {
     let Group { overlay, found } = group;
     let change = Change::of(inner, &overlay, found)?;
     let number = change.meta.commit;

@@ -47,10 +47,7 @@ impl ChangeRow {
 }
 
 /// Adds what revisions changed, and tells the rows that this makes.
-pub(super) fn put(
-    mut batch: Batch,
-    revisions: &[Arc<Revision>],
-) -> Result<(Batch, Vec<HistoryRow>), store::Error> {
+pub(super) fn put(mut batch: Batch, revisions: &[Arc<Revision>]) -> Result<(Batch, Vec<HistoryRow>), store::Error> {
     let mut rows = Vec::new();
     let mut shared: Vec<(u64, ChangeRow)> = Vec::new();
     let (mut first, mut bytes) = ([0; 12], 0);
