@@ -30,6 +30,8 @@ const EVENT_STREAMS_MAX: usize = 128;
 pub(super) struct Api {
     pub config: Config,
     pub deps: Deps,
+    /// Who may ask.
+    pub guard: Guard,
     /// When the process began, for its uptime.
     pub began: Instant,
     /// The API's description.
@@ -60,7 +62,6 @@ impl Api {
 
 /// The admin listener's handler.
 pub(super) struct Endpoint {
-    guard: Guard,
     routes: &'static [Route],
     api: Arc<Api>,
     requests: Counter,
@@ -71,11 +72,11 @@ impl Endpoint {
     pub(super) fn new(config: Config, deps: Deps, routes: &'static [Route]) -> Self {
         let counter = |name, help| deps.metrics.register(name, help, Counter::default());
         Self {
-            guard: Guard::new(config.token.clone()),
             routes,
             requests: counter("admin_requests", "Requests to the admin endpoint"),
             refused: counter("admin_refused", "Requests to the admin endpoint that were answered 401 or 403"),
             api: Arc::new(Api {
+                guard: Guard::new(config.token.clone(), config.viewer_token.clone(), deps.clock.clone()),
                 began: deps.clock.now(),
                 openapi: serde_json::to_vec(&openapi::describe(routes)).unwrap_or_default().into(),
                 event_streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
@@ -92,18 +93,18 @@ impl Endpoint {
         let (method, path) = (request.method.clone(), request.path().to_owned());
         match route::find(self.routes, &method, &path) {
             Found::Route(route, arguments) => {
-                self.guard.check(&request, route.access)?;
+                self.api.guard.check(&request, route.access)?;
                 let known = route.query.map(|q| q.iter().map(|p| p.name).collect());
                 let call = Call::new(request, arguments, known)?;
                 (route.run)(self.api.clone(), call).await
             }
             // Whoever may not ask is not told what there is.
             Found::OtherMethod(allow) => {
-                self.guard.check(&request, Access::Operator)?;
+                self.api.guard.check(&request, Access::Operator)?;
                 Err(not_built(&method, &path).unwrap_or_else(|| Failure::method(&method, &allow)))
             }
             Found::Nothing => {
-                self.guard.check(&request, Access::Operator)?;
+                self.api.guard.check(&request, Access::Operator)?;
                 Err(not_built(&method, &path).unwrap_or_else(|| Failure::no_path(&path)))
             }
         }

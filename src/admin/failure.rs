@@ -79,6 +79,21 @@ impl Failure {
         failure
     }
 
+    /// A token that was typed is not the right one. No `WWW-Authenticate`: a browser is asked by the console's own form.
+    pub(super) fn wrong_token() -> Self {
+        let detail = "that is not the token; it is the text of the file that admin.token_file names";
+        Self::new(StatusCode::UNAUTHORIZED, "wrong-token", "Wrong token", detail)
+    }
+
+    /// Too many wrong tokens came from there.
+    pub(super) fn too_many_tries(wait: std::time::Duration) -> Self {
+        let seconds = wait.as_secs().max(1);
+        let detail = format!("too many wrong tokens came from your address; the next is looked at in {seconds} s");
+        let mut failure = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-tries", "Too many wrong tokens", detail);
+        failure.header = Some(Box::new((RETRY_AFTER, HeaderValue::from(seconds))));
+        failure
+    }
+
     /// The peer or the page that asks is not one that may.
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)

@@ -15,10 +15,13 @@ mod openapi;
 mod paging;
 mod parameters;
 mod route;
+mod session;
 mod table;
 #[cfg(test)]
 mod tests;
 mod views;
+
+pub use views::{ConfigSource, ShownConfig};
 
 use crate::{
     archive::Archive,
@@ -44,6 +47,8 @@ use tokio::sync::watch;
 pub struct Config {
     /// The operator's token; none (or an empty one): only this host may ask.
     pub token: Option<Secret>,
+    /// The token of those who may only look; none: there are no such.
+    pub viewer_token: Option<Secret>,
     /// Name of this host.
     pub node: String,
     /// The data directory: a backup lies there for a moment before it is sent.
@@ -84,8 +89,8 @@ pub struct Deps {
     pub reloader: Arc<dyn Reloader>,
     /// Where work goes on whose client has left: half a reload would be neither config.
     pub group: TaskGroup,
-    /// The effective config, secrets blanked.
-    pub config: watch::Receiver<Arc<serde_json::Value>>,
+    /// The effective config.
+    pub config: watch::Receiver<Arc<ShownConfig>>,
 }
 
 /// What the process is doing.

@@ -34,7 +34,13 @@ pub(super) fn describe(routes: &[Route]) -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas.take_definitions(true),
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer" },
+                "session": {
+                    "type": "apiKey", "in": "cookie", "name": "skyvis-session-<port>",
+                    "description": "Begun by POST /api/v1/session; counts for pages of the console alone",
+                },
+            },
         },
     })
 }
@@ -50,7 +56,10 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {
     };
     let problem = schemas.subschema_for::<Problem>();
     // Without a token set none is asked for, so an empty requirement stands beside it.
-    let security = if route.access == Access::Operator { json!([{ "token": [] }, {}]) } else { json!([]) };
+    let security = match route.access {
+        Access::Viewer | Access::Operator => json!([{ "token": [] }, { "session": [] }, {}]),
+        Access::Probe | Access::Shell => json!([]),
+    };
     json!({
         "operationId": operation_id(&route.method, route.pattern),
         "summary": route.summary,

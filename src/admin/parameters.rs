@@ -44,7 +44,7 @@ pub(super) const AFTER: Parameter = Parameter {
 pub(super) const KIND: Parameter = Parameter {
     name: "kind",
     required: false,
-    summary: "Only these kinds, by commas: `presence.*,disk.full`",
+    summary: "Only these kinds, by commas: `presence.*,disk.full`; with `!` in front all but these: `!segment.*`",
     schema: |_| json_schema!({ "type": "string" }),
 };
 

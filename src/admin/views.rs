@@ -1,8 +1,11 @@
 //! What the API answers with: plain values, serialised and described from the same types.
 
+mod daemon;
 mod plays;
 mod registry;
 
+pub use daemon::{ConfigSource, ShownConfig};
+pub(super) use daemon::{ConfigSourcesView, SessionView};
 pub(super) use plays::PlayView;
 pub(super) use registry::{
     InstanceView, KeyView, KeysDeletedView, KeysView, PickView, RenewedView, ServiceInstancesView, ServiceSummaryView,
@@ -46,6 +49,8 @@ pub(super) struct StatusView {
     pub route_table_version: Option<u64>,
     /// Why no newer table of routes could be made; null: the last one could.
     pub route_table_error: Option<String>,
+    /// Build of the console: a page of another one is out of date.
+    pub console: &'static str,
 }
 
 /// How many of what.

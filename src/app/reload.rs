@@ -4,7 +4,7 @@ use super::{Error, Rooms, systemd};
 use crate::{
     admin,
     base::{Clock, TaskGroup},
-    config::{self, Config, Env},
+    config::{self, Config, Env, Place},
     serve::BoxFuture,
 };
 use serde_json::json;
@@ -27,7 +27,7 @@ pub struct Reloading {
     env: Env,
     /// Held through a whole reload, so that two of them cannot interleave.
     current: tokio::sync::Mutex<Config>,
-    view: watch::Sender<Arc<serde_json::Value>>,
+    view: watch::Sender<Arc<admin::ShownConfig>>,
     status: Mutex<String>,
     targets: Targets,
 }
@@ -52,10 +52,28 @@ struct Look {
     inode: u64,
 }
 
+/// The config as others may see it, and where each value of it comes from.
+fn shown(config: &Config, file: Option<&Path>, env: &Env) -> admin::ShownConfig {
+    let places = file.map(|file| config::places(file, env)).unwrap_or_default();
+    let source = |(key, place): (String, Place)| {
+        let (line, variable) = match place {
+            Place::File => (None, None),
+            Place::Line(line) => (Some(line), None),
+            Place::Environment(name) => (None, Some(name)),
+        };
+        admin::ConfigSource { key, line, variable }
+    };
+    admin::ShownConfig {
+        effective: config.to_view(),
+        file: file.map(|f| f.display().to_string()),
+        sources: places.into_iter().map(source).collect(),
+    }
+}
+
 impl Reloading {
     pub(super) fn new(config: Config, file: Option<PathBuf>, env: Env, rooms: &Rooms) -> Arc<Self> {
         let status = format!("{} devices", config.devices.len());
-        let (view, _) = watch::channel(Arc::new(config.to_view()));
+        let (view, _) = watch::channel(Arc::new(shown(&config, file.as_deref(), &env)));
         Arc::new(Self {
             file,
             env,
@@ -76,7 +94,7 @@ impl Reloading {
     }
 
     /// The effective config without secrets, as it changes.
-    pub(super) fn view(&self) -> watch::Receiver<Arc<serde_json::Value>> {
+    pub(super) fn view(&self) -> watch::Receiver<Arc<admin::ShownConfig>> {
         self.view.subscribe()
     }
 
@@ -108,9 +126,13 @@ impl Reloading {
         let mut current = self.current.lock().await;
         let Some(file) = self.file.clone() else { return Ok(Vec::new()) };
         let env = self.env.clone();
-        let next = tokio::task::spawn_blocking(move || config::load(&file, &env))
-            .await
-            .map_err(|e| Error::Runtime(std::io::Error::other(e)))??;
+        let read = move || {
+            let next = config::load(&file, &env)?;
+            let view = shown(&next, Some(&file), &env);
+            Ok::<_, config::Faults>((next, view))
+        };
+        let (next, view) =
+            tokio::task::spawn_blocking(read).await.map_err(|e| Error::Runtime(std::io::Error::other(e)))??;
         let frozen = config::restart_keys(&current, &next);
         if !frozen.is_empty() {
             return Err(Error::NeedsRestart(frozen));
@@ -126,7 +148,7 @@ impl Reloading {
         self.targets.cameras.apply(next.cameras()).await?;
         self.targets.proxy.apply(next.proxy());
         self.targets.plays.apply(next.plays());
-        self.view.send_replace(Arc::new(next.to_view()));
+        self.view.send_replace(Arc::new(view));
         *current = next;
         Ok(changed)
     }

@@ -57,7 +57,7 @@ pub(super) async fn build(
 ) -> Result<(Rooms, PlaneTask), Error> {
     let metrics = Metrics::default();
     count_build(&metrics);
-    process::count(&metrics, phases.groups());
+    process::count(&metrics, phases.groups(), config.store_dir());
     make_data_dir(&config.data_dir)?;
     let disk = Disk::real(DISK_THREADS);
     // Footage is written on threads of its own: long reads do not hold it up, and where it hangs, the rest runs on. It is
@@ -313,6 +313,7 @@ pub(super) fn admin(config: &Config, rooms: &Rooms, phases: &Phases, reloading: 
     admin::build(
         admin::Config {
             token: config.admin.token.clone(),
+            viewer_token: config.admin.viewer_token.clone(),
             node: config.node.clone(),
             data_dir: config.data_dir.clone(),
         },

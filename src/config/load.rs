@@ -34,6 +34,19 @@ pub fn parse(content: impl AsRef<[u8]>, path: &Path, env: &Env) -> Result<Config
     read(content.as_ref(), path, env).0
 }
 
+/// Where each key that is set stands, by its full name; of a list of tables with its number, `device.0.id`. What is not
+/// named has its default. Empty where the file cannot be read: [`load`] says why.
+pub fn places(path: &Path, env: &Env) -> Vec<(String, Place)> {
+    let Ok(bytes) = read_bounded(path) else { return Vec::new() };
+    let Ok(text) = std::str::from_utf8(&bytes) else { return Vec::new() };
+    let mut table = tree::parse(text).table;
+    // What is wrong there is said where the configuration is read.
+    let _ = env.lay_over(&mut table);
+    let mut found = Vec::new();
+    tree::places(&table, "", &mut found);
+    found
+}
+
 /// The outcome, and every key that was asked for.
 pub(super) fn read(content: &[u8], path: &Path, env: &Env) -> (Result<Config, Faults>, BTreeSet<String>) {
     let refused = |problem: String| (Err(Faults::of_file(path, problem)), BTreeSet::new());

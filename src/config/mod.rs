@@ -25,6 +25,6 @@ mod tests;
 
 pub use env::Env;
 pub use fault::{Fault, Faults, Place};
-pub use load::{default_path, load, parse};
+pub use load::{default_path, load, parse, places};
 pub use reload::restart_keys;
 pub use types::{Admin, AdminListen, Config, Device, Fronts, Hikvision, Log, LogFormat, Playback, Proxy, Recording};

@@ -13,6 +13,7 @@ pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
         ("log.level", old.log.level != new.log.level),
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("admin.token", old.admin.token != new.admin.token),
+        ("admin.viewer_token", old.admin.viewer_token != new.admin.viewer_token),
         ("proxy.listen", old.proxy.listen != new.proxy.listen),
         ("proxy.tls.listen", tls_listen(old) != tls_listen(new)),
         ("proxy.tcp.listen", tcp_listen(old) != tcp_listen(new)),

@@ -60,7 +60,8 @@ fn a_comment_gives_the_defaults_of_the_contract() {
     let c = ok("# nothing set\n");
     assert_eq!(c.data_dir, Path::new("/var/lib/skyvis"));
     assert_eq!((c.node.as_str(), c.log.format, c.log.level.as_str()), ("host1", LogFormat::Text, "info"));
-    assert_eq!(c.admin, Admin { listen: AdminListen::Tcp("127.0.0.1:9080".parse().unwrap()), token: None });
+    let listen = AdminListen::Tcp("127.0.0.1:9080".parse().unwrap());
+    assert_eq!(c.admin, Admin { listen, token: None, viewer_token: None });
     assert_eq!(
         c.proxy,
         Proxy {

@@ -70,6 +70,24 @@ pub(super) fn parse(text: &str) -> Parsed {
     Parsed { table: table(document.get_ref(), &lines), faults, unreliable }
 }
 
+/// The full name of each key below `prefix` that has a value, and where it stands.
+pub(super) fn places(table: &Table, prefix: &str, found: &mut Vec<(String, Place)>) {
+    for (key, node) in table {
+        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match &node.value {
+            Value::Table(inner) => places(inner, &name, found),
+            Value::List(items) if items.iter().any(|item| matches!(item.value, Value::Table(_))) => {
+                for (number, item) in items.iter().enumerate() {
+                    if let Value::Table(inner) = &item.value {
+                        places(inner, &format!("{name}.{number}"), found);
+                    }
+                }
+            }
+            _ => found.push((name, node.place.clone())),
+        }
+    }
+}
+
 /// Reads one value out of the environment, where it is written as TOML.
 pub(super) fn parse_value(text: &str, place: &Place) -> Option<Value> {
     let parsed = DeValue::parse(text).ok()?;

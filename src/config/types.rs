@@ -85,6 +85,8 @@ pub struct Admin {
     pub listen: AdminListen,
     /// The bearer token; `None` where none is asked for.
     pub token: Option<Secret>,
+    /// The token of those who may look and change nothing; `None` where there is no such.
+    pub viewer_token: Option<Secret>,
 }
 
 /// Where the admin endpoint listens.

@@ -118,7 +118,11 @@ impl Config {
             ("log", vec![("format", json!(self.log.format.as_str())), ("level", json!(self.log.level))]),
             (
                 "admin",
-                vec![("listen", json!(self.admin.listen.to_string())), ("token", blank(self.admin.token.as_ref()))],
+                vec![
+                    ("listen", json!(self.admin.listen.to_string())),
+                    ("token", blank(self.admin.token.as_ref())),
+                    ("viewer_token", blank(self.admin.viewer_token.as_ref())),
+                ],
             ),
             (
                 "proxy",

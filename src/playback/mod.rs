@@ -31,7 +31,7 @@ mod vod;
 pub use error::Error;
 pub use footage::Footage;
 pub use handler::Playback;
-pub use vod::PLAYLIST_JS;
+pub use vod::{LAG_JS, LIVE_JS, PLAYLIST_JS};
 
 use crate::base::{Clock, Metrics, Secret, TaskGroup};
 use crate::disk::Disk;

@@ -73,6 +73,8 @@ pub struct Request {
     pub stopping: CancellationToken,
     /// Whoever waits for the answer.
     pub client: Client,
+    /// A handler that hands the request on to another has seen that whoever asks may.
+    pub vouched: bool,
     body: Incoming,
     /// What the client sends once its request was answered by a 101, where it asked for that.
     switch: Option<Raw>,
@@ -122,7 +124,18 @@ impl Request {
         let stopping = CancellationToken::new();
         let body = Incoming::Bytes(body.into());
         let client = Client::default();
-        Self { method, uri, headers: HeaderMap::new(), peer, head_only: false, stopping, client, body, switch: None }
+        Self {
+            method,
+            uri,
+            headers: HeaderMap::new(),
+            peer,
+            head_only: false,
+            stopping,
+            client,
+            vouched: false,
+            body,
+            switch: None,
+        }
     }
 
     /// A request whose head is read, and whose body comes in pieces, all of them within `body_timeout` of being asked for.
@@ -131,7 +144,7 @@ impl Request {
         let head_only = method == Method::HEAD;
         let method = if head_only { Method::GET } else { method };
         let (client, body) = (Client::default(), Incoming::Stream(Mutex::new(body), body_timeout));
-        Self { method, uri, headers, peer, head_only, stopping, client, body, switch: None }
+        Self { method, uri, headers, peer, head_only, stopping, client, vouched: false, body, switch: None }
     }
 
     pub(super) fn from_wire(
@@ -152,6 +165,7 @@ impl Request {
             stopping,
             client,
             body: Incoming::Wire(body, body_timeout),
+            vouched: false,
             switch: None,
         }
     }

@@ -83,6 +83,8 @@ pub struct Options {
     pub devices: u32,
     /// Channels, numbered from 1; of each device behind a gateway.
     pub channels: u32,
+    /// What each of a recorder's channels is called, as somebody typed it there; `None`: Camera 01, 02 and so on.
+    pub channel_name: Option<String>,
     /// The only account.
     pub user: String,
     /// Its password.
@@ -148,6 +150,7 @@ impl Default for Options {
             kind: DeviceKind::Camera,
             devices: 1,
             channels: 1,
+            channel_name: None,
             user: "admin".into(),
             password: Secret::new("Skyvis-2026"),
             codec: VideoCodec::H264,

@@ -5,6 +5,7 @@ mod beside;
 mod changes;
 mod checks;
 mod clock;
+mod console;
 mod consul;
 mod crash;
 mod disks;

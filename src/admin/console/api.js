@@ -1,6 +1,6 @@
-// Asking the daemon: token, errors as sentences, lists, the event stream.
+// Asking the daemon: errors as sentences, lists page by page. The session is a cookie that no script sees.
 
-const TOKEN = "skyvis-token";
+import { t } from "./words.js";
 
 /** A request that was not answered as hoped; `message` is a sentence for people. */
 export class ApiError extends Error {
@@ -10,116 +10,82 @@ export class ApiError extends Error {
   }
 }
 
-export const setToken = (token) => sessionStorage.setItem(TOKEN, token);
-
-/** `fetch` with the token, if there is one; a failed answer becomes an [`ApiError`]. */
+/** `fetch`; a failed answer becomes an [`ApiError`]. */
 export async function ask(url, options = {}) {
-  const headers = new Headers(options.headers);
-  const token = sessionStorage.getItem(TOKEN);
-  if (token && !headers.has("Authorization")) headers.set("Authorization", `Bearer ${token}`);
   let response;
   try {
-    response = await fetch(url, { ...options, headers });
+    response = await fetch(url, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "skyvis does not answer. Is it running?");
+    throw new ApiError(0, t("no_answer"));
   }
   if (response.ok) return response;
-  if (response.status === 401) dispatchEvent(new CustomEvent("skyvis-login"));
   const problem = await response.json().catch(() => null);
-  throw new ApiError(response.status, problem?.detail ?? `skyvis answered ${response.status}.`);
+  if (response.status === 401 && problem?.type?.endsWith("unauthorized")) dispatchEvent(new CustomEvent("skyvis-login"));
+  throw new ApiError(response.status, problem?.detail ?? t("answered", { status: response.status }));
 }
 
 export const json = async (path, options) => (await ask(`api/v1/${path}`, options)).json();
 
+/** Sends a value as JSON. */
+export const send = (method, path, value) =>
+  json(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+
+export const post = (path) => json(path, { method: "POST" });
+
 /** All items of a list, page by page. */
-export async function list(path, options) {
+export async function list(path, { query = {}, array = "items", signal } = {}) {
   const items = [];
   let cursor = null;
   do {
-    const query = cursor === null ? "" : `?cursor=${encodeURIComponent(cursor)}`;
-    const page = await json(path + query, options);
-    items.push(...page.items);
-    cursor = page.next;
+    const asked = new URLSearchParams({ limit: 10000, ...query });
+    if (cursor !== null) asked.set("cursor", cursor);
+    const page = await json(`${path}?${asked}`, { signal });
+    items.push(...page[array]);
+    cursor = page.next ?? null;
   } while (cursor !== null);
   return items;
 }
 
+const between = (stream, from, to) => ({ stream, from: new Date(from).toISOString(), ...(to === null ? {} : { to: new Date(to).toISOString() }) });
+
 /** The spans of a stream that overlap an interval, in order; `limit` spans at most where given. */
 export async function recordings(stream, from, to, { limit = null, signal } = {}) {
-  const spans = [];
-  let cursor = null;
-  do {
-    const query = new URLSearchParams({ stream, from: new Date(from).toISOString() });
-    if (to !== null) query.set("to", new Date(to).toISOString());
-    if (limit !== null) query.set("limit", limit);
-    if (cursor !== null) query.set("cursor", cursor);
-    const page = await json(`recordings?${query}`, { signal });
-    spans.push(...page.spans.map((s) => ({ ...s, start: Date.parse(s.start), end: Date.parse(s.end) })));
-    cursor = page.next ?? null;
-  } while (cursor !== null && limit === null);
-  return spans;
+  const query = between(stream, from, to);
+  const spans = limit === null
+    ? await list("recordings", { query, array: "spans", signal })
+    : (await json(`recordings?${new URLSearchParams({ ...query, limit })}`, { signal })).spans;
+  return spans.map((s) => ({ start: Date.parse(s.start), end: Date.parse(s.end), bytes: s.bytes }));
 }
 
-/** The gaps of a stream that overlap an interval, in order; one that lasts ends now. */
+/** The gaps of a stream that overlap an interval, in order; of one that lasts, `end` is null. */
 export async function gaps(stream, from, to, { signal } = {}) {
-  const query = new URLSearchParams({ stream, from: new Date(from).toISOString(), to: new Date(to).toISOString(), limit: 10000 });
-  const page = await json(`gaps?${query}`, { signal });
-  return page.gaps.map((g) => ({ ...g, start: Date.parse(g.start), lasts: g.end === null, end: g.end === null ? Math.min(Date.now(), to) : Date.parse(g.end) }));
+  const found = await list("gaps", { query: between(stream, from, to), array: "gaps", signal });
+  return found.map((g) => ({ start: Date.parse(g.start), end: g.end === null ? null : Date.parse(g.end), cause: g.cause }));
 }
 
-/** Has a stream not recorded, or recorded again. */
-export const pauseStream = (key, paused) => ask(`api/v1/streams/${key}/${paused ? "pause" : "resume"}`, { method: "POST" });
+/** How much of what was wanted is there, from 0 to 1; null where nothing was wanted. */
+export async function coverage(stream, from, to, { signal } = {}) {
+  const found = await json(`gaps?${new URLSearchParams({ ...between(stream, from, to), limit: 1 })}`, { signal });
+  return found.wanted_seconds > 0 ? found.coverage : null;
+}
 
-/** Calls `onEvent` with every event until `signal` fires; reconnects and resumes behind the last one seen. */
-export async function events(after, onEvent, signal) {
-  let last = after;
-  while (!signal.aborted) {
-    try {
-      const response = await ask(`api/v1/events?after=${last}`, { signal });
-      for await (const data of messages(response.body)) {
-        const event = JSON.parse(data);
-        last = event.id;
-        onEvent(event);
-      }
-    } catch (error) {
-      if (signal.aborted || error.status === 401) return;
-    }
-    await pause(2000, signal);
+/** One file of an interval. */
+export const mp4Url = (stream, from, to) => `media/${stream}/vod.mp4?${new URLSearchParams({ from: new Date(from).toISOString(), to: new Date(to).toISOString() })}`;
+
+/** Where a metric stands: `{ labels, value }` by the metric's name, of Prometheus' text. */
+export async function metrics(signal) {
+  const text = await (await ask("metrics", { signal })).text();
+  const found = new Map();
+  for (const line of text.split("\n")) {
+    if (line === "" || line.startsWith("#")) continue;
+    const space = line.lastIndexOf(" ");
+    const brace = line.indexOf("{");
+    const name = line.slice(0, brace < 0 ? space : brace);
+    const labels = {};
+    if (brace >= 0) for (const [, key, value] of line.slice(brace, space).matchAll(/([a-z_]+)="((?:[^"\\]|\\.)*)"/g)) labels[key] = value;
+    if (!found.has(name)) found.set(name, []);
+    found.get(name).push({ labels, value: Number(line.slice(space + 1)) });
   }
-}
-
-/** The data of each server-sent event of a body. */
-async function* messages(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const blocks = (rest + value).split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const data = block.split("\n").filter((l) => l.startsWith("data:")).map((l) => l.slice(5).trimStart());
-      if (data.length > 0) yield data.join("\n");
-    }
-  }
-}
-
-/** Waits, or less where `signal` fires. */
-export function pause(ms, signal) {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener("abort", done);
-  });
-}
-
-/** For what the browser itself fetches and cannot be given a header: a video's address, a download. */
-export function withToken(url) {
-  const token = sessionStorage.getItem(TOKEN);
-  return token ? `${url}${url.includes("?") ? "&" : "?"}token=${encodeURIComponent(token)}` : url;
+  return found;
 }

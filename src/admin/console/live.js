@@ -1,51 +1,118 @@
-// The live grid: a muted tile per channel, playing while it can be seen.
+// The live grid: cameras in tiles that play while they are seen.
 
-import { Player } from "./player.js";
-import { age, badge, bitrate, clock, h, reason, sentence, setBadge, setText, shortKey } from "./text.js";
+import { button, h, keep, setAttribute, setText } from "./dom.js";
+import { feed } from "./feed.js";
+import { nothing } from "./empty.js";
+import { Tile } from "./tile.js";
+import { byChannel, channelOf } from "./units.js";
+import { t } from "./words.js";
 
-/** Browsers decode only so many videos at once. */
-const PLAYING_MAX = 9;
+const SIZES = [1, 4, 9, 16];
+const SIZE_KEY = "skyvis-grid";
 
-export class LiveView {
-  constructor(root) {
-    this.root = root;
+export function open(root, argument, signal) {
+  const page = new LivePage(root, signal);
+  page.go(argument);
+  return page;
+}
+
+class LivePage {
+  constructor(root, signal) {
     this.tiles = new Map();
-    this.grid = h("div", { class: "grid", role: "list", "aria-label": "Live pictures" });
-    this.empty = h("p", { class: "empty" }, "No streams yet.");
-    root.append(this.grid, this.empty);
+    this.first = 0;
+    this.size = Number(localStorage.getItem(SIZE_KEY)) || null;
+    this.sizes = SIZES.map((n) => button(String(n), { "data-size": n, "aria-label": t("grid_of", { n }) }, () => this.resize(n)));
+    this.where = h("span", { class: "dim" });
+    this.back = button("‹", { "aria-label": t("cameras_before") }, () => this.turn(-1));
+    this.on = button("›", { "aria-label": t("cameras_after") }, () => this.turn(1));
+    const full = button(t("full_screen"), { "data-full": true }, () => (document.fullscreenElement ? document.exitFullscreen() : this.stage.requestFullscreen()));
+    this.bar = h("div", { class: "bar" }, h("h1", { class: "unseen" }, t("page_live")),
+      h("span", { class: "group", role: "group", "aria-label": t("grid_size") }, this.sizes), full,
+      h("span", { class: "group turn" }, this.back, this.where, this.on));
+    this.grid = h("div", { class: "grid" });
+    this.stage = h("section", { class: "stage", "aria-label": t("page_live") }, this.grid);
+    this.empty = nothing("cameras");
+    root.append(this.bar, this.empty, this.stage);
     this.observer = new IntersectionObserver((entries) => {
-      for (const entry of entries) this.tiles.get(entry.target.dataset.stream).visible = entry.isIntersecting;
-      this.choose();
-    }, { threshold: 0.1 });
-    this.hidden = () => this.choose();
-    document.addEventListener("visibilitychange", this.hidden);
+      for (const entry of entries) {
+        const tile = this.tiles.get(entry.target.dataset.stream);
+        if (tile) { tile.visible = entry.isIntersecting; tile.choose(); }
+      }
+    }, { threshold: 0.05 });
+    document.addEventListener("visibilitychange", () => this.tiles.forEach((tile) => tile.choose()), { signal });
+    document.addEventListener("keydown", (event) => this.key(event), { signal });
+    feed.on("change", signal, () => this.update());
+    feed.measure(signal);
+    const timer = setInterval(() => this.tiles.forEach((tile) => tile.showAge()), 1_000);
+    signal.addEventListener("abort", () => { clearInterval(timer); this.close(); });
   }
 
-  /** Shows the streams as they are now: one tile a channel, its small picture where that runs. */
-  update({ streams }) {
+  /** `nvr1/3`: that camera alone; empty: the grid. */
+  go(argument) {
+    this.alone = argument || null;
+    this.update();
+    return true;
+  }
+
+  resize(n) {
+    this.size = n;
+    localStorage.setItem(SIZE_KEY, n);
+    if (this.alone) location.hash = "#/live";
+    else this.update();
+  }
+
+  turn(by) {
+    this.first = Math.max(0, this.first + by * this.shownMax());
+    this.update();
+  }
+
+  key(event) {
+    if (event.target.closest("input, select, textarea, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const sizes = { 1: 1, 2: 4, 3: 9, 4: 16 };
+    if (sizes[event.key]) this.resize(sizes[event.key]);
+    else if (event.key === "PageDown") this.turn(1);
+    else if (event.key === "PageUp") this.turn(-1);
+    else if (event.key === "Escape" && this.alone && !document.fullscreenElement) location.hash = "#/live";
+    else return;
+    event.preventDefault();
+  }
+
+  /** Without a choice, as many as there are cameras, in reason. */
+  shownMax() {
+    if (this.alone) return 1;
+    return this.size ?? SIZES.find((n) => n >= this.channels.length) ?? SIZES.at(-1);
+  }
+
+  update() {
     const channels = new Map();
-    for (const stream of streams) {
-      const channel = stream.key.slice(0, stream.key.lastIndexOf("/"));
-      const better = stream.state === "running" && stream.key.endsWith("/sub");
-      if (!channels.has(channel) || better) channels.set(channel, stream);
+    for (const stream of feed.streams.values()) {
+      const channel = channelOf(stream.key);
+      if (!channels.has(channel)) channels.set(channel, []);
+      channels.get(channel).push(stream);
     }
-    for (const [channel, tile] of this.tiles) {
-      if (channels.get(channel)?.key !== tile.key) this.remove(channel);
+    this.channels = [...channels.keys()].sort(byChannel);
+    const most = this.shownMax();
+    if (this.first >= this.channels.length) this.first = Math.max(0, Math.floor((this.channels.length - 1) / most) * most);
+    const shown = this.alone ? this.channels.filter((c) => c === this.alone) : this.channels.slice(this.first, this.first + most);
+    for (const [channel, tile] of this.tiles) if (!shown.includes(channel) || tile.large !== (most === 1)) this.remove(channel);
+    for (const channel of shown) {
+      if (this.tiles.has(channel)) continue;
+      const tile = new Tile(channel, most === 1);
+      this.tiles.set(channel, tile);
+      this.observer.observe(tile.element);
     }
-    for (const [channel, stream] of channels) {
-      if (!this.tiles.has(channel)) this.add(channel, stream);
-      this.tiles.get(channel).update(stream);
-    }
-    this.empty.hidden = channels.size > 0;
-    this.choose();
-  }
-
-  add(channel, stream) {
-    const tile = new Tile(stream.key, channel);
-    this.tiles.set(channel, tile);
-    const behind = [...this.tiles.keys()].filter((c) => order(c, channel) > 0).sort(order)[0];
-    this.grid.insertBefore(tile.element, behind ? this.tiles.get(behind).element : null);
-    this.observer.observe(tile.element);
+    keep(this.grid, shown, (channel) => `${channel} ${most === 1}`, (channel) => this.tiles.get(channel).element);
+    const across = most === 1 ? 1 : Math.ceil(Math.sqrt(Math.min(most, Math.max(shown.length, 1))));
+    this.grid.style.setProperty("--across", across);
+    this.grid.style.setProperty("--down", Math.ceil(Math.max(shown.length, 1) / across));
+    shown.forEach((channel) => this.tiles.get(channel).update(channels.get(channel)));
+    this.sizes.forEach((b) => setAttribute(b, "aria-pressed", String(Number(b.dataset.size) === most)));
+    const more = !this.alone && this.channels.length > most;
+    this.bar.querySelector(".turn").hidden = !more;
+    [this.back.disabled, this.on.disabled] = [this.first === 0, this.first + most >= this.channels.length];
+    setText(this.where, t("of_all", { from: this.first + 1, to: this.first + shown.length, all: this.channels.length }));
+    this.empty.hidden = feed.status === null || this.channels.length > 0;
+    this.stage.hidden = this.channels.length === 0;
   }
 
   remove(channel) {
@@ -56,85 +123,8 @@ export class LiveView {
     this.tiles.delete(channel);
   }
 
-  /** Lets the first tiles that can be seen play, and no others. */
-  choose() {
-    let left = PLAYING_MAX;
-    for (const channel of [...this.tiles.keys()].sort(order)) {
-      const tile = this.tiles.get(channel);
-      const wanted = tile.visible && !document.hidden && (tile.running || (tile.player && tile.retrying));
-      tile.play(wanted && left > 0, wanted);
-      if (wanted) left -= 1;
-    }
-  }
-
   close() {
     this.observer.disconnect();
-    document.removeEventListener("visibilitychange", this.hidden);
     for (const tile of this.tiles.values()) tile.stop();
-  }
-}
-
-/** By device, then by the channel's number. */
-function order(a, b) {
-  const [deviceA, channelA] = a.split("/");
-  const [deviceB, channelB] = b.split("/");
-  return deviceA < deviceB ? -1 : deviceA > deviceB ? 1 : Number(channelA) - Number(channelB);
-}
-
-class Tile {
-  constructor(key, channel) {
-    this.key = key;
-    this.video = h("video", { muted: true, playsinline: true, tabindex: "-1", "aria-hidden": "true" });
-    this.video.muted = true;
-    this.name = h("span", { class: "name" });
-    this.badge = badge("unknown");
-    this.message = h("span", { class: "message", role: "status" });
-    this.time = h("span", { class: "time" });
-    this.facts = h("span", { class: "facts" });
-    this.element = h("a", { class: "tile", role: "listitem", href: `#recordings/${key}`, "data-stream": channel },
-      this.video,
-      this.message,
-      h("span", { class: "strip above" }, this.name, this.badge),
-      h("span", { class: "strip below" }, this.time, this.facts));
-  }
-
-  update(stream) {
-    this.running = stream.state === "running";
-    // A player outlasts a short break: the playlist goes on behind it.
-    this.retrying = stream.state === "connecting" || stream.state === "backoff";
-    setText(this.name, stream.name ? `${stream.name} · ${shortKey(this.key)}` : shortKey(this.key));
-    this.name.title = this.key;
-    setBadge(this.badge, stream.state);
-    setText(this.facts, this.running ? `${stream.fps.toFixed(0)} fps · ${bitrate(stream.bitrate)}` : "");
-    this.element.setAttribute("aria-label", `${stream.name ?? this.key}, ${stream.state}, open recordings`);
-    if (this.running) return;
-    const last = stream.last_frame ? ` Last picture ${age(Date.now() - Date.parse(stream.last_frame))}.` : "";
-    this.say(`${sentence(reason(stream.reason) || stream.state)}${last}`, stream.state !== "connecting");
-  }
-
-  play(play, wanted) {
-    if (play && !this.player) {
-      this.say("Loading", false);
-      this.player = new Player(this.video, this.key, null, {
-        // While the stream does not run, why it does not is said instead.
-        onStatus: (text, failed) => this.running && this.say(text, failed),
-        onTime: (time) => setText(this.time, clock(time)),
-      });
-    } else if (!play && this.player) {
-      this.stop();
-    }
-    if (!play && wanted) this.say(`Paused: ${PLAYING_MAX} pictures play at once. Scroll to choose which.`, false);
-  }
-
-  say(text, failed) {
-    setText(this.message, text);
-    this.element.classList.toggle("failed", failed && text !== "");
-    this.element.classList.toggle("quiet", text !== "");
-  }
-
-  stop() {
-    this.player?.stop();
-    this.player = null;
-    setText(this.time, "");
   }
 }

@@ -1,21 +1,21 @@
 // Plays one stream from a moment on: fetches HLS playlists window by window and feeds their segments to Media Source.
-// Behind the last recorded frame it goes on with what is being recorded: the live tail.
+// Behind the last recorded frame it goes on with what is being recorded. Or plays what is live, by the same means.
 
-import { ApiError, ask, pause, recordings, withToken } from "./api.js";
+import { ApiError, ask, mp4Url, recordings } from "./api.js";
+import { pause } from "./dom.js";
 import { firstTime, parsePlaylist, readInit } from "./playlist.js";
-import { clock, iso } from "./text.js";
+import { clock, iso } from "./units.js";
+import { t } from "./words.js";
 
 const Source = window.ManagedMediaSource ?? window.MediaSource;
 /** One playlist covers so much; a whole day in one would be megabytes of text. */
 const WINDOW_MS = 10 * 60_000;
-/** Live begins so far back, so that there is a key frame to begin with. */
-const LIVE_BACK_MS = 6_000;
 const AHEAD_MAX_S = 30;
 const BEHIND_KEPT_S = 30;
 /** Live plays so far behind the newest frame, runs a little faster beyond the second, and jumps beyond the third. */
-const LIVE_LAG_S = 1.2;
-const LIVE_LAG_FAST_S = 2.5;
-const LIVE_LAG_JUMP_S = 8;
+const LIVE_LAG_S = 4;
+const LIVE_LAG_FAST_S = 6;
+const LIVE_LAG_JUMP_S = 12;
 const PLAYLIST_EVERY_MS = 500;
 /** A playlist that grows is fetched whole each time; one longer than this is left for a new one. */
 const OPEN_SEGMENTS_MAX = 120;
@@ -32,8 +32,6 @@ const RETRY_MS = [1_000, 2_000, 5_000, 10_000];
 
 /** A video that cannot be decoded here; trying again would not help. */
 class Undecodable extends Error {}
-
-export const mp4Url = (stream, from, to) => `media/${stream}/vod.mp4?from=${iso(from)}&to=${iso(to)}`;
 
 export class Player {
   /**
@@ -65,16 +63,16 @@ export class Player {
     while (!this.signal.aborted) {
       const began = this.end;
       try {
-        await this.run(from ?? Date.now() - LIVE_BACK_MS);
+        await this.run(from);
         return;
       } catch (error) {
         if (this.signal.aborted || error.name === "AbortError") return;
-        if (error instanceof Undecodable) return this.fallBack(from ?? Date.now() - LIVE_BACK_MS, error.message);
+        if (error instanceof Undecodable) return this.fallBack(from, error.message);
         if (error.status === PICTURES_ONLY) return this.pictures(from);
         // Motion JPEG: no browser takes it, and none of our addresses would help.
         if (error.status === 406) return this.onStatus(error.message, true);
         if (error.status === 401 || error.status === 403) return this.onStatus(error.message, true);
-        this.onStatus(error instanceof ApiError ? error.message : `Playback broke off: ${error.message}`, true);
+        this.onStatus(error instanceof ApiError ? error.message : t("playback_broke", { why: error.message }), true);
       }
       if (!this.live) from = this.wall() ?? from;
       failures = this.end > began ? 0 : failures + 1;
@@ -85,14 +83,16 @@ export class Player {
   /** What was recorded as single pictures: each for as long as it stands, a second of the recording in a second. */
   async pictures(from) {
     this.release();
+    this.stills = true;
     let at = from;
     while (!this.signal.aborted) {
       if (this.live) at = Date.now() - PICTURE_BACK_MS;
       const url = `media/${this.stream}/snapshot.jpg?at=${iso(at)}`;
       try {
         await (await ask(url, { signal: this.signal })).arrayBuffer();
-        this.video.poster = withToken(url);
+        this.video.poster = url;
         this.onStatus("", false);
+        this.shownAt = at;
         this.onTime(at);
       } catch (error) {
         if (this.signal.aborted) return;
@@ -106,46 +106,35 @@ export class Player {
   async run(from) {
     this.release();
     this.video.removeAttribute("poster");
-    if (!Source) throw new Undecodable("This browser has no Media Source.");
+    if (!Source) throw new Undecodable(t("no_media_source"));
     this.source = new Source();
     this.video.disableRemotePlayback = true;
     this.video.src = URL.createObjectURL(this.source);
     await once(this.source, "sourceopen", this.signal);
     Object.assign(this, { buffer: null, map: null, end: 0, endTime: null, marks: [], wanted: this.live ? null : from });
     for (;;) {
-      const start = await this.nextFootage(from);
-      if (start === null) return this.finish();
+      const start = this.live ? null : await this.nextFootage(from);
+      if (start === null && !this.live) return this.finish();
       from = await this.playWindow(start);
     }
   }
 
-  /** The first moment at or after `from` of which there is footage. Live waits for it; else null where there is none. */
+  /** The first moment at or after `from` of which there is footage; null where there is none. Near by first, since that is
+   *  cheap to ask and most often there. */
   async nextFootage(from) {
-    for (;;) {
-      const span = await this.spanFrom(from);
-      if (span) return Math.max(from, span.start);
-      if (!this.live) return null;
-      this.onStatus("Waiting for the first frame", false);
-      await pause(1_000, this.signal);
-      this.signal.throwIfAborted();
-      from = Date.now() - LIVE_BACK_MS;
-    }
-  }
-
-  /** The first span from a moment on; near by first, since that is cheap to ask and most often there. */
-  async spanFrom(from) {
     for (const to of [from + WINDOW_MS, null]) {
       const [span] = await recordings(this.stream, from, to, { limit: 1, signal: this.signal });
-      if (span || this.live) return span;
+      if (span) return Math.max(from, span.start);
     }
-    return undefined;
+    return null;
   }
 
   /** Plays one playlist to its end; the moment at which the next one begins. */
   async playWindow(from) {
-    const until = from + WINDOW_MS;
-    const open = this.live || until > Date.now();
-    const url = `media/${this.stream}/vod.m3u8?from=${iso(from)}${open ? "" : `&to=${iso(until)}`}`;
+    const until = this.live ? Infinity : from + WINDOW_MS;
+    const open = until > Date.now();
+    const recorded = () => `vod.m3u8?from=${iso(from)}${open ? "" : `&to=${iso(until)}`}`;
+    const url = `media/${this.stream}/${this.live ? "live.m3u8" : recorded()}`;
     let taken = -1;
     let fresh = true;
     for (;;) {
@@ -158,7 +147,7 @@ export class Player {
         taken = segment.number;
         fresh = false;
       }
-      if (open && playlist.segments.length > OPEN_SEGMENTS_MAX && this.endTime !== null) return this.endTime;
+      if (open && !this.live && playlist.segments.length > OPEN_SEGMENTS_MAX && this.endTime !== null) return this.endTime;
       if (playlist.ended) return open ? Math.max(this.endTime ?? from, from + 1) : until;
       await pause(PLAYLIST_EVERY_MS, this.signal);
       this.signal.throwIfAborted();
@@ -194,14 +183,13 @@ export class Player {
 
   /** Appends the init segment if it is another than the last. True where it is. */
   async useMap(map) {
-    if (map === null) throw new Error("the playlist names no init segment");
+    if (map === null) throw new Error(t("no_init"));
     const key = `${map.url} ${map.range?.first ?? ""}`;
     if (key === this.map) return false;
     const bytes = await this.fetch(map);
     const { type, timescale } = readInit(bytes);
     if (!Source.isTypeSupported(type)) {
-      const codec = /hvc1|hev1/.test(type) ? "H.265" : "this video";
-      throw new Undecodable(`This browser cannot decode ${codec}. The MP4 download plays in VLC.`);
+      throw new Undecodable(t("undecodable", { codec: /hvc1|hev1/.test(type) ? "H.265" : type }));
     }
     if (this.buffer === null) this.buffer = this.source.addSourceBuffer(type);
     else if (this.type !== type) this.buffer.changeType(type);
@@ -228,7 +216,7 @@ export class Player {
       }
     }
     await this.updated();
-    if (this.video.error) throw new Error(this.video.error.message || "the video cannot be decoded");
+    if (this.video.error) throw new Error(this.video.error.message || t("undecodable", { codec: this.type }));
   }
 
   async updated() {
@@ -254,7 +242,7 @@ export class Player {
 
   finish() {
     if (this.source?.readyState === "open") this.source.endOfStream();
-    if (this.end === 0) this.onStatus("Nothing was recorded from here on.", false);
+    if (this.end === 0) this.onStatus(t("no_footage_on"), false);
   }
 
   /** A few times a second: says what is seen, leaps over holes, keeps live live. */
@@ -290,14 +278,15 @@ export class Player {
       const time = this.wall();
       if (time !== null) this.onTime(time);
     } else if (video.ended) {
-      this.onStatus("This is the end of what was recorded.", false);
+      this.onStatus(t("end_of_footage"), false);
     } else if (now - this.movedAt > STILL_MS && this.wall() !== null) {
-      this.onStatus(`No new picture since ${clock(this.wall())}.`, this.live);
+      this.onStatus(t("still_since", { time: clock(this.wall()) }), this.live);
     }
   }
 
   /** Wall time of the picture that is seen; null before the first. */
   wall() {
+    if (this.stills) return this.shownAt ?? null;
     const at = this.video.currentTime;
     const mark = (this.marks ?? []).findLast((m) => m.place <= at + 0.05) ?? this.marks?.[0];
     return mark?.time == null ? null : mark.time + (at - mark.place) * 1000;
@@ -329,7 +318,8 @@ export class Player {
   fallBack(from, why) {
     this.release();
     this.video.addEventListener("error", () => !this.signal.aborted && this.onStatus(why, true), { once: true, signal: this.signal });
-    this.video.src = withToken(mp4Url(this.stream, from, Math.min(from + WINDOW_MS, Date.now())));
+    // Browsers without Media Source have HLS of their own.
+    this.video.src = this.live ? `media/${this.stream}/live.m3u8` : mp4Url(this.stream, from, Math.min(from + WINDOW_MS, Date.now()));
     this.video.play().catch(() => {});
   }
 

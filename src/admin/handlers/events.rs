@@ -121,12 +121,21 @@ fn write_event(out: &mut String, event: &Event) {
     let _ = write!(out, "id: {}\nevent: {}\ndata: {data}\n\n", event.id, event.kind.0);
 }
 
-/// Which kinds a client wants: `presence.*,disk.full`; empty: all.
-struct Filter(Vec<String>);
+/// Which kinds a client wants: `presence.*,disk.full`; empty: all. With `!` in front, which it does not want: those weigh
+/// more.
+struct Filter {
+    wanted: Vec<String>,
+    unwanted: Vec<String>,
+}
 
 impl Filter {
     fn new(text: &str) -> Self {
-        Self(text.split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned).collect())
+        let patterns = text.split(',').map(str::trim).filter(|p| !p.is_empty());
+        let (unwanted, wanted): (Vec<&str>, Vec<&str>) = patterns.partition(|p| p.starts_with('!'));
+        Self {
+            wanted: wanted.into_iter().map(str::to_owned).collect(),
+            unwanted: unwanted.into_iter().map(|p| p.trim_start_matches('!').to_owned()).collect(),
+        }
     }
 
     fn takes(&self, kind: &str) -> bool {
@@ -134,7 +143,7 @@ impl Filter {
             Some(beginning) => kind.starts_with(beginning),
             None => kind == pattern,
         };
-        self.0.is_empty() || self.0.iter().any(fits)
+        (self.wanted.is_empty() || self.wanted.iter().any(fits)) && !self.unwanted.iter().any(fits)
     }
 }
 
@@ -149,5 +158,9 @@ mod tests {
             ["presence.online", "disk.full", "disk.fuller", "stream.running"].iter().map(|k| filter.takes(k)).collect();
         assert_eq!(taken, [true, true, false, false]);
         assert!(Filter::new("").takes("anything.at-all"));
+        let filter = Filter::new("!segment.*");
+        assert!(filter.takes("disk.full") && !filter.takes("segment.closed"));
+        let filter = Filter::new("disk.*, !disk.ok");
+        assert!(filter.takes("disk.full") && !filter.takes("disk.ok") && !filter.takes("gap.opened"));
     }
 }

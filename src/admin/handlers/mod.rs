@@ -10,6 +10,7 @@ pub(super) mod pauses;
 pub(super) mod plays;
 pub(super) mod routes;
 pub(super) mod services;
+pub(super) mod session;
 pub(super) mod streams;
 pub(super) mod system;
 pub(super) mod upkeep;

@@ -6,7 +6,7 @@ use crate::{
         api::{Api, body, json},
         call::Call,
         failure::Failure,
-        views::{CountsView, DiskView, ReloadView, StatusView},
+        views::{ConfigSourcesView, CountsView, DiskView, ReloadView, StatusView},
     },
     serve::Response,
 };
@@ -57,6 +57,7 @@ pub(in crate::admin) async fn status(api: Arc<Api>, _: Call) -> Result<Response,
         catalog_version: Some(api.deps.registry.catalog().borrow().revision),
         route_table_version: Some(table.revision),
         route_table_error: table.failed.map(|(_, why)| why.to_string()),
+        console: super::console::build(),
     })
 }
 
@@ -77,8 +78,13 @@ fn disk(api: &Api) -> DiskView {
 }
 
 pub(in crate::admin) async fn config(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
-    let view = api.deps.config.borrow().clone();
-    json(&*view)
+    let shown = api.deps.config.borrow().clone();
+    json(&shown.effective)
+}
+
+pub(in crate::admin) async fn config_sources(api: Arc<Api>, _: Call) -> Result<Response, Failure> {
+    let shown = api.deps.config.borrow().clone();
+    json(&ConfigSourcesView { file: shown.file.clone(), sources: shown.sources.clone() })
 }
 
 pub(in crate::admin) async fn reload(api: Arc<Api>, _: Call) -> Result<Response, Failure> {

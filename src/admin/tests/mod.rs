@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod services;
+mod sessions;
 
 use crate::admin::{
     openapi,
@@ -30,6 +31,11 @@ const PROMISED: &[(&str, &str)] = &[
     ("GET", "/api/v1/segments"),
     ("GET", "/api/v1/events"),
     ("GET", "/api/v1/config"),
+    ("GET", "/api/v1/config/sources"),
+    ("GET", "/api/v1/session"),
+    ("POST", "/api/v1/session"),
+    ("DELETE", "/api/v1/session"),
+    ("GET", "/api/v1/routes"),
     ("POST", "/api/v1/reload"),
     ("POST", "/api/v1/backup"),
     ("POST", "/api/v1/reindex"),
@@ -62,7 +68,7 @@ pub(super) fn example(pattern: &str) -> String {
         .replace("{key}", "nvr1/3/main")
         .replace("{stream}", "nvr1/3/main")
         .replace("{rest}", "x/y")
-        .replace("{file}", "console.js")
+        .replace("{file}", "main.js")
 }
 
 #[test]

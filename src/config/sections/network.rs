@@ -36,7 +36,20 @@ pub(super) fn admin(scope: &Scope<'_>, origin: &Origin<'_>) -> Admin {
         );
         scope.fault("listen", problem);
     }
-    Admin { listen, token }
+    let viewer_token = secret::read(scope, "viewer_token", "viewer_token_file", origin);
+    let problem = match (&token, &viewer_token) {
+        (None, Some(_)) if !secret::given(scope, "token", "token_file") => {
+            Some("stands alone, and without admin.token_file nobody is asked for a token; set both or none")
+        }
+        (Some(token), Some(viewer)) if token == viewer => {
+            Some("is the operator's token too; give those who only look a token of their own")
+        }
+        _ => None,
+    };
+    if let Some(problem) = problem {
+        scope.fault("viewer_token_file", problem);
+    }
+    Admin { listen, token, viewer_token }
 }
 
 fn admin_listen(text: &str) -> Result<AdminListen, String> {

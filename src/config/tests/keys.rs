@@ -2,6 +2,7 @@
 //! the reader itself, so that a key which it learns and nobody writes down here fails the test.
 
 use super::{fault, ok};
+use crate::config::{Env, Place, places};
 use serde_json::Value;
 
 /// What becomes of a key that is not its default.
@@ -197,4 +198,27 @@ fn every_key_of_a_table_within_a_route_changes_it() {
             assert_ne!(before[table][key], after[table][key], "{table}.{key}");
         }
     }
+}
+
+#[test]
+fn each_value_says_where_it_comes_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    let text =
+        "node = 'n'\n[recording]\nsegment = '5s'\n[[device]]\nid = 'a'\n[[device]]\nid = 'b'\nstreams = ['main']\n";
+    std::fs::write(&file, text).unwrap();
+    let env = Env::new([("SKYVIS_RECORDING__SEGMENT", "7s"), ("WAN_ENDPOINT", "http://w")], "h");
+    let mut found = places(&file, &env);
+    found.sort();
+    let variable = |name: &str| Place::Environment(name.into());
+    let expected = [
+        ("device.0.id", Place::Line(5)),
+        ("device.1.id", Place::Line(7)),
+        ("device.1.streams", Place::Line(8)),
+        ("node", Place::Line(1)),
+        ("proxy.wan_endpoint", variable("WAN_ENDPOINT")),
+        ("recording.segment", variable("SKYVIS_RECORDING__SEGMENT")),
+    ];
+    assert_eq!(found, expected.map(|(key, place)| (key.to_owned(), place)));
+    assert!(places(&dir.path().join("none"), &env).is_empty());
 }

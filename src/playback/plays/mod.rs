@@ -32,6 +32,7 @@ pub(super) use pass::{FILES, fuzz as fuzz_pass};
 pub use password::{BadPassword, PASSWORD_BYTES_MAX, PasswordHash};
 pub use rows::View;
 pub use task::PlaysTask;
+pub use tries::{Origin, Tries};
 
 use crate::{
     base::{Clock, Metrics},

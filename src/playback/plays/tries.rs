@@ -35,11 +35,11 @@ struct Allowance {
 
 /// Where a try comes from: an IPv4 address, or the network of an IPv6 one, of which a client has many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::playback) struct Origin(IpAddr);
+pub struct Origin(IpAddr);
 
 impl Origin {
     /// None: a client on a unix socket.
-    pub(in crate::playback) fn of(address: Option<IpAddr>) -> Self {
+    pub fn of(address: Option<IpAddr>) -> Self {
         Self(match address.map(|a| a.to_canonical()) {
             None => Ipv4Addr::UNSPECIFIED.into(),
             Some(IpAddr::V6(v6)) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
@@ -50,7 +50,7 @@ impl Origin {
 
 /// The wrong tries that are not forgiven yet: of each, when the last of them will be. What is tried is a play, or
 /// something else that has a password.
-pub(in crate::playback) struct Tries<P = PlayId> {
+pub struct Tries<P = PlayId> {
     pairs: HashMap<(P, Origin), i64>,
     origins: HashMap<Origin, i64>,
     plays: HashMap<P, i64>,
@@ -65,7 +65,7 @@ impl<P> Default for Tries<P> {
 impl<P: Clone + Eq + Hash> Tries<P> {
     /// A try begins. It counts as a wrong one until it turns out to be none, so that many at once are many tries. How long
     /// its answer is to be held back, or when the next try may be made.
-    pub(in crate::playback) fn begin(&mut self, play: &P, origin: Origin, now: i64) -> Result<Duration, Duration> {
+    pub fn begin(&mut self, play: &P, origin: Origin, now: i64) -> Result<Duration, Duration> {
         let pair = (play.clone(), origin);
         let waits = [
             OF_PAIR.wait(self.pairs.get(&pair), now),
@@ -91,7 +91,7 @@ impl<P: Clone + Eq + Hash> Tries<P> {
     }
 
     /// The try was right: whoever knows the password only mistyped it before.
-    pub(in crate::playback) fn right(&mut self, play: &P, origin: Origin) {
+    pub fn right(&mut self, play: &P, origin: Origin) {
         self.undo(play, origin);
         self.pairs.remove(&(play.clone(), origin));
     }

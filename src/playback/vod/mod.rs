@@ -4,7 +4,7 @@ mod asked;
 mod page;
 mod watched;
 
-pub use page::PLAYLIST_JS;
+pub use page::{LAG_JS, LIVE_JS, PLAYLIST_JS};
 
 use self::{
     asked::{Asked, What, cookie_name, is_for_people},

@@ -13,6 +13,12 @@ pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-sr
 /// Media playlists and a few boxes of MP4, read in a browser. The console's player stands on it as well.
 pub const PLAYLIST_JS: &str = include_str!("page/playlist.js");
 
+/// The player of what is live, picture by picture. The console's grid has it too.
+pub const LIVE_JS: &str = include_str!("page/live.js");
+
+/// How far behind it is shown.
+pub const LAG_JS: &str = include_str!("page/lag.js");
+
 const JS: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
@@ -21,8 +27,8 @@ pub(super) fn file(name: &str) -> Option<(&'static str, &'static str)> {
     match name {
         "play.js" => Some((JS, include_str!("page/play.js"))),
         "playlist.js" => Some((JS, PLAYLIST_JS)),
-        "live.js" => Some((JS, include_str!("page/live.js"))),
-        "lag.js" => Some((JS, include_str!("page/lag.js"))),
+        "live.js" => Some((JS, LIVE_JS)),
+        "lag.js" => Some((JS, LAG_JS)),
         "play.css" => Some((CSS, include_str!("page/play.css"))),
         _ => None,
     }

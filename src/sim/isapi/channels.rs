@@ -18,9 +18,9 @@ const PROXY_SLOTS_EXTRA: u32 = 2;
 pub(super) fn inputs(device: &Device, rest: &[&str]) -> Answer {
     match rest {
         [] => Answer::Document(
-            Element::new("VideoInputChannelList").children(device.listed().map(|(c, _)| input(c.number))),
+            Element::new("VideoInputChannelList").children(device.listed().map(|(c, _)| input(device, c.number))),
         ),
-        [number] => listed(device, number).map_or_else(refused, |(c, _)| Answer::Document(input(c.number))),
+        [number] => listed(device, number).map_or_else(refused, |(c, _)| Answer::Document(input(device, c.number))),
         [number, "motiondetection"] => listed(device, number).map_or_else(refused, |_| Answer::Document(motion())),
         _ => refused(),
     }
@@ -112,16 +112,16 @@ fn stream_of<'a>(device: &'a Device, id: &str) -> Option<(&'a Channel, ChannelSt
     state.reachable().then_some((channel, state, profile))
 }
 
-fn name(number: u32) -> String {
-    format!("Camera {number:02}")
+fn name(device: &Device, number: u32) -> String {
+    device.options.channel_name.clone().unwrap_or_else(|| format!("Camera {number:02}"))
 }
 
-fn input(number: u32) -> Element {
+fn input(device: &Device, number: u32) -> Element {
     Element::new("VideoInputChannel")
         .with("id", number)
         .with("inputPort", number)
         .with("videoInputEnabled", true)
-        .with("name", name(number))
+        .with("name", name(device, number))
         .with("videoFormat", "PAL")
 }
 
@@ -172,7 +172,7 @@ fn stream(device: &Device, channel: &Channel, state: ChannelState, profile: Prof
         Element::new("ControlProtocolList").child(Element::new("ControlProtocol").with("streamingTransport", "RTSP"));
     Element::new("StreamingChannel")
         .with("id", channel.number * 100 + profile.number())
-        .with("channelName", name(channel.number))
+        .with("channelName", name(device, channel.number))
         .with("enabled", true)
         .child(Element::new("Transport").child(control))
         .child(video)
@@ -199,7 +199,7 @@ fn proxy(device: &Device, channel: &Channel, state: ChannelState) -> Element {
     let number = channel.number;
     let element = Element::new("InputProxyChannel")
         .with("id", number)
-        .with("name", name(number))
+        .with("name", name(device, number))
         .child(source(device, number, state.online))
         .with("enableAnr", false);
     if state.online { element.with("devIndex", format!("{number:08X}-0000-4000-8000-4419B6000000")) } else { element }

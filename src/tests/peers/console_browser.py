@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""A person at the console: headless Chromium opens it, sees live pictures, clicks a span and watches it play.
+"""A person at the console: headless Chromium opens it, sees live pictures, clicks a moment of the timeline and watches it play.
 
 Arguments: console address, stream key, directory for screenshots. Exits non-zero, saying what was not seen.
 """
 import shutil
 import sys
 import tempfile
-import time
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -58,6 +58,42 @@ def plays(driver, selector, what):
         sys.exit(f"{what}: no running picture within {SECONDS_MAX} s: {state}\n{logs}\n{driver.find_element(By.TAG_NAME, 'body').text[:2000]}")
 
 
+FOOTAGE = """
+const lane = document.querySelector(`[data-lane="${arguments[0]}"]`);
+const canvas = lane?.querySelector('canvas');
+if (!canvas?.width) return null;
+const pen = canvas.getContext('2d');
+const { data } = pen.getImageData(0, Math.floor(canvas.height / 2), canvas.width, 1);
+const style = getComputedStyle(document.documentElement);
+const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+const colours = ['--footage', '--footage-chosen'].map((name) => {
+  paint.fillStyle = style.getPropertyValue(name);
+  paint.fillRect(0, 0, 1, 1);
+  return [...paint.getImageData(0, 0, 1, 1).data].join();
+});
+const is = (x) => colours.includes([...data.subarray(x * 4, x * 4 + 4)].join());
+let [best, length] = [null, 0];
+for (let x = 0, begin = 0; x <= canvas.width; x += 1) {
+  if (x < canvas.width && is(x)) continue;
+  if (x - begin > length) [best, length] = [begin, x - begin];
+  begin = x + 1;
+}
+lane.scrollIntoView({ block: 'center' });
+const box = lane.getBoundingClientRect();
+return length < 6 ? null : [box.left + (best + length / 4) * box.width / canvas.width, box.top + box.height / 2];
+"""
+
+
+def click_lane(driver, stream):
+    """Clicks where a strip shows footage: at the quarter of its longest run."""
+    x, y = WebDriverWait(driver, SECONDS_MAX, poll_frequency=0.2).until(
+        lambda d: d.execute_script(FOOTAGE, stream), f"no footage is painted for {stream}"
+    )
+    actions = ActionBuilder(driver)
+    actions.pointer_action.move_to_location(int(x), int(y)).click()
+    actions.perform()
+
+
 def main():
     address, stream, shots = sys.argv[1:4]
     profile = tempfile.mkdtemp()
@@ -69,18 +105,13 @@ def main():
             sys.exit("live grid: a tile is not muted")
         driver.save_screenshot(f"{shots}/live.png")
 
-        # The recordings of the stream: a span of its timeline, clicked, plays.
-        driver.get(f"{address}#recordings/{stream}")
-        span = WebDriverWait(driver, SECONDS_MAX).until(
-            lambda d: next((s for s in d.find_elements(By.CSS_SELECTOR, "[data-span]") if s.is_displayed()), None)
-        )
-        time.sleep(0.5)
-        driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", span)
-        driver.execute_script("arguments[0].click()", span)
-        plays(driver, "video[data-player]", "recorded span")
+        # Its timeline: a moment of the strip, clicked, plays.
+        driver.get(f"{address}#/timeline/{stream}")
+        click_lane(driver, stream)
+        plays(driver, "video[data-player]", "recorded moment")
         WebDriverWait(driver, SECONDS_MAX).until(
             lambda d: d.execute_script("return document.querySelector('video[data-player]').webkitAudioDecodedByteCount") > 0,
-            "recorded span: no sound was decoded",
+            "recorded moment: no sound was decoded",
         )
         driver.save_screenshot(f"{shots}/recording.png")
 

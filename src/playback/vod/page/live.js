@@ -34,7 +34,8 @@ export class LivePlayer {
     const { video } = this;
     this.source = new Source();
     video.disableRemotePlayback = true;
-    video.src = URL.createObjectURL(this.source);
+    const address = URL.createObjectURL(this.source);
+    video.src = address;
     const stalls = () => this.shown && !video.seeking && this.lag.stalled(performance.now());
     video.addEventListener("waiting", stalls);
     try {
@@ -42,15 +43,23 @@ export class LivePlayer {
       await this.listen();
     } finally {
       video.removeEventListener("waiting", stalls);
-      video.playbackRate = 1;
+      // By now the video may show something else.
+      if (video.src === address) video.playbackRate = 1;
       this.socket?.close();
-      URL.revokeObjectURL(video.src);
+      URL.revokeObjectURL(address);
     }
     return this.shown;
   }
 
+  /** Ends what runs. */
+  stop() {
+    this.stopped = true;
+    this.socket?.close();
+  }
+
   listen() {
     return new Promise((resolve, reject) => {
+      if (this.stopped) return resolve();
       const url = new URL(this.url, document.baseURI);
       url.protocol = url.protocol.replace("http", "ws");
       this.socket = new WebSocket(url);
