@@ -129,6 +129,8 @@ mod tests {
     }
 
     proptest! {
+        // Each case opens a store, which costs syncs.
+        #![proptest_config(ProptestConfig::with_cases(32))]
         /// Whatever is kept comes back in order, and a compaction leaves no row that nobody asks for.
         #[test]
         fn what_is_kept_is_read_and_what_is_forgotten_leaves_no_row(

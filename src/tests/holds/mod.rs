@@ -8,6 +8,7 @@ mod flat;
 mod floods;
 mod origin;
 mod site;
+mod streams;
 mod survives;
 
 /// A number that `benches/rig/hold` sets, or how much is done within all the tests.
