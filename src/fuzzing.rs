@@ -54,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "routes", run: proxy::table::fuzz::routes },
     Target { name: "static_files", run: proxy::files::fuzz::run },
     Target { name: "plays", run: playback::fuzz },
+    Target { name: "whep", run: playback::whep::fuzz },
     Target { name: "websocket", run: serve::websocket::fuzz },
     Target { name: "tls_hello", run: proxy::tcp::fuzz::run },
 ];

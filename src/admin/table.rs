@@ -497,6 +497,34 @@ pub(super) const ROUTES: &[Route] = &[
         run: run!(console::media),
     },
     Route {
+        method: Method::POST,
+        pattern: "/media/{stream}/whep",
+        summary: "What the camera sends now, by WebRTC (WHEP): an offer as application/sdp is answered by 201, the answer and the \
+                  session's address",
+        query: None,
+        access: Shell,
+        answer: Media("application/sdp"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::OPTIONS,
+        pattern: "/media/{stream}/whep",
+        summary: "What is POSTed there",
+        query: None,
+        access: Shell,
+        answer: Media("text/plain"),
+        run: run!(console::media),
+    },
+    Route {
+        method: Method::DELETE,
+        pattern: "/media/{stream}/whep/{session}",
+        summary: "Ends a session of WebRTC",
+        query: None,
+        access: Shell,
+        answer: Media("text/plain"),
+        run: run!(console::media),
+    },
+    Route {
         method: Method::GET,
         pattern: "/media/{stream}/snapshot.jpg",
         summary: "What the camera shows now, or the key frame of a recorded moment `at`; made `width` pixels wide",
@@ -544,5 +572,4 @@ pub(super) const NOT_BUILT: &[(&str, &str)] = &[
     ("POST", "/api/v1/queues/{rest}"),
     ("GET POST DELETE", "/api/v1/webhooks"),
     ("GET POST DELETE", "/api/v1/webhooks/{rest}"),
-    ("POST", "/media/{stream}/whep"),
 ];

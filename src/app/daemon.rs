@@ -115,7 +115,7 @@ impl Daemon {
             ended: tokio::sync::Mutex::new(ended),
         };
         let took_ms = u64::try_from((clock.now() - began).as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(admin = %config.admin.listen, bound = ?daemon.admin, proxy = ?daemon.proxy, etcd = ?daemon.etcd, consul = ?daemon.consul, rtsp = ?daemon.rtsp, took_ms, "ready");
+        tracing::info!(admin = %config.admin.listen, bound = ?daemon.admin, proxy = ?daemon.proxy, etcd = ?daemon.etcd, consul = ?daemon.consul, rtsp = ?daemon.rtsp, webrtc = ?daemon.webrtc_address(), took_ms, "ready");
         Ok(daemon)
     }
 
@@ -142,6 +142,11 @@ impl Daemon {
     /// The bound address for players by RTSP, where there is one.
     pub fn rtsp_address(&self) -> Option<SocketAddr> {
         self.rtsp
+    }
+
+    /// The bound address for viewers by WebRTC, where there is one.
+    pub fn webrtc_address(&self) -> Option<SocketAddr> {
+        self.rooms.whep.address()
     }
 
     /// The rooms' handles, for who drives the daemon from within its process.

@@ -41,6 +41,9 @@ pub enum Error {
     /// The proxy cannot listen.
     #[error(transparent)]
     Proxy(#[from] crate::proxy::Error),
+    /// WebRTC cannot be served.
+    #[error("webrtc: {0}")]
+    Whep(#[from] crate::playback::whep::Error),
     /// Cameras could not be told.
     #[error(transparent)]
     Camera(#[from] crate::camera::Error),
@@ -81,6 +84,7 @@ impl Error {
             Self::Serve(e) => e.kind(),
             Self::Proxy(e) => e.kind(),
             Self::Camera(e) => e.kind(),
+            Self::Whep(e) => e.kind(),
             Self::Sim(e) => e.kind(),
             Self::Runtime(_) | Self::RoomEnded(_) => Kind::Internal,
         }

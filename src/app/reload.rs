@@ -41,6 +41,7 @@ struct Targets {
     archive: crate::archive::Archive,
     registry: crate::registry::Registry,
     plays: crate::playback::plays::Plays,
+    whep: crate::playback::whep::Whep,
     events: crate::events::Events,
 }
 
@@ -88,6 +89,7 @@ impl Reloading {
                 archive: rooms.archive.clone(),
                 registry: rooms.registry.clone(),
                 plays: rooms.plays.clone(),
+                whep: rooms.whep.clone(),
                 events: rooms.events.clone(),
             },
         })
@@ -148,6 +150,7 @@ impl Reloading {
         self.targets.cameras.apply(next.cameras()).await?;
         self.targets.proxy.apply(next.proxy());
         self.targets.plays.apply(next.plays());
+        self.targets.whep.apply(next.whep());
         self.view.send_replace(Arc::new(view));
         *current = next;
         Ok(changed)

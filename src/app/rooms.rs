@@ -8,7 +8,7 @@ use crate::{
     disk::Disk,
     events::Events,
     live::Hub,
-    playback::plays::Plays,
+    playback::{plays::Plays, whep::Whep},
     proxy::Proxy,
     recorder::Recorder,
     registry::Registry,
@@ -47,6 +47,8 @@ pub struct Rooms {
     pub playback: Arc<dyn Handler>,
     /// Who may see what of it.
     pub plays: Plays,
+    /// What is live to browsers by WebRTC.
+    pub whep: Whep,
     /// Requests of others, to services and to playback.
     pub proxy: Proxy,
     /// What is counted.

@@ -24,11 +24,12 @@ use crate::{
     playback::{
         self,
         plays::{self, Plays},
+        whep::{self, Whep},
     },
     proxy::{self, PlaneTask, Proxy, table::BuiltIn},
     recorder::{self, Recorder},
     registry::{self, ChecksTask, Registry},
-    serve::{Handler, Rpc},
+    serve::{self, Handler, Rpc},
     store::{self, Store},
     transcode::{self, Transcoder},
 };
@@ -88,9 +89,11 @@ pub(super) async fn build(
     run_room(&phases.cameras, "cameras", &ended, task.run(phases.cameras.stop_token()));
 
     let plays = start_plays(config, phases, &ended, &disk, &store, &clock, &events, &metrics, &registry).await?;
+    let whep = start_whep(config, phases, &ended, &hub, &clock, &events, &metrics).await?;
     let deps = playback::Deps {
         footage: Arc::new(archive.clone()),
         plays: plays.clone(),
+        whep: whep.clone(),
         group: phases.listeners.here(),
         hub: hub.clone(),
         disk: disk.clone(),
@@ -117,6 +120,7 @@ pub(super) async fn build(
         transcoder,
         playback,
         plays,
+        whep,
         proxy,
         metrics,
         clock,
@@ -214,6 +218,36 @@ async fn start_plays(
     let (plays, task) = disk.run(move |_| plays::build(config, deps)).await??;
     run_room(&phases.keeping, "plays", ended, task.run(phases.keeping.stop_token()));
     Ok(plays)
+}
+
+/// The port of WebRTC, where the configuration says so.
+async fn start_whep(
+    config: &Config,
+    phases: &Phases,
+    ended: &mpsc::Sender<&'static str>,
+    hub: &Hub,
+    clock: &Clock,
+    events: &Events,
+    metrics: &Metrics,
+) -> Result<Whep, Error> {
+    let listen = config.playback.webrtc_listen;
+    let refused = |error| serve::Error::Listen {
+        address: listen.address().map_or_else(String::new, |at| format!("{at} (webrtc)")),
+        error,
+    };
+    let sockets = whep::Sockets::bind(listen).await.map_err(refused)?;
+    let deps = whep::Deps {
+        hub: hub.clone(),
+        events: events.clone(),
+        group: phases.listeners.here(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    };
+    let (whep, task) = whep::build(config.whep(), sockets, deps)?;
+    if let Some(task) = task {
+        run_room(&phases.listeners, "webrtc", ended, task.run());
+    }
+    Ok(whep)
 }
 
 /// Services by their names, for who asks one of them.

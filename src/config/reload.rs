@@ -25,6 +25,7 @@ pub fn restart_keys(old: &Config, new: &Config) -> Vec<String> {
         // Below the data directory unless set, hence no key of its own to name where that one moved.
         ("recording.dir", old.recording_dir != new.recording_dir && old.data_dir == new.data_dir),
         ("playback.rtsp_listen", old.playback.rtsp_listen != new.playback.rtsp_listen),
+        ("playback.webrtc_listen", old.playback.webrtc_listen != new.playback.webrtc_listen),
         ("playback.token", old.playback.token != new.playback.token && old.admin.token == new.admin.token),
     ];
     changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()

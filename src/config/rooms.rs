@@ -53,6 +53,11 @@ impl Config {
         playback::Config { token: self.playback.token.clone() }
     }
 
+    /// Where viewers by WebRTC are told to call.
+    pub fn whep(&self) -> playback::whep::Config {
+        playback::whep::Config { announced: self.playback.webrtc_addresses.clone() }
+    }
+
     /// What plays run on.
     pub fn plays(&self) -> playback::plays::Config {
         playback::plays::Config {

@@ -5,7 +5,7 @@ use crate::{
     base::Secret,
     camera::{DeviceKind, Transport},
     model::{Checksum, DeviceId, Profile, Trust},
-    playback::plays,
+    playback::{plays, whep},
     proxy,
     recorder::{Mode, Schedule, Sync},
     registry, transcode,
@@ -201,6 +201,10 @@ pub struct Playback {
     pub authorize: Option<plays::Asking>,
     /// `playback.rtsp_listen`: where streams and footage are served by RTSP; None: nowhere.
     pub rtsp_listen: Option<SocketAddr>,
+    /// `playback.webrtc_listen`: where viewers by WebRTC are met, by UDP and TCP.
+    pub webrtc_listen: whep::Listen,
+    /// `playback.webrtc_addresses`: where they can reach us besides; a port of 0 is the one that is listened at.
+    pub webrtc_addresses: Vec<SocketAddr>,
 }
 
 impl LogFormat {

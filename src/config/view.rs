@@ -165,7 +165,14 @@ fn playback_keys(playback: &Playback) -> Keys {
         ("token", blank(playback.token.as_ref())),
         ("authorize", json!(authorize)),
         ("rtsp_listen", address(playback.rtsp_listen)),
+        ("webrtc_listen", address(playback.webrtc_listen.address())),
+        ("webrtc_addresses", json!(playback.webrtc_addresses.iter().map(reachable).collect::<Vec<_>>())),
     ]
+}
+
+/// Without a port where it is the one that is listened at.
+fn reachable(at: &SocketAddr) -> String {
+    if at.port() == 0 { at.ip().to_string() } else { at.to_string() }
 }
 
 /// Empty where nothing listens.

@@ -1,6 +1,6 @@
 //! Why a request for footage is refused, and how that is said.
 
-use super::plays;
+use super::{plays, whep};
 use crate::{
     base::{Kind, Wall},
     disk, media,
@@ -15,9 +15,6 @@ pub enum Error {
     /// No address of playback.
     #[error("there is nothing at {0}; media paths are /media/<device>/<channel>/<main|sub>/vod.mp4 and …/vod.m3u8")]
     NoSuchPath(String),
-    /// A path of other versions of skyvis.
-    #[error("{0} is part of the media paths, but this version of skyvis does not have it")]
-    NotBuilt(String),
     /// Anything but GET and HEAD.
     #[error("footage can only be read: use GET or HEAD")]
     Method,
@@ -108,6 +105,9 @@ pub enum Error {
     /// A play that is refused.
     #[error(transparent)]
     Play(#[from] plays::Error),
+    /// What is not shown by WebRTC.
+    #[error(transparent)]
+    Whep(#[from] whep::Error),
     /// Media that cannot be planned from.
     #[error(transparent)]
     Media(#[from] media::Error),
@@ -141,14 +141,13 @@ impl Error {
             | Self::LiveFile
             | Self::NoSocket(_)
             | Self::MotionJpeg(_) => Kind::Invalid,
-            Self::NoSuchPath(_) | Self::NotBuilt(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => {
-                Kind::NotFound
-            }
+            Self::NoSuchPath(_) | Self::NoSuchStream(_) | Self::NoFootage { .. } | Self::Gone => Kind::NotFound,
             Self::Mixed(_) | Self::PicturesOnly | Self::NoDecoder(_) => Kind::Invalid,
             Self::NoPicture(_) | Self::Undecoded(_) | Self::NotLive(_) => Kind::Peer,
             Self::TooManyShows(_) => Kind::Busy,
             Self::Denied | Self::NoToken => Kind::Denied,
             Self::Play(e) => e.kind(),
+            Self::Whep(e) => e.kind(),
             Self::Media(e) => e.kind(),
             Self::Disk(e) => e.kind(),
             Self::Archive(_) => Kind::Storage,
@@ -170,7 +169,6 @@ impl Error {
     fn named(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::NoSuchPath(_) => (StatusCode::NOT_FOUND, "not-found", "Not found"),
-            Self::NotBuilt(_) => (StatusCode::NOT_IMPLEMENTED, "not-built", "Not built yet"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
             Self::Missing(_) | Self::Bad { .. } => (StatusCode::BAD_REQUEST, "bad-parameter", "Bad parameter"),
             Self::LiveFile => (StatusCode::NOT_FOUND, "live-play", "No file of what is live"),
@@ -196,6 +194,7 @@ impl Error {
             Self::Gone | Self::Media(media::Error::NoFrames) => (StatusCode::NOT_FOUND, "footage-gone", "Footage gone"),
             Self::Denied | Self::NoToken => (StatusCode::UNAUTHORIZED, "token-needed", "Token needed"),
             Self::Play(e) => named_play(e),
+            Self::Whep(e) => e.named(),
             Self::Media(_) | Self::Disk(_) | Self::Archive(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "storage", "Storage failed")
             }
@@ -247,11 +246,20 @@ impl Error {
                 headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             Self::Method => drop(headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"))),
+            Self::Whep(whep::Error::Method(allow)) => {
+                headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            Self::Whep(whep::Error::ContentType) => {
+                headers.insert(header::ACCEPT, HeaderValue::from_static(whep::CONTENT_TYPE));
+            }
             Self::Play(plays::Error::Refused(wait) | plays::Error::Full(wait)) => {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
             }
-            Self::NotLive(_) | Self::TooManyShows(_) | Self::Play(plays::Error::Busy | plays::Error::Unwritten(_)) => {
+            Self::NotLive(_)
+            | Self::TooManyShows(_)
+            | Self::Whep(whep::Error::Full(_) | whep::Error::AddressFull(_))
+            | Self::Play(plays::Error::Busy | plays::Error::Unwritten(_)) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
             _ => {}

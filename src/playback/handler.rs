@@ -2,7 +2,7 @@
 
 use super::{
     Config, Deps, Error, hls,
-    live::{self, Flows, Shows},
+    live::{self, Flows, Muxer, Names, Shows},
     metrics::Meters,
     plan::{Plan, Planner},
     plays::Plays,
@@ -11,6 +11,7 @@ use super::{
     send::{self, Content, IMMUTABLE, NOW, REVALIDATE, Sender},
     still::{self, Stills},
     token,
+    whep::{self, Whep},
 };
 use crate::{
     base::{Kind, Wall},
@@ -24,6 +25,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub(super) const MP4: &str = "video/mp4";
 const JPEG: &str = "image/jpeg";
+/// As who watches by WebSocket is counted.
+const BY_SOCKET: Names = Names {
+    way: "WebSocket",
+    viewers: "live_viewers",
+    skips: "live_viewer_skips",
+    skipped: "live_viewer_skipped_frames",
+};
 pub(super) const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 
 /// Serves footage: `/media/<device>/<channel>/<main|sub>/vod.mp4`, `…/vod.m3u8` and what that names under `…/hls/`; and
@@ -33,17 +41,18 @@ pub struct Playback {
     pub(super) planner: Planner,
     pub(super) plays: Plays,
     shows: Shows,
-    flows: Flows,
+    flows: Flows<Muxer>,
+    pub(super) whep: Whep,
     stills: Stills,
     pub(super) sender: Sender,
 }
 
 impl Playback {
     pub(super) fn new(config: Config, deps: Deps) -> Self {
-        let Deps { footage, plays, hub, group, disk, clock, metrics } = deps;
+        let Deps { footage, plays, hub, whep, group, disk, clock, metrics } = deps;
         let meters = Meters::new(&metrics);
         let shows = Shows::new(hub.clone(), clock.clone(), group.clone(), &metrics);
-        let flows = Flows::new(hub.clone(), clock.clone(), group, &metrics);
+        let flows = Flows::new(hub.clone(), clock.clone(), group, &metrics, BY_SOCKET);
         let stills = Stills::new(hub);
         let planner = Planner::new(footage, disk.clone(), clock.clone(), meters.clone());
         Self {
@@ -52,6 +61,7 @@ impl Playback {
             plays,
             shows,
             flows,
+            whep,
             stills,
             sender: Sender { disk, clock, meters },
         }
@@ -62,9 +72,15 @@ impl Playback {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    async fn answer(&self, request: &mut Request) -> Result<(Response, &'static str), Error> {
-        let (stream, route) = self.admit(request)?;
+    async fn answer(&self, mut request: Request) -> Result<(Response, &'static str), Error> {
+        let (stream, route) = self.admit(&request)?;
+        if route == Route::Whep && request.method == Method::POST {
+            return Ok((self.whep.begin(request, &stream, None).await?, "ok"));
+        }
+        let request = &mut request;
         match route {
+            Route::Whep => Ok((whep::options(whep::ALLOW), "ok")),
+            Route::WhepSession(session) => Ok((self.whep_session(request, &session)?, "ok")),
             Route::Mp4 => self.mp4(request, &stream).await,
             Route::Playlist => self.playlist(request, &stream).await,
             Route::Live(asked) => {
@@ -86,14 +102,25 @@ impl Playback {
         }
     }
 
-    /// Under `/media/` the token comes first: who may not ask learns nothing of what there is.
+    /// Under `/media/` the token comes first: who may not ask learns nothing of what there is. The address of a session is
+    /// known to whoever began it alone, and players send no token to it.
     fn admit(&self, request: &Request) -> Result<(StreamKey, Route), Error> {
         route::is_media(request)?;
-        token::check(&self.config.read().unwrap_or_else(PoisonError::into_inner), request)?;
-        match route::parse(request)? {
-            _ if request.method != Method::GET => Err(Error::Method),
-            found => Ok(found),
+        let found = route::parse(request);
+        if !matches!(found, Ok((_, Route::WhepSession(_)))) {
+            token::check(&self.config.read().unwrap_or_else(PoisonError::into_inner), request)?;
         }
+        let found = found?;
+        found.1.takes(&request.method)?;
+        Ok(found)
+    }
+
+    /// Ends a session of WebRTC, or says that this can be done.
+    pub(super) fn whep_session(&self, request: &Request, session: &str) -> Result<Response, Error> {
+        if request.method == Method::OPTIONS {
+            return Ok(whep::options(whep::ALLOW_SESSION));
+        }
+        Ok(self.whep.end(session)?)
     }
 
     async fn mp4(&self, request: &Request, stream: &StreamKey) -> Result<(Response, &'static str), Error> {
@@ -195,21 +222,22 @@ impl Handler for Playback {
         Some(response)
     }
 
-    fn handle(&self, mut request: Request) -> BoxFuture<'_, Response> {
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
         Box::pin(async move {
             if request.path().starts_with("/vod/") {
                 let (response, outcome) = self.vod(request).await;
                 self.sender.meters.count(outcome);
                 return response;
             }
-            match self.answer(&mut request).await {
+            let path = request.path().to_owned();
+            match self.answer(request).await {
                 Ok((response, outcome)) => {
                     self.sender.meters.count(outcome);
                     response
                 }
                 Err(error) => {
                     self.sender.meters.count(error.outcome());
-                    log(request.path(), &error);
+                    log(&path, &error);
                     error.response()
                 }
             }

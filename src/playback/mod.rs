@@ -14,6 +14,7 @@ mod handler;
 mod hls;
 mod live;
 mod metrics;
+mod pace;
 mod plan;
 pub mod plays;
 mod pour;
@@ -27,6 +28,7 @@ mod still;
 mod tests;
 mod token;
 mod vod;
+pub mod whep;
 
 pub use error::Error;
 pub use footage::Footage;
@@ -53,6 +55,8 @@ pub struct Deps {
     pub plays: plays::Plays,
     /// Where what is live comes from.
     pub hub: Hub,
+    /// Shows it by WebRTC.
+    pub whep: whep::Whep,
     /// Where what is shown live is made.
     pub group: TaskGroup,
     /// Reads the files.

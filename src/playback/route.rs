@@ -1,12 +1,13 @@
 //! The addresses under `/media/`, read and written. Pure.
 
-use super::{Error, live};
+use super::{Error, live, whep};
 use crate::{
     base::{Secret, Wall},
     media::vod::PartRange,
     model::StreamKey,
     serve::{Request, decode_component, encode_component},
 };
+use http::Method;
 use std::ops::Range;
 
 /// What a path names.
@@ -22,6 +23,10 @@ pub(super) enum Route {
     Live(live::Asked),
     /// `…/live.ws`
     LiveSocket,
+    /// `…/whep`
+    Whep,
+    /// `…/whep/<session>`
+    WhepSession(String),
     /// `…/hls/init-<hash>.mp4?file=<segment's start>`
     Init { hash: String, segment: Wall },
     /// `…/hls/<segment's start>_<video samples>_<audio samples>.m4s?t=<decoding time>`
@@ -30,9 +35,6 @@ pub(super) enum Route {
 
 /// The longest name of a format.
 const HASH_BYTES_MAX: usize = 64;
-
-/// Paths under `/media/{stream}/` that other versions have.
-const NOT_BUILT: [&str; 1] = ["whep"];
 
 /// Whether a request is for footage at all; the listener for players has nothing else.
 pub(super) fn is_media(request: &Request) -> Result<(), Error> {
@@ -56,10 +58,25 @@ pub(super) fn parse(request: &Request) -> Result<(StreamKey, Route), Error> {
         ["live.m3u8"] => Some(Route::Live(live::Asked::playlist(request)?)),
         ["live.ws"] => Some(Route::LiveSocket),
         ["live", name] => live::Asked::file(name, request).map(Route::Live),
-        [name] if NOT_BUILT.contains(&name) => return Err(Error::NotBuilt(format!("/media/{stream}/{name}"))),
+        ["whep"] => Some(Route::Whep),
+        ["whep", session] => Some(Route::WhepSession(session.to_owned())),
         _ => None,
     };
     Ok((stream, route.ok_or_else(unknown)?))
+}
+
+impl Route {
+    /// Whether there is such a method of it.
+    pub(super) fn takes(&self, method: &Method) -> Result<(), Error> {
+        let (methods, refusal) = match self {
+            Self::Whep => (&[Method::POST, Method::OPTIONS][..], whep::Error::Method(whep::ALLOW).into()),
+            Self::WhepSession(_) => {
+                (&[Method::DELETE, Method::OPTIONS][..], whep::Error::Method(whep::ALLOW_SESSION).into())
+            }
+            _ => (&[Method::GET][..], Error::Method),
+        };
+        if methods.contains(method) { Ok(()) } else { Err(refusal) }
+    }
 }
 
 /// What a playlist names, by its name below `hls/`.
@@ -117,7 +134,6 @@ pub(super) fn token_seal(token: Option<&Secret>) -> impl Fn(&str) -> String + Se
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Method;
     use proptest::prelude::*;
 
     fn read(uri: &str) -> Result<(StreamKey, Route), Error> {
@@ -129,6 +145,8 @@ mod tests {
         let (stream, route) = read("/media/nvr1/3/main/vod.mp4?from=x").unwrap();
         assert_eq!((stream.to_string().as_str(), route), ("nvr1/3/main", Route::Mp4));
         assert_eq!(read("/media/nvr1/3/sub/vod.m3u8").unwrap().1, Route::Playlist);
+        assert_eq!(read("/media/nvr1/3/sub/whep").unwrap().1, Route::Whep);
+        assert_eq!(read("/media/nvr1/3/sub/whep/0a").unwrap().1, Route::WhepSession("0a".into()));
         for uri in ["/media/gw:AB-1/3/main/vod.mp4", "/media/gw%3AAB-1/3/main/vod.mp4"] {
             assert_eq!(read(uri).unwrap().0.to_string(), "gw:AB-1/3/main", "{uri}");
         }

@@ -3,7 +3,7 @@
 mod plays;
 
 use super::plays::{Plays, tests::plays_in};
-use super::{Config, Deps, Error, Footage, Playback, build};
+use super::{Config, Deps, Error, Footage, Playback, build, whep};
 use crate::archive::{Version, fixture::Bench};
 use crate::base::{Clock, Metrics, Secret, Wall};
 use crate::disk::{Disk, Faults, Op};
@@ -111,6 +111,7 @@ fn world(shelf: &Shelf, token: Option<&str>) -> World {
         footage: library.clone(),
         plays: plays.clone(),
         hub: crate::live::Hub::default(),
+        whep: no_whep(&clock, &metrics),
         group: crate::base::TaskGroup::new(),
         disk,
         clock: clock.clone(),
@@ -118,6 +119,18 @@ fn world(shelf: &Shelf, token: Option<&str>) -> World {
     };
     let playback = build(Config { token: token.map(Secret::new) }, deps);
     World { library, playback, plays, faults, metrics, clock }
+}
+
+/// Nobody is shown anything by WebRTC.
+fn no_whep(clock: &Clock, metrics: &Metrics) -> whep::Whep {
+    let deps = whep::Deps {
+        hub: crate::live::Hub::default(),
+        events: crate::events::Events::discard(),
+        group: crate::base::TaskGroup::new(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    };
+    whep::build(whep::Config::default(), None, deps).unwrap().0
 }
 
 impl World {
@@ -345,7 +358,7 @@ async fn who_may_see_footage() {
     for (path, status) in [("/", 404), ("/favicon.ico", 404), ("/vod/x", 404), ("/media/cam/1/main/live.m3u8", 401)] {
         assert_eq!(ask(&guarded, peer(remote, proxy), path, None).await, status, "{path}");
     }
-    for (name, status) in [("live.ws", 426), ("whep", 501)] {
+    for (name, status) in [("live.ws", 426), ("whep", 405), ("whep/00", 405)] {
         let path = format!("/media/cam/1/main/{name}");
         assert_eq!(ask(&open, peer(local, admin), &path, None).await, status, "{path} says what is wrong");
     }
@@ -517,6 +530,7 @@ async fn the_archive_is_played_through_cuts_and_from_the_file_that_grows() {
             footage,
             plays,
             hub: crate::live::Hub::default(),
+            whep: no_whep(&Clock::real(), &metrics),
             group: crate::base::TaskGroup::new(),
             disk,
             clock: Clock::real(),

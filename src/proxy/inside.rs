@@ -93,11 +93,10 @@ pub(super) async fn answer<C: Transport>(connection: &Connection<C>, job: Job) -
     }
     let coming = run(connection, request, handler, heard);
     let has_body = matches!(body, Body::Length(1..) | Body::Chunked);
+    // Who sends none is not waited for.
+    let body_in = has_body.then_some(body_in);
     let mut reading = pin!(async {
-        if !has_body {
-            drop(body_in);
-            return Ok(());
-        }
+        let Some(body_in) = body_in else { return Ok(()) };
         read_body(connection, &record, body, body_max, expects, body_in).await
     });
     let mut all_read = !has_body;

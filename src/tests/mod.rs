@@ -36,3 +36,4 @@ mod site;
 mod snapshots;
 mod soak;
 mod transcode;
+mod whep;

@@ -349,7 +349,7 @@ async fn what_is_not_there_says_so() {
         (Method::DELETE, "/api/v1/devices/nvr1", 501, "not-built"),
         (Method::GET, "/api/v1/plays/abc", 404, "not-found"),
         (Method::DELETE, "/api/v1/plays/00000000000000000000000000000000", 404, "not-found"),
-        (Method::POST, "/media/nvr1/1/main/whep", 501, "not-built"),
+        (Method::PATCH, "/media/nvr1/1/main/whep/00", 405, "method-not-allowed"),
         (Method::DELETE, "/api/v1/status", 405, "method-not-allowed"),
         (Method::GET, "/api/v1/streams?form=x", 400, "bad-parameter"),
         (Method::GET, "/api/v1/recordings?stream=nvr1", 400, "bad-parameter"),

@@ -8,9 +8,13 @@ use crate::{
         reader::{Scope, as_choice, as_text, clip},
         tree::Node,
     },
-    playback::plays,
+    playback::{plays, whep},
 };
-use std::{ops::RangeInclusive, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 const LOG_LEVEL_DEFAULT: &str = "info";
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -82,7 +86,30 @@ pub(super) fn playback(scope: &Scope<'_>, origin: &Origin<'_>, admin: Option<&Se
         play_expiry_default: duration(scope, "play_expiry_default", plays::EXPIRY_DEFAULT, &PLAY_EXPIRY),
         authorize: scope.value("authorize", None, asking),
         rtsp_listen: scope.value("rtsp_listen", None, |n| network::listen(n, "0.0.0.0:8554")),
+        webrtc_listen: scope.value("webrtc_listen", whep::Listen::Usual, webrtc_listen),
+        webrtc_addresses: scope.list("webrtc_addresses", Vec::new(), reachable),
     }
+}
+
+fn webrtc_listen(node: &Node) -> Result<whep::Listen, String> {
+    Ok(match network::listen(node, "0.0.0.0:8189")? {
+        None => whep::Listen::Off,
+        // Written out, the default is the default.
+        Some(at) if at == whep::LISTEN_DEFAULT => whep::Listen::Usual,
+        Some(at) => whep::Listen::At(at),
+    })
+}
+
+/// An address of a host, with a port or without one.
+fn reachable(node: &Node) -> Result<SocketAddr, String> {
+    let text = as_text(node)?;
+    let ip = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
+    text.parse().or_else(|_| ip()).ok().filter(|at: &SocketAddr| !at.ip().is_unspecified()).ok_or_else(|| {
+        format!(
+            "`{}` is not the address of a host; write for example \"203.0.113.7\" or \"203.0.113.7:8189\"",
+            clip(&text)
+        )
+    })
 }
 
 /// `[notify]`

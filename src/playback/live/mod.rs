@@ -21,6 +21,6 @@ mod sounds;
 mod tests;
 mod window;
 
-pub(super) use flow::Flows;
+pub(super) use flow::{Flows, Made, Maker, Muxer, Names, Taken, Viewer};
 pub(super) use serve::{Answer, Asked, fuzz};
 pub(super) use show::Shows;

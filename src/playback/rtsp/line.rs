@@ -14,7 +14,7 @@ const STEP_MICROS_MAX: i64 = 86_400_000_000;
 
 /// Where frames lie.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Line {
+pub(in crate::playback) struct Line {
     session: Option<SessionId>,
     /// Where the session's ticks begin.
     zero_micros: i64,
@@ -24,7 +24,7 @@ pub(super) struct Line {
 
 impl Line {
     /// When a frame is shown, in ticks of its track on the line.
-    pub(super) fn place(&mut self, frame: &Frame) -> i64 {
+    pub(in crate::playback) fn place(&mut self, frame: &Frame) -> i64 {
         let rate = frame.format.timescale(frame.track);
         let at = micros_of(frame.ticks, rate);
         if self.session != Some(frame.session) {

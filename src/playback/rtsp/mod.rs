@@ -35,6 +35,8 @@ use crate::{
     rtsp::{message::Request, play, transport::Asked},
 };
 use address::Address;
+pub(super) use line::Line;
+pub(super) use outbox::Outbox;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 

@@ -14,13 +14,13 @@ pub(super) const WAITING_BYTES_MAX: usize = 128 << 10;
 
 /// Pieces in their order.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(in crate::playback) struct Outbox {
     pieces: VecDeque<Bytes>,
     bytes: usize,
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, piece: impl Into<Bytes>) {
+    pub(in crate::playback) fn push(&mut self, piece: impl Into<Bytes>) {
         let piece = piece.into();
         if !piece.is_empty() {
             self.bytes += piece.len();
@@ -28,17 +28,17 @@ impl Outbox {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::playback) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
     /// Whether there is room for a picture more.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::playback) fn has_room(&self) -> bool {
         self.bytes < WAITING_BYTES_MAX
     }
 
     /// Writes what the socket takes now; how many bytes that was.
-    pub(super) fn write(&mut self, socket: &TcpStream) -> io::Result<usize> {
+    pub(in crate::playback) fn write(&mut self, socket: &TcpStream) -> io::Result<usize> {
         let mut written = 0;
         while !self.pieces.is_empty() {
             let mut slices = [IoSlice::new(&[]); PIECES_MAX];

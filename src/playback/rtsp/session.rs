@@ -12,6 +12,7 @@ use super::{
 use crate::{
     base::Wall,
     model::{TrackKind, frame::VIDEO_TIMESCALE},
+    playback::pace::Pace,
     rtsp::rtcp,
 };
 use std::{sync::Arc, time::Duration};
@@ -20,10 +21,6 @@ use tokio::{sync::mpsc, time::Instant};
 /// Who watches footage and reads too slowly for its pace is not hurried after: from so far behind on it is as if time had
 /// stood still.
 const LATE_MAX: Duration = Duration::from_secs(2);
-/// Datagrams go no faster, in bytes a second: a group of pictures at once is more than receivers have room for.
-const DATAGRAM_BYTES_PER_SECOND: u64 = 8 << 20;
-/// So far ahead of that pace they may be.
-const DATAGRAM_BURST: Duration = Duration::from_millis(10);
 
 /// A session between SETUP and TEARDOWN.
 pub(super) struct Session {
@@ -40,8 +37,7 @@ pub(super) struct Session {
     pub(super) skipped: u64,
     /// When the last picture that was sent was taken.
     pub(super) last_wall: Option<Wall>,
-    /// When the datagrams that were sent are through, at their pace.
-    paced_until: Option<Instant>,
+    pace: Pace,
     /// Where packets go on, of footage.
     pub(super) marks: [Mark; 2],
 }
@@ -139,7 +135,7 @@ impl Session {
             sent_bytes: 0,
             skipped: 0,
             last_wall: None,
-            paced_until: None,
+            pace: Pace::default(),
             marks,
         }
     }
@@ -157,14 +153,9 @@ impl Session {
         self.tracks.iter().any(|track| matches!(track.way, Way::Datagrams(_)))
     }
 
-    /// Until when datagrams wait.
-    fn held(&self, now: Instant) -> Option<Instant> {
-        self.paced_until.and_then(|until| until.checked_sub(DATAGRAM_BURST)).filter(|until| *until > now)
-    }
-
     /// What can be sent now.
     pub(super) fn take(&mut self, now: Instant) -> Taken {
-        if !self.playing || self.held(now).is_some() {
+        if !self.playing || self.pace.held(now).is_some() {
             return Taken::Nothing;
         }
         match &mut self.show {
@@ -189,8 +180,7 @@ impl Session {
             }
             Way::Datagrams(sockets) => {
                 let sent = sockets.send(&chunk.bytes, false);
-                let takes = Duration::from_micros(sent as u64 * 1_000_000 / DATAGRAM_BYTES_PER_SECOND);
-                self.paced_until = Some(self.paced_until.map_or(now.0, |until| until.max(now.0)) + takes);
+                self.pace.sent(sent, now.0);
                 sent
             }
         };
@@ -242,7 +232,7 @@ impl Session {
     /// Comes back once there may be something new to send, or, with true, once a client that gets datagrams has sent a
     /// report.
     pub(super) async fn changed_or_heard(&mut self, now: Instant) -> bool {
-        let held = self.held(now);
+        let held = self.pace.held(now);
         let Self { show, tracks, .. } = self;
         let changed = async {
             match (held, show) {

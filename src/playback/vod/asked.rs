@@ -38,6 +38,10 @@ pub(super) enum What {
     Live(live::Asked),
     /// `…/live.ws`
     LiveSocket,
+    /// `…/whep`
+    Whep,
+    /// `…/whep/<session>`
+    WhepSession(String),
 }
 
 /// A request as far as its head says.
@@ -66,6 +70,8 @@ impl Asked {
             ["alive"] => What::Alive,
             ["page", name] => What::File(name.to_owned()),
             ["live.ws"] => What::LiveSocket,
+            ["whep"] => What::Whep,
+            ["whep", session] => What::WhepSession(session.to_owned()),
             ["live", name] => What::Live(live::Asked::file(name, request).ok_or_else(unknown)?),
             ["hls", name] => What::Hls(route::hls(name, request).ok_or_else(unknown)?),
             _ => return Err(unknown()),
@@ -155,6 +161,8 @@ mod tests {
             ("/video.mp4", What::Mp4),
             ("/alive", What::Alive),
             ("/live.ws", What::LiveSocket),
+            ("/whep", What::Whep),
+            ("/whep/0a", What::WhepSession("0a".into())),
             ("/page/play.js", What::File("play.js".into())),
         ] {
             assert_eq!(asked(&format!("/vod/{ID}{tail}")).unwrap().what, what, "{tail}");

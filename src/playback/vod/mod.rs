@@ -15,6 +15,7 @@ use super::{
     plays::{self, Entry, Knock, Shown},
     route::Route,
     send::{self, IMMUTABLE, NOW, REVALIDATE},
+    whep,
 };
 use crate::{
     playback::Playback,
@@ -69,6 +70,17 @@ impl Playback {
 
     async fn play(&self, mut request: Request, mut asked: Asked) -> Result<(Response, &'static str), Error> {
         match (&asked.what, &request.method) {
+            (What::Whep, &Method::POST) => {
+                let entry = self.enter(&asked).await?;
+                return Ok((self.play_whep(request, &entry).await?, "ok"));
+            }
+            (What::Whep, &Method::OPTIONS) => return Ok((whep::options(whep::ALLOW), "ok")),
+            (What::Whep, _) => return Err(whep::Error::Method(whep::ALLOW).into()),
+            // Known to whoever began it alone.
+            (What::WhepSession(session), &Method::DELETE | &Method::OPTIONS) => {
+                return Ok((self.whep_session(&request, session)?, "ok"));
+            }
+            (What::WhepSession(_), _) => return Err(whep::Error::Method(whep::ALLOW_SESSION).into()),
             (_, &Method::GET) => {}
             (What::Page, &Method::POST) => {
                 asked.read_form(&request.body(FORM_BYTES_MAX).await.map_err(|e| Error::Form(e.to_string()))?);
@@ -109,7 +121,9 @@ impl Playback {
             What::Live(asked) => self.play_live(&request, &entry, asked).await,
             What::LiveSocket => self.play_socket(&mut request, &entry).await,
             What::Hls(route) => self.play_part(&request, &entry, route).await,
-            What::Slash | What::File(_) => Err(Error::NoSuchPath(request.path().to_owned())),
+            What::Slash | What::File(_) | What::Whep | What::WhepSession(_) => {
+                Err(Error::NoSuchPath(request.path().to_owned()))
+            }
         }
     }
 
@@ -180,6 +194,16 @@ impl Playback {
         let (socket, messages) = answer.ok_or(plays::Error::Revoked)??;
         let messages = messages.inspect(move |message| watching.showed(message.len() as u64));
         Ok((socket.open(request, messages.take_until(stop.cancelled_owned())), "ok"))
+    }
+
+    async fn play_whep(&self, request: Request, entry: &Entry) -> Result<Response, Error> {
+        if entry.play.shown != Shown::Live {
+            return Err(Error::NoSuchPath(request.path().to_owned()));
+        }
+        let watching = entry.watch(Some(entry.range())).await?;
+        let stop = watching.stop();
+        let begun = self.whep.begin(request, &entry.play.stream, Some(watching));
+        stop.run_until_cancelled(begun).await.ok_or(plays::Error::Revoked)?
     }
 
     async fn play_part(

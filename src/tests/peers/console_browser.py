@@ -16,13 +16,13 @@ from selenium.webdriver.support.ui import WebDriverWait
 SECONDS_MAX = 40
 
 
-def browser(profile):
+def browser(profile, more=()):
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for flag in (
         "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1400,1000",
-        f"--user-data-dir={profile}",
+        f"--user-data-dir={profile}", *more,
     ):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

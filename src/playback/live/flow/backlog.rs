@@ -1,7 +1,5 @@
-//! The last pictures of a stream as messages, and who is where in them. Pure.
+//! The last pictures of a stream as they are sent, and who is where in them. Pure.
 
-use super::muxer::Made;
-use bytes::Bytes;
 use std::{collections::VecDeque, sync::Arc};
 
 /// Groups of pictures are kept until the next one is so old, at 90 kHz: who is further behind skips to the newest.
@@ -9,56 +7,89 @@ const BEHIND_TICKS_MAX: u64 = 180_000;
 /// Bytes of one stream, beyond which older groups go: 8 s at 16 Mb/s.
 const BYTES_MAX: usize = 16 << 20;
 
+/// What goes to all who watch.
+#[derive(Clone, Debug)]
+pub(in crate::playback) struct Made<F, C> {
+    /// How it is coded from here on, where that is another than before.
+    pub(in crate::playback) format: Option<F>,
+    /// One picture or sound.
+    pub(in crate::playback) content: C,
+    /// What that takes in memory.
+    pub(in crate::playback) bytes: usize,
+    /// Decoding can begin here.
+    pub(in crate::playback) key: bool,
+    /// When it is shown, at 90 kHz.
+    pub(in crate::playback) at: u64,
+}
+
 /// What is kept.
-#[derive(Default)]
-pub(super) struct Backlog {
-    messages: VecDeque<Message>,
+pub(super) struct Backlog<F, C> {
+    messages: VecDeque<Message<F, C>>,
     /// Number of the first message.
     first: u64,
     bytes: usize,
-    format: Option<Arc<Bytes>>,
+    format: Option<Arc<F>>,
 }
 
-struct Message {
-    bytes: Bytes,
+struct Message<F, C> {
+    content: C,
+    bytes: usize,
     key: bool,
     at: u64,
-    format: Arc<Bytes>,
+    format: Arc<F>,
 }
 
 /// Where somebody is.
-#[derive(Default)]
-pub(super) struct Place {
+pub(super) struct Place<F> {
     /// The number of the next message; None: they begin.
     next: Option<u64>,
     /// How what they have is coded.
-    format: Option<Arc<Bytes>>,
+    format: Option<Arc<F>>,
 }
 
 /// What comes next for somebody.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// These bytes, and those before them if there are some; and so many pictures that were left out.
-    Send { opening: Option<Bytes>, bytes: Bytes, skipped: u64 },
+pub(super) enum Step<F, C> {
+    /// This, and how it is coded where that is news; and so many that were left out.
+    Send { opening: Option<Arc<F>>, content: C, skipped: u64 },
     /// Nothing yet.
     Wait,
 }
 
-impl Backlog {
+impl<F> Default for Place<F> {
+    fn default() -> Self {
+        Self { next: None, format: None }
+    }
+}
+
+impl<F> Place<F> {
+    /// They go on with the newest key frame, as if they had just come.
+    pub(super) fn begin_again(&mut self) {
+        self.next = None;
+    }
+}
+
+impl<F, C> Default for Backlog<F, C> {
+    fn default() -> Self {
+        Self { messages: VecDeque::new(), first: 0, bytes: 0, format: None }
+    }
+}
+
+impl<F, C: Clone> Backlog<F, C> {
     /// The number of the next message.
     pub(super) fn end(&self) -> u64 {
         self.first + self.messages.len() as u64
     }
 
     /// Takes in what was made.
-    pub(super) fn add(&mut self, made: Made) {
-        let Made { format, bytes, key, at } = made;
+    pub(super) fn add(&mut self, made: Made<F, C>) {
+        let Made { format, content, bytes, key, at } = made;
         if let Some(format) = format {
             self.format = Some(Arc::new(format));
         }
         let Some(format) = self.format.clone() else { return };
-        self.bytes += bytes.len();
-        self.messages.push_back(Message { bytes, key, at, format });
+        self.bytes += bytes;
+        self.messages.push_back(Message { content, bytes, key, at, format });
         while let Some(second) = self.second_key()
             && (self.bytes > BYTES_MAX || self.messages[second].at + BEHIND_TICKS_MAX < at)
         {
@@ -76,9 +107,14 @@ impl Backlog {
     }
 
     fn drop_first(&mut self, count: usize) {
-        let bytes: usize = self.messages.drain(..count).map(|message| message.bytes.len()).sum();
+        let bytes: usize = self.messages.drain(..count).map(|message| message.bytes).sum();
         self.bytes -= bytes;
         self.first += count as u64;
+    }
+
+    /// How the newest is coded.
+    pub(super) fn format(&self) -> Option<Arc<F>> {
+        self.format.clone()
     }
 
     /// Whether somebody can begin.
@@ -87,7 +123,7 @@ impl Backlog {
     }
 
     /// What comes next for somebody, who then has it.
-    pub(super) fn step(&self, place: &mut Place) -> Step {
+    pub(super) fn step(&self, place: &mut Place<F>) -> Step<F, C> {
         let lost = place.next.filter(|next| *next < self.first);
         if place.next.is_none() || lost.is_some() {
             // The newest group of pictures: with an older one they would only be behind again.
@@ -99,23 +135,24 @@ impl Backlog {
         let Some(message) = self.messages.get(index) else { return Step::Wait };
         place.next = Some(next + 1);
         let known = place.format.as_ref().is_some_and(|format| Arc::ptr_eq(format, &message.format));
-        let opening = (!known).then(|| (*message.format).clone());
+        let opening = (!known).then(|| message.format.clone());
         place.format = Some(message.format.clone());
-        Step::Send { opening, bytes: message.bytes.clone(), skipped: lost.map_or(0, |lost| next - lost) }
+        Step::Send { opening, content: message.content.clone(), skipped: lost.map_or(0, |lost| next - lost) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     /// A picture of so many bytes, whose number is its first eight.
-    fn picture(n: u64, key: bool, format: bool, bytes: usize) -> Made {
+    fn picture(n: u64, key: bool, format: bool, bytes: usize) -> Made<Bytes, Bytes> {
         let mut data = n.to_be_bytes().to_vec();
         data.resize(bytes.max(8), 0);
         let format = format.then(|| Bytes::from_static(b"format"));
-        Made { format, bytes: data.into(), key, at: n * 3_600 }
+        Made { format, bytes: data.len(), content: data.into(), key, at: n * 3_600 }
     }
 
     fn number(bytes: &Bytes) -> u64 {
@@ -131,9 +168,9 @@ mod tests {
             backlog.add(picture(n, n % 25 == 0, n == 0 || n == 55, 100));
         }
         let mut got = Vec::new();
-        while let Step::Send { opening, bytes, skipped } = backlog.step(&mut place) {
-            assert_eq!((skipped, opening.is_some()), (0, matches!(number(&bytes), 50 | 55)), "{}", number(&bytes));
-            got.push(number(&bytes));
+        while let Step::Send { opening, content, skipped } = backlog.step(&mut place) {
+            assert_eq!((skipped, opening.is_some()), (0, matches!(number(&content), 50 | 55)), "{}", number(&content));
+            got.push(number(&content));
         }
         assert_eq!(got, (50..60).collect::<Vec<_>>());
         assert_eq!(backlog.first, 0, "who is two seconds behind is not too slow");
@@ -152,8 +189,8 @@ mod tests {
         assert_eq!((backlog.first, backlog.messages.len()), (0, 76));
         backlog.add(picture(76, false, false, 100));
         assert_eq!((backlog.first, backlog.messages.len()), (25, 52));
-        let Step::Send { bytes, skipped, .. } = backlog.step(&mut slow) else { panic!("nothing for who is slow") };
-        assert_eq!((number(&bytes), skipped), (75, 74), "the newest group, and what was left out is counted");
+        let Step::Send { content, skipped, .. } = backlog.step(&mut slow) else { panic!("nothing for who is slow") };
+        assert_eq!((number(&content), skipped), (75, 74), "the newest group, and what was left out is counted");
         for n in 77..2_000 {
             backlog.add(picture(n, n % 25 == 0, false, 100));
             assert!(backlog.messages.len() <= 76, "{} are kept at {n}", backlog.messages.len());
@@ -193,11 +230,11 @@ mod tests {
             for n in 0..steps {
                 backlog.add(picture(n, n % gop == 0, n == 0, bytes));
                 prop_assert!(backlog.bytes <= BYTES_MAX + bytes);
-                let sum: usize = backlog.messages.iter().map(|message| message.bytes.len()).sum();
+                let sum: usize = backlog.messages.iter().map(|message| message.content.len()).sum();
                 prop_assert_eq!(sum, backlog.bytes);
                 for _ in 0..takes[(n / 10) as usize % takes.len()] {
-                    let Step::Send { bytes, skipped, .. } = backlog.step(&mut place) else { break };
-                    let now = number(&bytes);
+                    let Step::Send { content, skipped, .. } = backlog.step(&mut place) else { break };
+                    let now = number(&content);
                     if let Some(last) = last {
                         prop_assert_eq!(now, last + 1 + skipped);
                         prop_assert!(skipped == 0 || now.is_multiple_of(gop));
@@ -209,8 +246,8 @@ mod tests {
                 }
             }
             // Nobody is more than two seconds and a group behind for long.
-            if let (Step::Send { bytes, .. }, true) = (backlog.step(&mut place), bytes < 10_000) {
-                prop_assert!(number(&bytes) + 52 + 2 * gop > steps, "{} of {}", number(&bytes), steps);
+            if let (Step::Send { content, .. }, true) = (backlog.step(&mut place), bytes < 10_000) {
+                prop_assert!(number(&content) + 52 + 2 * gop > steps, "{} of {}", number(&content), steps);
             }
             prop_assert!(left_out <= steps);
         }

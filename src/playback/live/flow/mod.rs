@@ -1,11 +1,11 @@
-//! What cameras send now, picture by picture, by WebSocket: each picture is made into a message once, and whoever watches
-//! is sent the same bytes of it.
+//! What cameras send now, picture by picture: each picture is made into what is sent once, and whoever watches is sent the
+//! same bytes of it.
 //!
 //! ```text
-//! Follower ──► Muxer (pure: a picture to a message) ──► Backlog (the last pictures; who is too slow skips) ──► Viewer, each
+//! Follower ──► Maker (pure: a picture to what is sent) ──► Backlog (the last pictures; who is too slow skips) ──► Viewer, each
 //! ```
 //!
-//! The first message is text, the type and codecs as Media Source takes them; then come `ftyp moov`, and from the last key
+//! By WebSocket (`Muxer`) that is messages. The first message is text, the type and codecs as Media Source takes them; then come `ftyp moov`, and from the last key
 //! frame on a `moof mdat` for each picture, before a key frame a `prft` that says when it was taken. Where the format
 //! changes, text and `ftyp moov` come again.
 
@@ -13,12 +13,13 @@ mod backlog;
 mod muxer;
 mod viewer;
 
-pub(in crate::playback) use viewer::Viewer;
-
-use self::{
-    backlog::Backlog,
-    muxer::{Made, Muxer},
+pub(in crate::playback) use {
+    backlog::Made,
+    muxer::Muxer,
+    viewer::{Taken, Viewer},
 };
+
+use self::backlog::Backlog;
 use super::follow::{Follower, Heard, Watched};
 use crate::{
     base::{
@@ -26,7 +27,8 @@ use crate::{
         metrics::{Counter, Gauge},
     },
     live::Hub,
-    model::{StreamKey, VideoCodec},
+    media,
+    model::{Frame, StreamKey, VideoCodec},
     playback::Error,
 };
 use std::{
@@ -40,12 +42,33 @@ const IDLE_MAX: Duration = Duration::from_secs(5);
 /// A stream that is asked for the first time has a key frame within this time.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 
-/// All flows. Cheap to clone.
-#[derive(Clone)]
-pub(in crate::playback) struct Flows(Arc<Shared>);
+/// Makes of a stream's frames what is sent to all who watch in one way. Pure.
+pub(in crate::playback) trait Maker: Default + Send + 'static {
+    /// How what follows is coded.
+    type Format: Send + Sync + 'static;
+    /// One picture or sound.
+    type Content: Clone + Send + 'static;
 
-struct Shared {
-    flows: Watched<Flow>,
+    /// Takes a frame; what is made of it.
+    fn push(&mut self, frame: Frame) -> Result<Option<Made<Self::Format, Self::Content>>, media::Error>;
+
+    /// What comes next does not follow.
+    fn interrupt(&mut self);
+}
+
+/// Under which names viewers of one way are counted, and by what they watch.
+pub(in crate::playback) struct Names {
+    pub(in crate::playback) way: &'static str,
+    pub(in crate::playback) viewers: &'static str,
+    pub(in crate::playback) skips: &'static str,
+    pub(in crate::playback) skipped: &'static str,
+}
+
+/// All flows of one way. Cheap to clone.
+pub(in crate::playback) struct Flows<M: Maker>(Arc<Shared<M>>);
+
+struct Shared<M: Maker> {
+    flows: Watched<Flow<M>>,
     hub: Hub,
     clock: Clock,
     group: TaskGroup,
@@ -60,8 +83,8 @@ struct Meters {
 }
 
 /// One stream.
-struct Flow {
-    backlog: Mutex<Backlog>,
+struct Flow<M: Maker> {
+    backlog: Mutex<Backlog<M::Format, M::Content>>,
     news: watch::Sender<News>,
     watched: Mutex<Audience>,
 }
@@ -83,26 +106,32 @@ struct News {
     ended: bool,
 }
 
-impl Flows {
-    pub(in crate::playback) fn new(hub: Hub, clock: Clock, group: TaskGroup, metrics: &Metrics) -> Self {
+impl<M: Maker> Clone for Flows<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M: Maker> Flows<M> {
+    pub(in crate::playback) fn new(
+        hub: Hub,
+        clock: Clock,
+        group: TaskGroup,
+        metrics: &Metrics,
+        Names { way, viewers, skips, skipped }: Names,
+    ) -> Self {
+        let skips_help =
+            format!("How often somebody who watches by {way} was too slow and was sent on to a newer key frame");
         let meters = Meters {
-            viewers: metrics.register("live_viewers", "Who watches live by WebSocket", Gauge::default()),
-            skips: metrics.register(
-                "live_viewer_skips",
-                "How often somebody who watches by WebSocket was too slow and was sent on to a newer key frame",
-                Counter::default(),
-            ),
-            skipped: metrics.register(
-                "live_viewer_skipped_frames",
-                "Pictures that they were not sent",
-                Counter::default(),
-            ),
+            viewers: metrics.register(viewers, &format!("Who watches live by {way}"), Gauge::default()),
+            skips: metrics.register(skips, &skips_help, Counter::default()),
+            skipped: metrics.register(skipped, "Pictures that they were not sent", Counter::default()),
         };
         Self(Arc::new(Shared { flows: Watched::default(), hub, clock, group, meters }))
     }
 
     /// Somebody who watches a stream from its current group of pictures on, once there is a first one.
-    pub(in crate::playback) async fn join(&self, stream: &StreamKey) -> Result<Viewer, Error> {
+    pub(in crate::playback) async fn join(&self, stream: &StreamKey) -> Result<Viewer<M>, Error> {
         let flow = self.0.flows.of(stream, Flow::enter, || self.begin(stream))?;
         let mut viewer = Viewer::new(flow, self.0.clock.clone(), self.0.meters.clone());
         match tokio::time::timeout(FIRST_WAIT, viewer.begins()).await {
@@ -112,7 +141,7 @@ impl Flows {
         }
     }
 
-    fn begin(&self, stream: &StreamKey) -> Result<(Arc<Flow>, impl FnOnce() + use<>), Error> {
+    fn begin(&self, stream: &StreamKey) -> Result<(Arc<Flow<M>>, impl FnOnce() + use<M>), Error> {
         let Shared { hub, clock, group, .. } = &*self.0;
         let follower = Follower::new(hub.clone(), clock.clone(), stream.clone(), group.stop_token())?;
         let flow = Arc::new(Flow {
@@ -126,7 +155,7 @@ impl Flows {
     }
 }
 
-impl Flow {
+impl<M: Maker> Flow<M> {
     fn enter(&self) {
         self.audience(|audience| audience.viewers += 1);
     }
@@ -139,48 +168,48 @@ impl Flow {
         f(&mut self.watched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn look<T>(&self, f: impl FnOnce(&mut Backlog) -> T) -> T {
+    fn look<T>(&self, f: impl FnOnce(&mut Backlog<M::Format, M::Content>) -> T) -> T {
         f(&mut self.backlog.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// The task of a flow.
-struct Running {
-    flows: Flows,
+struct Running<M: Maker> {
+    flows: Flows<M>,
     stream: StreamKey,
-    flow: Arc<Flow>,
+    flow: Arc<Flow<M>>,
 }
 
-impl Drop for Running {
+impl<M: Maker> Drop for Running<M> {
     fn drop(&mut self) {
         self.flows.0.flows.leave_if(&self.stream, &self.flow, |_| true);
         self.flow.news.send_modify(|news| news.ended = true);
     }
 }
 
-impl Running {
+impl<M: Maker> Running<M> {
     async fn run(self, mut follower: Follower) {
-        let mut muxer = Muxer::default();
+        let mut maker = M::default();
         while !self.is_idle() {
             match follower.next().await {
                 Heard::Frame(frame) if frame.format.video.codec == VideoCodec::Mjpeg => {
                     return self.flow.news.send_modify(|news| news.is_jpeg = true);
                 }
-                Heard::Frame(frame) => match muxer.push(frame) {
+                Heard::Frame(frame) => match maker.push(frame) {
                     Ok(made) => self.show(made),
                     Err(error) => {
                         tracing::warn!(stream = %self.stream, %error, "what is live cannot be shown");
                         return;
                     }
                 },
-                Heard::Break(_) => muxer.interrupt(),
+                Heard::Break(_) => maker.interrupt(),
                 Heard::Quiet => {}
                 Heard::Stop => return,
             }
         }
     }
 
-    fn show(&self, made: Option<Made>) {
+    fn show(&self, made: Option<Made<M::Format, M::Content>>) {
         let Some(made) = made else { return };
         let next = self.flow.look(|backlog| {
             backlog.add(made);
@@ -192,7 +221,8 @@ impl Running {
 
     fn is_idle(&self) -> bool {
         let now = self.flows.0.clock.now();
-        let idle = |flow: &Flow| flow.audience(|a| a.viewers == 0 && now.saturating_duration_since(a.left) >= IDLE_MAX);
+        let idle =
+            |flow: &Flow<M>| flow.audience(|a| a.viewers == 0 && now.saturating_duration_since(a.left) >= IDLE_MAX);
         self.flows.0.flows.leave_if(&self.stream, &self.flow, idle)
     }
 }

@@ -1,6 +1,9 @@
 //! Pictures and sound to messages, one for each picture. Pure.
 
-use super::super::sounds::{Sounds, is_alike};
+use super::{
+    super::sounds::{Sounds, is_alike},
+    Maker, backlog,
+};
 use crate::{
     base::Wall,
     media::{
@@ -22,22 +25,13 @@ const TICKS_DEFAULT: u64 = 3_600;
 /// No picture is taken to last longer: a hole is none that a picture lasts.
 const TICKS_MAX: u64 = 90_000;
 
-/// What goes to all who watch.
-#[derive(Clone, Debug)]
-pub(super) struct Made {
-    /// How it is coded from here on, where that is another than before: the message of text and that of `ftyp moov`.
-    pub(super) format: Option<Bytes>,
-    /// The message of one picture, and of the sound since the one before.
-    pub(super) bytes: Bytes,
-    /// Decoding can begin here.
-    pub(super) key: bool,
-    /// When it is shown, at 90 kHz.
-    pub(super) at: u64,
-}
+/// What goes to all who watch: how it is coded, as the message of text and that of `ftyp moov`; and the message of one
+/// picture and of the sound since the one before.
+pub(super) type Made = backlog::Made<Bytes, Bytes>;
 
 /// The state of one stream.
 #[derive(Default)]
-pub(super) struct Muxer {
+pub(in crate::playback) struct Muxer {
     run: Option<Run>,
     /// Where the next run begins, so that times never go back.
     base: u64,
@@ -57,9 +51,11 @@ struct Run {
     sounds: Sounds,
 }
 
-impl Muxer {
-    /// Takes a frame; what is made of it.
-    pub(super) fn push(&mut self, frame: Frame) -> Result<Option<Made>, Error> {
+impl Maker for Muxer {
+    type Format = Bytes;
+    type Content = Bytes;
+
+    fn push(&mut self, frame: Frame) -> Result<Option<Made>, Error> {
         match frame.track {
             TrackKind::Audio => {
                 if let Some(run) = &mut self.run {
@@ -71,13 +67,14 @@ impl Muxer {
         }
     }
 
-    /// What comes next does not follow.
-    pub(super) fn interrupt(&mut self) {
+    fn interrupt(&mut self) {
         if let Some(run) = self.run.take() {
             self.base += run.last.abs_diff(run.zero) + run.interval;
         }
     }
+}
 
+impl Muxer {
     fn picture(&mut self, frame: Frame) -> Result<Option<Made>, Error> {
         let follows =
             |run: &Run| run.session == frame.session && frame.ticks > run.last && is_alike(&run.format, &frame.format);
@@ -113,7 +110,8 @@ impl Muxer {
         let time = if frame.key { moof::reference_time(frame.wall, at) } else { Vec::new() };
         let mut pieces = vec![&time[..], &fragment.head];
         pieces.extend(fragment.body.iter().map(|piece| &piece[..]));
-        Ok(Some(Made { format, bytes: websocket::binary(&pieces), key: frame.key, at }))
+        let content = websocket::binary(&pieces);
+        Ok(Some(Made { format, bytes: content.len(), content, key: frame.key, at }))
     }
 }
 
@@ -167,7 +165,7 @@ mod tests {
                     assert!(text[..text_len].starts_with(b"video/mp4; codecs=\"avc1."), "{text:?}");
                     file.extend_from_slice(&content(&format.slice(2 + text_len..)));
                 }
-                let picture = content(&made.bytes);
+                let picture = content(&made.content);
                 let begin: &[u8; 4] = if made.key { b"prft" } else { b"moof" };
                 assert_eq!(&picture[4..8], begin);
                 file.extend_from_slice(&picture);
