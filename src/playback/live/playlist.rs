@@ -65,14 +65,14 @@ pub(super) fn render(show: u64, window: &Window, skips: bool, seal: Seal<'_>) ->
             let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}\"", sealed(init_uri(show, segment.init)));
         }
         let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", segment.wall);
-        if n >= parts_from || !segment.whole {
+        if n >= parts_from || !segment.is_whole() {
             for (n, part) in segment.parts.iter().enumerate() {
                 let uri = sealed(part_uri(show, segment.number, n));
                 let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
                 let _ = writeln!(out, "#EXT-X-PART:DURATION={:.5},URI=\"{uri}\"{independent}", seconds(part.ticks));
             }
         }
-        if segment.whole {
+        if segment.is_whole() {
             let uri = sealed(segment_uri(show, segment.number));
             let _ = writeln!(out, "#EXTINF:{:.5},\n{uri}", seconds(segment.ticks()));
         }

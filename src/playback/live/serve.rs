@@ -107,9 +107,7 @@ impl Shows {
             }
             Asked::Init(id, ..) | Asked::Segment(id, ..) | Asked::Part(id, ..) if *id != show.id => Err(Error::Gone),
             Asked::Init(_, number) => media(show.look(|window| window.init(*number))),
-            Asked::Segment(_, number) => {
-                media(show.look(|w| w.segment(*number).filter(|s| s.whole).map(|s| s.bytes())))
-            }
+            Asked::Segment(_, number) => media(show.look(|window| window.segment(*number)?.bytes())),
             Asked::Part(_, number, part) => {
                 // A hint is followed before the part is there.
                 wait(&show, stream, *number, Some(*part)).await?;

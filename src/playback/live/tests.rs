@@ -117,6 +117,35 @@ fn every_picture_and_sound_is_in_it_once_and_decodes() {
 }
 
 #[test]
+fn a_segment_and_its_parts_are_in_memory_once_for_all_who_ask() {
+    let clip = clip(Options::default());
+    let (cutter, all) = made(clip.frames(9, start()));
+    let mut window = Window::new(cutter.lengths().unwrap(), 7);
+    let mut sent = Vec::new();
+    for made in all {
+        if let Made::Part(part) = &made {
+            sent.extend_from_slice(&part.bytes);
+        }
+        window.add(made);
+    }
+    let mut joined = Vec::new();
+    for number in 7..window.next().0 {
+        let segment = window.segment(number).unwrap();
+        let (bytes, again) = (segment.bytes().unwrap(), segment.bytes().unwrap());
+        assert_eq!(bytes.as_ptr(), again.as_ptr());
+        let mut at = bytes.as_ptr();
+        for part in &segment.parts {
+            assert_eq!(part.bytes.as_ptr(), at, "a part of {number} lies elsewhere");
+            at = at.wrapping_add(part.bytes.len());
+        }
+        joined.extend_from_slice(&bytes);
+    }
+    assert!(!joined.is_empty() && sent.starts_with(&joined));
+    let under_way = window.segment(window.next().0).unwrap();
+    assert!(!under_way.is_whole() && under_way.bytes().is_none() && !under_way.parts.is_empty());
+}
+
+#[test]
 fn a_break_is_a_discontinuity_and_another_format_brings_its_init() {
     let (a, b) = (clip(Options::default()), clip(Options { width: 64, height: 48, ..Options::default() }));
     let mut cutter = Cutter::default();

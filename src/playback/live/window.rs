@@ -26,8 +26,8 @@ pub(super) struct Segment {
     /// How it is coded: the number of an init segment.
     pub(super) init: u32,
     pub(super) parts: Vec<Part>,
-    /// No more parts will come.
-    pub(super) whole: bool,
+    /// All of it, once no more parts will come: made once, and the same for all who ask.
+    all: Option<Bytes>,
 }
 
 impl Segment {
@@ -36,11 +36,28 @@ impl Segment {
         self.parts.iter().map(|part| part.ticks).sum()
     }
 
-    /// All of it.
-    pub(super) fn bytes(&self) -> Bytes {
+    /// Whether no more parts will come.
+    pub(super) fn is_whole(&self) -> bool {
+        self.all.is_some()
+    }
+
+    /// All of it, once it is whole.
+    pub(super) fn bytes(&self) -> Option<Bytes> {
+        self.all.clone()
+    }
+
+    /// No more parts will come. From now on they lie in one piece of memory, which is that of all of it.
+    fn end(&mut self) {
         let mut all = BytesMut::with_capacity(self.len());
         self.parts.iter().for_each(|part| all.extend_from_slice(&part.bytes));
-        all.freeze()
+        let all = all.freeze();
+        let mut at = 0;
+        for part in &mut self.parts {
+            let end = at + part.bytes.len();
+            part.bytes = all.slice(at..end);
+            at = end;
+        }
+        self.all = Some(all);
     }
 
     fn len(&self) -> usize {
@@ -87,7 +104,7 @@ impl Window {
                 let init = self.next_init.saturating_sub(1);
                 let number = self.next_number;
                 self.next_number += 1;
-                self.segments.push_back(Segment { number, wall, discontinuity, init, parts: Vec::new(), whole: false });
+                self.segments.push_back(Segment { number, wall, discontinuity, init, parts: Vec::new(), all: None });
                 self.trim();
             }
             Made::Part(part) => {
@@ -98,7 +115,7 @@ impl Window {
             }
             Made::End => {
                 if let Some(segment) = self.segments.back_mut() {
-                    segment.whole = true;
+                    segment.end();
                 }
             }
         }
@@ -121,7 +138,7 @@ impl Window {
     }
 
     fn unlisted(&self) -> usize {
-        let whole = self.segments.iter().filter(|segment| segment.whole).count();
+        let whole = self.segments.iter().filter(|segment| segment.is_whole()).count();
         whole.saturating_sub(LISTED_MAX)
     }
 
@@ -150,13 +167,13 @@ impl Window {
     /// What comes next: the number of a segment, and of a part in it.
     pub(super) fn next(&self) -> (u64, usize) {
         match self.segments.back() {
-            Some(segment) if !segment.whole => (segment.number, segment.parts.len()),
+            Some(segment) if !segment.is_whole() => (segment.number, segment.parts.len()),
             _ => (self.next_number, 0),
         }
     }
 
     /// Whether a playlist would have something in it for every player.
     pub(super) fn has_some(&self) -> bool {
-        self.segments.iter().any(|segment| segment.whole)
+        self.segments.iter().any(Segment::is_whole)
     }
 }
