@@ -327,7 +327,10 @@ fn whose_client_is_gone_is_not_served() {
         ok(b"")
     });
     let origin = Origin::telling();
-    let rig = Rig::new(vec![guarded(route(&[origin.address]), &format!("forward = \"http://{}/\"", slow.address))]);
+    let rig = Rig::new(vec![guarded(
+        route(&[origin.address]),
+        &format!("forward = \"http://{}/\", timeout = \"60s\"", slow.address),
+    )]);
     let mut client = rig.client();
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     asked.recv().unwrap();

@@ -56,7 +56,8 @@ async fn counters_by_gstreamer(protocol: &str, url: &str, codec: VideoCodec, pic
         file.display()
     );
     // How it ends says nothing: it may ask for a pause of a connection that it has closed.
-    ended("gst-launch-1.0", &pipeline.split_whitespace().collect::<Vec<_>>()).await;
+    let out = ended("gst-launch-1.0", &pipeline.split_whitespace().collect::<Vec<_>>()).await;
+    println!("gstreamer by {protocol}: {} {}", out.status, String::from_utf8_lossy(&out.stderr));
     Mark::all_in_annex_b(&std::fs::read(file).unwrap()).iter().map(|mark| mark.counter).collect()
 }
 
