@@ -336,7 +336,8 @@ impl Staged<'_> {
         match change {
             Change::Put { segment, table, mark } => self.put(segment.clone(), table.as_deref(), *mark),
             Change::Summed { segment, sum } => {
-                let unchanged = |row: &Segment| row.closed && row.bytes == segment.bytes;
+                // Two may have read it at once: what the other one found stands, whatever sum was wished for since.
+                let unchanged = |row: &Segment| row.closed && (row.bytes, row.sum) == (segment.bytes, segment.sum);
                 match self.row(&segment.stream, segment.start)?.filter(unchanged) {
                     Some(row) => self.put(Segment { sum: *sum, ..row }, None, None),
                     None => Ok(()),

@@ -506,6 +506,21 @@ async fn a_checksum_that_cannot_be_made_does_not_hold_up_the_others() {
     bench.end().await;
 }
 
+/// The background may have read a file when somebody else did; meanwhile another sum may be wished for.
+#[tokio::test]
+async fn of_two_who_sum_up_a_file_at_once_the_first_one_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = Bench::start(dir.path(), Faults::new(), Clock::real());
+    bench.lay(&cam(), &seconds()[0], 0, 25).await;
+    bench.archive.hash_pending().await.unwrap();
+    let row = bench.all(&cam()).await.remove(0);
+    assert!(row.sum.is_some());
+    let late = index::Change::Summed { segment: Segment { sum: Sum::None, ..row.clone() }, sum: Sum::Crc32(7) };
+    bench.archive.apply_changes(vec![late]).await.unwrap();
+    assert_eq!(bench.all(&cam()).await, [row]);
+    bench.end().await;
+}
+
 mod clock;
 mod mended;
 mod unfinished;
