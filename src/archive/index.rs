@@ -245,8 +245,10 @@ impl Index {
         let mut found = Vec::new();
         for row in self.store.range(&MARKS, ..) {
             let (key, of_row) = row?;
+            // Between the two reads somebody may have done it: then the mark is gone, and the row says so.
             if of_row == mark
                 && let Some(segment) = self.store.get(&SEGMENTS, &key)?
+                && self.store.get(&MARKS, &key)? == Some(mark)
             {
                 found.push(segment);
             }
